@@ -1,0 +1,136 @@
+# make run and make test need Python 3.12 or newer and make, nothing else.
+# No defaults of the platform live here: settings.py has them, so that manage.py sees the same data.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+SHELL := /bin/sh
+
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+READY_TO_RUN := $(VENV)/.ready-to-run
+READY_TO_TEST := $(VENV)/.ready-to-test
+PIP_INSTALL := $(PYTHON) -m pip install --quiet --quiet --disable-pip-version-check
+PIP_COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(PYTHON) -m piptools compile --quiet \
+	--strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+WITH_SERVERS := $(PYTHON) -m tests.servers --
+EMBEDDED := $(PYTHON) -m tests.servers --embedded --
+
+.PHONY: help
+help: ## Say what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# --- The environment ---------------------------------------------------------------------------
+# A stamp is written last: an install that broke off leaves none, or one older than its list.
+# A name on PATH proves nothing (pyenv answers to versions it does not have), so each is started.
+# When the Python of an environment has left the machine, its stamps are worth nothing either.
+$(shell test -x $(PYTHON) || rm -f $(READY_TO_RUN) $(READY_TO_TEST))
+
+$(PYTHON):
+	@for python in python3.14 python3.13 python3.12 python3; do \
+		if "$$python" -c 'import sys, venv; sys.exit(sys.version_info < (3, 12))' 2>/dev/null; then \
+			echo "Creating $(VENV) with $$("$$python" --version) ..."; \
+			exec "$$python" -m venv --clear $(VENV); \
+		fi; \
+	done; \
+	echo "Python 3.12 or newer is wanted (python3.14, 3.13, 3.12 or python3 on PATH), with venv." >&2; \
+	exit 1
+
+$(READY_TO_RUN): requirements.txt $(PYTHON)
+	@$(PYTHON) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m ensurepip >/dev/null
+	@echo "Installing requirements.txt into $(VENV) (about a minute the first time) ..."
+	@$(PIP_INSTALL) -r requirements.txt
+	@touch $@
+
+$(READY_TO_TEST): requirements-dev.txt $(READY_TO_RUN)
+	@echo "Installing requirements-dev.txt into $(VENV) (less than a minute the first time) ..."
+	@$(PIP_INSTALL) -r requirements-dev.txt
+	@touch $@
+
+# --- Running -----------------------------------------------------------------------------------
+# exec: the server is make's own child; a SIGTERM to make reaches it without a shell between.
+.PHONY: run
+run: $(READY_TO_RUN) ## Serve the platform on http://127.0.0.1:8000 (HOST, PORT, DATA_DIR, ...)
+	@exec $(PYTHON) manage.py serve
+
+# --- Tests -------------------------------------------------------------------------------------
+.PHONY: test
+test: $(READY_TO_TEST) ## Run all tests on a PostgreSQL and a Redis of their own
+	@rm -f .coverage
+	@$(WITH_SERVERS) $(PYTHON) -m pytest --cov --cov-report=
+	@echo "The story once more, on SQLite and in memory:"
+	@$(EMBEDDED) $(PYTHON) -m pytest -m story --cov --cov-append --cov-report=
+	@echo "Branch coverage of services, models and errors:"
+	@$(PYTHON) -m coverage report --fail-under=100 \
+		--include='*/services.py,*/services/*,*/models.py,*/models/*,*/errors.py'
+
+# --- Static checks -----------------------------------------------------------------------------
+.PHONY: check
+check: lint types imports check-migrations check-deploy check-messages ## Run all static checks
+
+.PHONY: lint
+lint: $(READY_TO_TEST) ## Look for mistakes and bad form (ruff)
+	@$(PYTHON) -m ruff check .
+	@$(PYTHON) -m ruff format --check .
+
+.PHONY: format
+format: $(READY_TO_TEST) ## Put the code into form (ruff)
+	@$(PYTHON) -m ruff check --fix-only .
+	@$(PYTHON) -m ruff format .
+
+.PHONY: types
+types: $(READY_TO_TEST) ## Check types (mypy)
+	@$(EMBEDDED) $(PYTHON) -m mypy
+
+.PHONY: imports
+imports: $(READY_TO_TEST) ## Check which module imports which (import-linter)
+	@$(VENV)/bin/lint-imports --no-logo
+
+.PHONY: check-migrations
+check-migrations: $(READY_TO_TEST) ## Fail if a model changed without a migration
+	@$(EMBEDDED) $(PYTHON) manage.py makemigrations --check --dry-run
+
+# The values of a production set-up, made up on the spot; nothing is connected to.
+.PHONY: check-deploy
+check-deploy: $(READY_TO_TEST) ## Run Django's deployment checks with production settings
+	@$(EMBEDDED) env DEBUG=0 \
+		SECRET_KEY="$$(od -An -N48 -tx1 /dev/urandom | tr -d ' \n')" \
+		FIELD_ENCRYPTION_KEYS="$$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')" \
+		ALLOWED_HOSTS=shop.example \
+		DATABASE_URL=postgres://shop:secret@127.0.0.1:5432/shop \
+		REDIS_URL=redis://127.0.0.1:6379/0 \
+		SMS_FIXED_CODE= \
+		$(PYTHON) manage.py check --deploy --fail-level WARNING
+
+# --- Generated files that are committed ---------------------------------------------------------
+.PHONY: messages
+messages: $(READY_TO_TEST) ## Collect the texts to translate into locale/ (needs gettext)
+	@$(EMBEDDED) $(PYTHON) manage.py makemessages --all --no-wrap --add-location=file \
+		--ignore='$(VENV)' --ignore=data
+
+.PHONY: compilemessages
+compilemessages: $(READY_TO_TEST) ## Compile the translations; commit the .mo files (needs gettext)
+	@$(EMBEDDED) $(PYTHON) manage.py compilemessages --ignore='$(VENV)' --ignore=data
+
+# .mo files are committed because make run must not need gettext.
+.PHONY: check-messages
+check-messages: ## Fail if a compiled translation is older than its source (needs gettext)
+	@find . -path './$(VENV)' -prune -o -path ./data -prune -o -name '*.po' -print | \
+	while read -r source; do \
+		msgfmt --check-format --output-file=- "$$source" | cmp - "$${source%.po}.mo" || \
+			{ echo "$$source: run make compilemessages and commit the result." >&2; exit 1; }; \
+	done
+
+.PHONY: openapi
+openapi: $(READY_TO_TEST) ## Write the API's schema to docs/openapi.yaml
+	@$(EMBEDDED) $(PYTHON) manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml
+
+.PHONY: lock
+lock: $(READY_TO_TEST) ## Pin all dependencies anew from the .in files
+	@$(PIP_COMPILE) --output-file=requirements.txt requirements.in
+	@$(PIP_COMPILE) --output-file=requirements-dev.txt requirements-dev.in
+
+.PHONY: clean
+clean: ## Remove the environment and all caches; data/ stays
+	@rm -rf $(VENV) .coverage htmlcov .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	@find . -path ./data -prune -o -type d -name __pycache__ -prune -exec rm -rf {} +

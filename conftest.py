@@ -1,0 +1,102 @@
+"""What holds for every test: its own database, its own folder, a fresh cache, no way out.
+
+`make test` brings PostgreSQL and a Redis-protocol server (tests/servers.py). A plain `pytest` runs
+on SQLite and in memory; tests marked `postgresql` are left out there, and the summary says so.
+"""
+
+import ipaddress
+import os
+import socket
+
+import pytest
+from django.conf import settings as django_settings
+from django.core.cache import caches
+from django.db import connection
+
+LEFT_OUT = pytest.StashKey[int]()
+
+
+def pytest_configure(config):
+    """Refuse a wrong database before the first test, instead of testing less or elsewhere."""
+    on_servers = connection.vendor == "postgresql" or bool(django_settings.REDIS_URL)
+    if os.environ.get("REQUIRE_POSTGRESQL"):
+        if connection.vendor != "postgresql":
+            raise pytest.UsageError(
+                f"REQUIRE_POSTGRESQL is set, but the settings chose {connection.vendor}."
+            )
+    elif on_servers:
+        raise pytest.UsageError(
+            "DATABASE_URL or REDIS_URL is set (in the environment or in .env), and the tests would "
+            "empty that Redis. Use: .venv/bin/python -m tests.servers -- .venv/bin/python -m pytest"
+        )
+
+
+def pytest_report_header():
+    return f"set-up: {connection.vendor}, {'Redis' if django_settings.REDIS_URL else 'in memory'}"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config, items):
+    """Leave out what only PostgreSQL can show, where there is none."""
+    if connection.vendor == "postgresql":
+        return
+    left_out = [item for item in items if item.get_closest_marker("postgresql")]
+    if left_out:
+        items[:] = [item for item in items if not item.get_closest_marker("postgresql")]
+        config.hook.pytest_deselected(items=left_out)
+        config.stash[LEFT_OUT] = len(left_out)
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    if count := config.stash.get(LEFT_OUT, 0):
+        terminalreporter.write_line(
+            f"{count} test(s) marked postgresql were left out: this is {connection.vendor}. "
+            "`make test` runs them.",
+            yellow=True,
+        )
+
+
+@pytest.fixture(autouse=True)
+def own_folder(settings, tmp_path_factory):
+    """Give every test an empty DATA_DIR, with its private files in it."""
+    settings.DATA_DIR = tmp_path_factory.mktemp("data")
+    settings.MEDIA_ROOT = settings.DATA_DIR / "media"
+    settings.MEDIA_ROOT.mkdir()
+    return settings.DATA_DIR
+
+
+@pytest.fixture(autouse=True)
+def fresh_cache():
+    """Start with empty caches: throttles and counters of one test must not stop the next."""
+    for name in django_settings.CACHES:
+        caches[name].clear()
+
+
+class OutsideConnection(AssertionError):
+    """A test tried to reach another machine."""
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_way_out():
+    """Let sockets reach this machine alone; psycopg goes through libpq and is not concerned."""
+
+    def only_here(connect):
+        def guarded(self, address):
+            if self.family in (socket.AF_INET, socket.AF_INET6) and not _is_here(address[0]):
+                self.close()  # the caller expects an OSError here, and closes for no other
+                raise OutsideConnection(f"A test tried to connect to {address}.")
+            return connect(self, address)
+
+        return guarded
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("connect", "connect_ex"):
+            patch.setattr(socket.socket, name, only_here(getattr(socket.socket, name)))
+        yield
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
