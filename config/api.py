@@ -1,0 +1,95 @@
+"""How a view of the API reads and refuses. Every view of every app is one of these."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, override
+
+from django.conf import settings
+from django.http import HttpRequest
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from config.envelope import BodyTooLarge
+from config.errors import DomainError, NotFound, ValidationFailed
+
+
+def client_address(request: HttpRequest | Request) -> str:
+    """The address of the person at the other end, as far as the trusted proxies tell."""
+    meta = request.META
+    hops = [hop.strip() for hop in meta.get("HTTP_X_FORWARDED_FOR", "").split(",") if hop.strip()]
+    trusted = settings.TRUSTED_PROXIES
+    if trusted and len(hops) >= trusted:
+        return hops[-trusted]
+    return meta.get("REMOTE_ADDR") or ""
+
+
+class ApiView(APIView):
+    """A view of the API. It refuses in the contract's order: sign-in, rate, permission, body."""
+
+    max_body_bytes: ClassVar[int] = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+
+    @override
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        self.format_kwarg = None
+        request.accepted_renderer, request.accepted_media_type = self.perform_content_negotiation(
+            request
+        )
+        self.perform_authentication(request)
+        self.check_throttles(request)
+        self.check_permissions(request)
+        if int(request.META.get("CONTENT_LENGTH") or 0) > self.max_body_bytes:
+            raise BodyTooLarge
+        if request.method in {"POST", "PUT", "PATCH", "DELETE"}:
+            request.data  # noqa: B018  unreadable bodies are refused before anything is looked up
+
+    def body(self, shape: type[serializers.Serializer]) -> dict[str, Any]:
+        """Read the body in this shape; raises what the shape's `refusals` name, else 1011."""
+        return _read(shape, self.request.data)
+
+    def query(self, shape: type[serializers.Serializer]) -> dict[str, Any]:
+        """Read the query string in this shape; raises 1011 naming the parameter."""
+        return _read(shape, self.request.query_params)
+
+
+class OpenView(ApiView):
+    """Open to strangers; a token, when there is one, must still be good."""
+
+    permission_classes = ()
+
+
+def _read(shape: type[serializers.Serializer], data: Any) -> dict[str, Any]:
+    serializer = shape(data=data)
+    if serializer.is_valid():
+        return serializer.validated_data  # type: ignore[no-any-return]
+    refusals: Mapping[str, type[DomainError]] = getattr(shape, "refusals", {})
+    for field, refusal in refusals.items():
+        if field in serializer.errors:
+            raise refusal
+    raise ValidationFailed(_flat(serializer.errors))
+
+
+def _flat(details: Any, prefix: str = "") -> dict[str, list[str]]:
+    """Bring DRF's nested error details into `{"field": ["why", …]}`, with dotted paths."""
+    flat: dict[str, list[str]] = {}
+    for name, reasons in details.items():
+        path = f"{prefix}{name}"
+        if isinstance(reasons, Mapping):
+            flat |= _flat(reasons, f"{path}.")
+        elif any(isinstance(reason, Mapping) for reason in reasons):
+            for index, nested in enumerate(reasons):
+                if nested:
+                    flat |= _flat(nested, f"{path}.{index}.")
+        else:
+            flat[path] = [str(reason) for reason in reasons]
+    return flat
+
+
+class UnknownPathView(OpenView):
+    """Whatever is under /api/ and nothing else."""
+
+    authentication_classes = ()
+    schema = None
+
+    @override
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        raise NotFound

@@ -1,0 +1,57 @@
+"""Serializer fields that take what the contract says and nothing that merely looks like it."""
+
+from typing import Any, override
+
+from rest_framework import serializers
+
+MAX_ID = 2**63 - 1
+
+
+class WholeNumberField(serializers.IntegerField):
+    """A JSON whole number. DRF would take "5", 5.0 and true as well."""
+
+    @override
+    def to_internal_value(self, data: Any) -> int:
+        if not isinstance(data, int) or isinstance(data, bool):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class TextField(serializers.CharField):
+    """A JSON string, taken as it is. DRF would take numbers and trim white space."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"trim_whitespace": False, **kwargs})
+
+    @override
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class IdentifierField(serializers.Field[Any, Any, Any, Any]):
+    """The id of something. Whatever cannot be one reads as None: it does not exist.
+
+    Never an error of shape: "does not exist" has its own code and its own, later place in the
+    order of refusals.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"required": False, "allow_null": True, "default": None, **kwargs})
+
+    @override
+    def to_internal_value(self, data: Any) -> int | None:
+        is_id = isinstance(data, int) and not isinstance(data, bool) and 0 < data <= MAX_ID
+        return data if is_id else None
+
+    @override
+    def to_representation(self, value: Any) -> Any:
+        return value
+
+
+def path_identifier(text: str) -> int | None:
+    """Read an id out of a path; None when it cannot be one."""
+    if text.isascii() and text.isdigit() and len(text) <= 19 and 0 < int(text) <= MAX_ID:
+        return int(text)
+    return None

@@ -1,0 +1,41 @@
+"""The id of the request at hand: in its answer, and in every line logged while it is served."""
+
+import contextvars
+import logging
+import re
+import uuid
+from collections.abc import Callable
+from typing import override
+
+from django.http import HttpRequest, HttpResponse
+
+WELL_FORMED = re.compile(r"\A[A-Za-z0-9._-]{8,128}\Z")
+
+current: contextvars.ContextVar[str] = contextvars.ContextVar("request_id", default="-")
+
+
+class RequestIdFilter(logging.Filter):
+    """Gives every log record the id of the request it belongs to."""
+
+    @override
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.request_id = current.get()
+        return True
+
+
+class RequestIdMiddleware:
+    """Takes the request's own X-Request-ID when it is well formed, else makes one."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        offered = request.headers.get("X-Request-ID", "")
+        request_id = offered if WELL_FORMED.match(offered) else uuid.uuid4().hex
+        token = current.set(request_id)
+        try:
+            response = self.get_response(request)
+        finally:
+            current.reset(token)
+        response["X-Request-ID"] = request_id
+        return response

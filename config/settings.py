@@ -1,0 +1,368 @@
+"""Every setting of the platform. Defaults are the embedded set-up; the environment says the rest.
+
+`.env.example` lists the variables. A wrong or missing one stops the start with a sentence.
+"""
+
+from datetime import timedelta
+from pathlib import Path
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.csp import CSP
+from django.utils.translation import gettext_lazy as _
+
+from config.development import kept_secret
+from config.theme import UNFOLD  # noqa: F401  (read by django-unfold)
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+env = environ.Env()
+env.read_env(BASE_DIR / ".env")
+
+LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
+
+# --- Where it runs --------------------------------------------------------------------------
+DEBUG = env.bool("DEBUG", default=True)
+HOST = env.str("HOST", default="127.0.0.1")
+PORT = env.int("PORT", default=8000)
+if DEBUG and HOST not in LOOPBACK_HOSTS:
+    raise ImproperlyConfigured(
+        f"DEBUG is on and HOST is {HOST}: other machines could sign in with the development code. "
+        "Set DEBUG=0 (with its secrets, see .env.example) or HOST=127.0.0.1."
+    )
+DATA_DIR = Path(env.str("DATA_DIR", default=str(BASE_DIR / "data"))).expanduser().resolve()
+DATA_DIR.mkdir(parents=True, exist_ok=True)
+
+
+def _secret(name: str) -> str:
+    """Read a secret from the environment; in development one is made and kept in DATA_DIR."""
+    value = env.str(name, default="")
+    if value:
+        return value
+    if DEBUG:
+        return kept_secret(DATA_DIR / "secrets" / name.lower())
+    raise ImproperlyConfigured(
+        f"{name} is not set and DEBUG is off. Set it to a long random text and keep it secret."
+    )
+
+
+SECRET_KEY = _secret("SECRET_KEY")
+# Encrypts what must not be read from a copy of the database: unrevealed server seeds, codes.
+# The first key encrypts, all of them decrypt, so that a key can be replaced (comma-separated).
+FIELD_ENCRYPTION_KEYS = _secret("FIELD_ENCRYPTION_KEYS").split(",")
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[*LOOPBACK_HOSTS, "[::1]"] if DEBUG else [])
+if not DEBUG and not ALLOWED_HOSTS:
+    raise ImproperlyConfigured(
+        "ALLOWED_HOSTS is not set and DEBUG is off. Name the hosts this shop answers to."
+    )
+CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+# How many proxies in front of us write X-Forwarded-For; 0 believes the connection alone.
+TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", default=0)
+
+# --- Applications ---------------------------------------------------------------------------
+INSTALLED_APPS = [
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "corsheaders",
+    "channels",
+    "django_tasks_db",
+    "config",
+    "ops",
+    "accounts",
+    "catalog",
+    "lottery",
+    "reviews",
+    "favorites",
+]
+
+MIDDLEWARE = [
+    "config.request_id.RequestIdMiddleware",
+    "config.middleware.EnvelopeMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "corsheaders.middleware.CorsMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "config.middleware.LanguageMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django.middleware.csp.ContentSecurityPolicyMiddleware",
+    "config.console.ConsolePolicyMiddleware",
+]
+
+ROOT_URLCONF = "config.urls"
+WSGI_APPLICATION = "config.wsgi.application"
+ASGI_APPLICATION = "config.asgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.template.context_processors.csp",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+# --- Database -------------------------------------------------------------------------------
+if env.str("DATABASE_URL", default=""):
+    DATABASES = {"default": env.db_url("DATABASE_URL")}
+    if DATABASES["default"]["ENGINE"] != "django.db.backends.postgresql":
+        raise ImproperlyConfigured(
+            "DATABASE_URL must be a postgres:// address; leave it out to use SQLite in DATA_DIR."
+        )
+    DATABASES["default"].update(
+        # A pool, not CONN_MAX_AGE: under ASGI every request has a thread of its own.
+        CONN_MAX_AGE=0,
+        CONN_HEALTH_CHECKS=True,
+        OPTIONS={
+            **DATABASES["default"].get("OPTIONS", {}),
+            "pool": {
+                "min_size": 1,
+                "max_size": env.int("DB_POOL_SIZE", default=20),
+                "timeout": env.float("DB_POOL_TIMEOUT", default=10),
+                "max_lifetime": env.float("DB_POOL_RECYCLE", default=1800),
+            },
+            "options": "-c statement_timeout=30s -c lock_timeout=10s"
+            " -c idle_in_transaction_session_timeout=60s",
+        },
+    )
+else:
+    DATABASES = {
+        "default": {
+            "ENGINE": "django.db.backends.sqlite3",
+            "NAME": DATA_DIR / "db.sqlite3",
+            "OPTIONS": {
+                # Two deferred transactions that both want to write fail; an immediate one waits.
+                "transaction_mode": "IMMEDIATE",
+                "timeout": 20,
+                # FULL: what was acknowledged survives a power cut.
+                "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
+            },
+        }
+    }
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- Cache, channel layer, background work ----------------------------------------------------
+REDIS_URL = env.str("REDIS_URL", default="")
+if REDIS_URL:
+    CACHES = {
+        "default": {
+            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "LOCATION": REDIS_URL,
+            "KEY_PREFIX": "points",
+        }
+    }
+    CHANNEL_LAYERS = {
+        "default": {
+            "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+            "CONFIG": {"hosts": [REDIS_URL], "prefix": "points"},
+        }
+    }
+else:
+    CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+    CHANNEL_LAYERS = {
+        "default": {
+            "BACKEND": "channels.layers.InMemoryChannelLayer",
+            # One channel carries the pushes of the whole process, for as long as it runs: a
+            # burst must not overflow it, and its membership must not expire after a day.
+            "CONFIG": {"capacity": 100_000, "group_expiry": 100 * 365 * 86_400},
+        }
+    }
+TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend", "QUEUES": ["default"]}}
+
+# --- People ---------------------------------------------------------------------------------
+AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
+
+SIMPLE_JWT = {
+    "ACCESS_TOKEN_LIFETIME": timedelta(seconds=7200),
+    "REFRESH_TOKEN_LIFETIME": timedelta(days=30),
+    "UPDATE_LAST_LOGIN": False,
+}
+REFRESH_GRACE = timedelta(seconds=10)
+
+PHONE_PATTERN = env.str("PHONE_PATTERN", default=r"\A1[3-9][0-9]{9}\Z")
+SMS_SENDER = env.str("SMS_SENDER", default="accounts.sms.ConsoleSender")
+SMS_FIXED_CODE = env.str("SMS_FIXED_CODE", default="123456" if DEBUG else "")
+if SMS_FIXED_CODE and not DEBUG:
+    raise ImproperlyConfigured(
+        "SMS_FIXED_CODE is set and DEBUG is off: anybody could sign in as anybody. Remove it."
+    )
+SMS_CODE_LIFETIME = timedelta(seconds=300)
+SMS_RESEND_AFTER = timedelta(seconds=60)
+SMS_CODES_A_DAY = env.int("SMS_CODES_A_DAY", default=10)
+SMS_CODES_AN_HOUR_PER_ADDRESS = env.int("SMS_CODES_AN_HOUR_PER_ADDRESS", default=100)
+SMS_WRONG_CODES_AN_HOUR_PER_ADDRESS = env.int("SMS_WRONG_CODES_AN_HOUR_PER_ADDRESS", default=300)
+# On a developer's machine everybody has the same address.
+LIMIT_LOOPBACK_ADDRESSES = env.bool("LIMIT_LOOPBACK_ADDRESSES", default=not DEBUG)
+
+# --- The rules of the house ------------------------------------------------------------------
+REGISTER_BONUS = env.int("REGISTER_BONUS", default=1000)  # points
+POINTS_PER_YUAN = env.int("POINTS_PER_YUAN", default=10)
+UPLOADS_A_DAY = env.int("UPLOADS_A_DAY", default=20)
+UPLOADS_A_DAY_PREMIUM = env.int("UPLOADS_A_DAY_PREMIUM", default=50)
+ORDER_LIFETIME = timedelta(days=env.int("ORDER_LIFETIME_DAYS", default=30))
+REQUIRE_IDEMPOTENCY_KEY = env.bool("REQUIRE_IDEMPOTENCY_KEY", default=False)
+RECEIPT_READER = env.str("RECEIPT_READER", default="reviews.reading.engine.RapidReceiptReader")
+# Above this many points over the estimate a second person has to agree.
+ADJUSTMENT_SECOND_PERSON_ABOVE = env.int("ADJUSTMENT_SECOND_PERSON_ABOVE", default=10_000)
+
+# --- API ------------------------------------------------------------------------------------
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.authentication.SessionTokenAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["config.envelope.EnvelopeRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["config.envelope.JSONParser"],
+    "DEFAULT_THROTTLE_CLASSES": ["config.envelope.PersonThrottle"],
+    "DEFAULT_THROTTLE_RATES": {"person": env.str("REQUESTS_PER_PERSON", default="600/min")},
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "config.envelope.OnlyJSON",
+    "DEFAULT_SCHEMA_CLASS": "config.schema.EnvelopeSchema",
+    "EXCEPTION_HANDLER": "config.envelope.answer_exception",
+    "URL_FORMAT_OVERRIDE": None,
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Restaurant points, lottery and mall",
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "SERVE_AUTHENTICATION": [],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "SCHEMA_PATH_PREFIX": "/api",
+    "COMPONENT_SPLIT_REQUEST": True,
+}
+CORS_ALLOWED_ORIGINS = env.list("CORS_ALLOWED_ORIGINS", default=[])
+CORS_URLS_REGEX = r"^/api/.*$"
+CORS_ALLOW_HEADERS = [
+    "accept",
+    "accept-language",
+    "authorization",
+    "content-type",
+    "idempotency-key",
+    "x-request-id",
+]
+CORS_EXPOSE_HEADERS = ["X-Request-ID", "Idempotent-Replay", "Retry-After"]
+METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
+# Bodies over this many bytes are refused with 1018; the receipt upload has a limit of its own.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+RECEIPT_MAX_BYTES = 10 * 1024 * 1024
+RECEIPT_MAX_PIXELS = 40_000_000
+
+# --- Files ----------------------------------------------------------------------------------
+# Private files are reached by signed addresses alone; MEDIA_URL is served by nobody.
+MEDIA_ROOT = DATA_DIR / "media"
+MEDIA_URL = "/media/"
+SIGNED_ADDRESS_LIFETIME = timedelta(minutes=15)
+S3_BUCKET = env.str("S3_BUCKET", default="")
+STORAGES = {
+    "default": (
+        {
+            "BACKEND": "storages.backends.s3.S3Storage",
+            "OPTIONS": {
+                "bucket_name": S3_BUCKET,
+                "endpoint_url": env.str("S3_ENDPOINT_URL", default="") or None,
+                "region_name": env.str("S3_REGION", default="") or None,
+                "default_acl": "private",
+                "file_overwrite": False,
+            },
+        }
+        if S3_BUCKET
+        else {"BACKEND": "django.core.files.storage.FileSystemStorage"}
+    ),
+    "staticfiles": {
+        "BACKEND": (
+            "django.contrib.staticfiles.storage.StaticFilesStorage"
+            if DEBUG
+            else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+        )
+    },
+}
+STATIC_URL = "/static/"
+STATIC_ROOT = Path(env.str("STATIC_ROOT", default=str(BASE_DIR / "staticfiles")))
+STATICFILES_DIRS = [BASE_DIR / "static"]
+WHITENOISE_USE_FINDERS = DEBUG
+WHITENOISE_AUTOREFRESH = DEBUG
+
+# --- Language and time ------------------------------------------------------------------------
+LANGUAGE_CODE = "zh-hans"
+LANGUAGES = [("zh-hans", _("Simplified Chinese")), ("en", _("English"))]
+LOCALE_PATHS = [BASE_DIR / "locale"]
+USE_I18N = True
+TIME_ZONE = env.str("TIME_ZONE", default="Asia/Shanghai")
+USE_TZ = True
+
+# --- Security ---------------------------------------------------------------------------------
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+SECURE_CSP = {
+    "default-src": [CSP.SELF],
+    "img-src": [CSP.SELF, "data:", "blob:"],
+    "connect-src": [CSP.SELF, "ws:", "wss:"],
+    "script-src": [CSP.SELF, CSP.NONCE],
+    "style-src": [CSP.SELF, CSP.NONCE],
+    "object-src": [CSP.NONE],
+    "base-uri": [CSP.SELF],
+    "frame-ancestors": [CSP.NONE],
+    "form-action": [CSP.SELF],
+}
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
+SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=not DEBUG)
+SECURE_REDIRECT_EXEMPT = [r"^health$", r"^api/health$", r"^api/ready$", r"^metrics$"]
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not DEBUG
+SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", default=0 if DEBUG else 31_536_000)
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = not DEBUG
+
+# --- Logs -------------------------------------------------------------------------------------
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "filters": {"request_id": {"()": "config.request_id.RequestIdFilter"}},
+    "formatters": {
+        "line": {"format": "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"}
+    },
+    "handlers": {
+        "console": {
+            "class": "logging.StreamHandler",
+            "formatter": "line",
+            "filters": ["request_id"],
+        }
+    },
+    "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO")},
+    "loggers": {
+        "django": {"handlers": [], "propagate": True},
+        # One line per refused request says nothing that the answer's code does not say.
+        "django.request": {"level": "ERROR"},
+        "django.db.backends": {"level": "DEBUG" if env.bool("DB_ECHO", default=False) else "INFO"},
+        "daphne": {"level": "WARNING"},
+        # The worker says hello at every look into the queue.
+        "django_tasks_db": {"level": "WARNING"},
+    },
+}

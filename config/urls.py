@@ -1,0 +1,29 @@
+from django.contrib import admin
+from django.urls import include, path, re_path
+
+from config.api import UnknownPathView
+from config.views import DocumentsView, SchemaView, StartView
+from ops.views import HealthView, ReadyView, SignedFileView
+
+api = [
+    path("health", HealthView.as_view()),
+    path("ready", ReadyView.as_view()),
+    path("schema", SchemaView.as_view(), name="schema"),
+    path("docs", DocumentsView.as_view(url_name="schema"), name="docs"),
+    path("", include("accounts.urls")),
+    path("", include("catalog.urls")),
+    path("", include("lottery.urls")),
+    path("", include("reviews.urls")),
+    path("", include("favorites.urls")),
+    re_path(r"", UnknownPathView.as_view()),
+]
+
+urlpatterns = [
+    path("", StartView.as_view(), name="start"),
+    path("admin/", admin.site.urls),
+    path("i18n/", include("django.conf.urls.i18n")),
+    path("health", HealthView.as_view(), name="health"),
+    path("files/<str:token>", SignedFileView.as_view(), name="signed-file"),
+    path("api", UnknownPathView.as_view()),
+    path("api/", include(api)),
+]

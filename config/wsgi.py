@@ -1,0 +1,9 @@
+"""HTTP for production: granian or gunicorn serve this; `/ws/` goes to config.asgi."""
+
+import os
+
+from django.core.wsgi import get_wsgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+
+application = get_wsgi_application()

@@ -1,0 +1,21 @@
+import signal
+import threading
+
+from django.core.management.base import BaseCommand
+
+from ops.services.background import Background
+
+
+class Command(BaseCommand):
+    help = "Do the background work alone: the queue and the periodic jobs, until SIGTERM or Ctrl-C."
+
+    def handle(self, **options):
+        stop = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+        background = Background()
+        background.start()
+        self.stdout.write("Background work has started.")
+        stop.wait()
+        background.stop(seconds=20)
+        self.stdout.write("Background work has stopped.")

@@ -1,0 +1,156 @@
+"""Telling sockets of committed changes. Nothing here is called before its transaction is over.
+
+Every web process has one hub (ops.hub) that listens to one group of the channel layer and hands
+each message to its own sockets. Senders put messages into that group from one thread per process:
+a new event loop for each message would mean a new Redis connection for each message.
+"""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from channels.layers import InMemoryChannelLayer, get_channel_layer
+from django.db import transaction
+from django.utils import timezone
+
+logger = logging.getLogger(__name__)
+
+GROUP = "push"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One message to sockets. `owner_id` None means everybody.
+
+    `version` counts the changes of whatever `subject` names (for a person's points: their ledger
+    number), so that sockets can put messages in order and drop late ones.
+    """
+
+    type: str
+    data: dict[str, Any]
+    owner_id: int | None = None
+    version: int | None = None
+    subject: str = ""
+    is_replay: bool = False
+
+    def message(self) -> dict[str, Any]:
+        """What the client reads."""
+        replayed = {"replayed": True} if self.is_replay else {}
+        return {"type": self.type, "data": {**self.data, **replayed}, **replayed}
+
+
+@dataclass(frozen=True, slots=True)
+class CloseOrder:
+    """Sockets to be closed: those of one sign-in, or all of one person."""
+
+    code: int
+    session_id: int | None = None
+    owner_id: int | None = None
+
+
+type Replay = Callable[[int, datetime], list[Event]]
+
+_replays: list[Replay] = []
+
+
+def register_replay(replay: Replay) -> None:
+    """Let `resume` ask this function for a person's events since a time; from AppConfig.ready()."""
+    _replays.append(replay)
+
+
+def replay_since(owner_id: int, since: datetime) -> list[Event]:
+    """What the registered apps have for a person since a time, oldest first."""
+    return [event for replay in _replays for event in replay(owner_id, since)]
+
+
+def timestamp(moment: datetime) -> str:
+    """A time as clients read it: ISO 8601 with the offset of the deployment's time zone."""
+    return timezone.localtime(moment).isoformat()
+
+
+def publish_on_commit(event: Event) -> None:
+    """Send an event once the current transaction is committed; a failure fails nothing else."""
+    transaction.on_commit(partial(publish, event), robust=True)
+
+
+def close_on_commit(
+    *, code: int, session_id: int | None = None, owner_id: int | None = None
+) -> None:
+    """Close sockets on every process once the current transaction is committed."""
+    order = CloseOrder(code=code, session_id=session_id, owner_id=owner_id)
+    transaction.on_commit(partial(send, "push.close", asdict(order)), robust=True)
+
+
+def publish(event: Event) -> None:
+    """Send an event now. Only for what is committed already, such as the progress of a job."""
+    send("push.event", asdict(event))
+
+
+def send(kind: str, payload: dict[str, Any]) -> None:
+    """Hand a message to every process's hub, in the order of the calls of this process."""
+    _sender.put({"type": kind, **{"payload": payload}})
+
+
+@dataclass
+class _Sender:
+    """Sends from one event loop per process: the hub's where there is one, else its own."""
+
+    loop: asyncio.AbstractEventLoop | None = None
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    waiting: list[dict[str, Any]] = field(default_factory=list)
+    is_draining: bool = False
+
+    def use(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Send from this running loop from now on."""
+        with self.lock:
+            self.loop = loop
+            self.is_draining = False
+
+    def put(self, message: dict[str, Any]) -> None:
+        with self.lock:
+            if self.loop is None or self.loop.is_closed():
+                if isinstance(get_channel_layer(), InMemoryChannelLayer):
+                    return  # no hub in this process, and no way to reach another one
+                self._start_loop()
+            self.waiting.append(message)
+            if not self.is_draining:
+                self.is_draining = True
+                assert self.loop is not None
+                asyncio.run_coroutine_threadsafe(self._drain(), self.loop)
+
+    def _start_loop(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.is_draining = False
+        threading.Thread(target=self.loop.run_forever, name="push", daemon=True).start()
+
+    async def _drain(self) -> None:
+        layer = get_channel_layer()
+        while True:
+            with self.lock:
+                batch, self.waiting = self.waiting, []
+                if not batch:
+                    self.is_draining = False
+                    return
+            for message in batch:
+                try:
+                    await layer.group_send(GROUP, message)
+                except Exception:
+                    # A lost push is mended by the next one: clients see the gap and ask again.
+                    logger.exception("A push could not be sent")
+
+    def flush(self, timeout: float = 2) -> None:
+        """Wait until everything put so far is sent, at most `timeout` seconds."""
+        with self.lock:
+            loop = self.loop
+        if loop is not None and loop.is_running():
+            asyncio.run_coroutine_threadsafe(self._drain(), loop).result(timeout)
+
+
+_sender = _Sender()
+use_loop = _sender.use
+flush = _sender.flush

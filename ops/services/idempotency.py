@@ -1,0 +1,82 @@
+"""One Idempotency-Key, one effect: the answer is committed together with what it answers."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import orjson
+from django.db import IntegrityError, OperationalError, connection, transaction
+from django.utils import timezone
+
+from ops.errors import IdempotencyKeyReused, StillRunning
+from ops.models import IdempotencyRecord
+
+KEPT_FOR = timedelta(hours=24)
+TWIN_WAITS = 5  # seconds that a concurrent twin waits for the first request
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The answer's data, and whether it is an earlier request's answer given again."""
+
+    data: Any
+    is_replay: bool
+
+
+def run_once(
+    *, owner_id: int, path: str, key: str, fingerprint: str, effect: Callable[[], Any]
+) -> Outcome:
+    """Run `effect` unless this person sent this key to this path within the last 24 hours.
+
+    `effect` returns what JSON can hold. It runs inside the transaction that keeps its answer: a
+    refusal or a crash takes the record back with everything else, which frees the key.
+    Raises IdempotencyKeyReused (1014) for another body, StillRunning (1015) after 5 seconds.
+    """
+    with transaction.atomic():
+        record, is_new = _claim(owner_id=owner_id, path=path, key=key, fingerprint=fingerprint)
+        if not is_new:
+            if record.fingerprint != fingerprint:
+                raise IdempotencyKeyReused
+            return Outcome(orjson.loads(record.answer), is_replay=True)
+        data = effect()
+        record.answer = orjson.dumps(data).decode()
+        record.save(update_fields=["answer"])
+        return Outcome(data, is_replay=False)
+
+
+def _claim(
+    *, owner_id: int, path: str, key: str, fingerprint: str
+) -> tuple[IdempotencyRecord, bool]:
+    """Insert the record, or wait for whoever inserted it first and take theirs."""
+    name = {"owner_id": owner_id, "path": path, "key": key}
+    try:
+        _limit_lock_wait(f"{TWIN_WAITS}s")
+        try:
+            with transaction.atomic():
+                record = IdempotencyRecord.objects.create(**name, fingerprint=fingerprint)
+            is_new = True
+        except IntegrityError:
+            record = IdempotencyRecord.objects.select_for_update().get(**name)
+            is_new = record.created_at <= timezone.now() - KEPT_FOR
+            if is_new:
+                record.created_at, record.fingerprint = timezone.now(), fingerprint
+                record.save(update_fields=["created_at", "fingerprint"])
+    except OperationalError as error:
+        if _is_lock_timeout(error):
+            raise StillRunning from error
+        raise
+    _limit_lock_wait("DEFAULT")
+    return record, is_new
+
+
+def _limit_lock_wait(limit: str) -> None:
+    """Bound waiting for the twin's row. SQLite has one writer at a time and a limit of its own."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            value = limit if limit == "DEFAULT" else f"'{limit}'"
+            cursor.execute(f"SET LOCAL lock_timeout = {value}")
+
+
+def _is_lock_timeout(error: OperationalError) -> bool:
+    return getattr(error.__cause__, "sqlstate", None) == "55P03"  # lock_not_available
