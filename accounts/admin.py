@@ -1,0 +1,139 @@
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
+from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.models import Group
+from django.utils.translation import gettext_lazy as _
+from unfold.admin import ModelAdmin
+from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+
+from accounts.models import (
+    DeviceSession,
+    PointsEntry,
+    RegistrationMark,
+    SignInCode,
+    Tier,
+    User,
+    UserStatus,
+)
+from accounts.services import sign_in
+from ops.console import ReadOnlyAdmin
+
+admin.site.unregister(Group)
+
+
+@admin.register(Group)
+class GroupAdmin(DjangoGroupAdmin, ModelAdmin):
+    pass
+
+
+class PersonCreationForm(UserCreationForm):
+    class Meta(UserCreationForm.Meta):
+        model = User
+        fields = ("username",)
+        field_classes = {"username": forms.CharField}
+
+
+@admin.register(User)
+class UserAdmin(DjangoUserAdmin, ModelAdmin):
+    form = UserChangeForm
+    add_form = PersonCreationForm
+    change_password_form = AdminPasswordChangeForm
+    list_display = ["__str__", "masked_phone", "status", "total_points", "is_premium", "last_login"]
+    list_filter = ["status", "is_premium", "is_staff"]
+    search_fields = ["nickname", "phone", "username"]
+    search_help_text = _("Nickname, whole phone number or user name")
+    ordering = ["-id"]
+    actions = ["activate", "deactivate", "ban"]
+    # The status changes by the actions, which end sign-ins; points change by the ledger alone.
+    readonly_fields = [
+        "masked_phone",
+        "status",
+        "total_points",
+        "lifetime_points",
+        "points_version",
+        "login_count",
+        "last_login",
+        "created_at",
+    ]
+    fieldsets = [
+        (None, {"fields": ["nickname", "masked_phone", "status", "is_premium", "daily_upload_quota"]}),
+        (_("Points"), {"fields": ["total_points", "lifetime_points", "points_version"]}),
+        (_("Console"), {"fields": ["username", "password", "is_staff", "is_superuser", "groups"]}),
+        (_("Dates"), {"fields": ["created_at", "last_login", "login_count"]}),
+    ]
+    add_fieldsets = [(None, {"fields": ["username", "password1", "password2"]})]
+    filter_horizontal = ["groups"]
+
+    def has_delete_permission(self, request, obj=None):
+        return False
+
+    @admin.display(description=_("phone"))
+    def masked_phone(self, person):
+        return person.masked_phone
+
+    @admin.action(description=_("Activate"), permissions=["change"])
+    def activate(self, request, people):
+        self._change_status(request, people, UserStatus.ACTIVE)
+
+    @admin.action(description=_("Deactivate: sign-ins end at once"), permissions=["change"])
+    def deactivate(self, request, people):
+        self._change_status(request, people, UserStatus.INACTIVE)
+
+    @admin.action(description=_("Ban: sign-ins end at once"), permissions=["change"])
+    def ban(self, request, people):
+        self._change_status(request, people, UserStatus.BANNED)
+
+    def _change_status(self, request, people, status):
+        for person in people.exclude(pk=request.user.pk):
+            sign_in.change_status(person=person, status=status)
+            self.message_user(request, f"{person}: {status.label}", messages.SUCCESS)
+
+
+@admin.register(Tier)
+class TierAdmin(ModelAdmin):
+    list_display = ["name", "threshold", "multiplier"]
+
+
+@admin.register(PointsEntry)
+class PointsEntryAdmin(ReadOnlyAdmin):
+    list_display = ["created_at", "user", "sequence", "points", "source", "balance_after"]
+    list_filter = ["source", "created_at"]
+    list_select_related = ["user"]
+    search_fields = ["user__phone", "user__nickname", "related_id"]
+    date_hierarchy = "created_at"
+    ordering = ["-id"]
+
+
+@admin.register(DeviceSession)
+class DeviceSessionAdmin(ReadOnlyAdmin):
+    list_display = ["user", "ip_address", "user_agent", "last_activity_at", "revoked_at"]
+    list_filter = ["revoked_at"]
+    list_select_related = ["user"]
+    search_fields = ["user__phone", "user__nickname"]
+    ordering = ["-id"]
+    actions = ["revoke"]
+
+    @admin.action(description=_("End these sign-ins"))
+    def revoke(self, request, sessions):
+        for session in sessions:
+            sign_in.revoke(session)
+        self.message_user(request, _("Ended: %(count)d") % {"count": len(sessions)})
+
+
+@admin.register(SignInCode)
+class SignInCodeAdmin(ReadOnlyAdmin):
+    list_display = ["masked_phone", "created_at", "wrong_tries", "used_at", "ip_address"]
+    fields = ["masked_phone", "created_at", "expires_at", "used_at", "wrong_tries", "ip_address"]
+    search_fields = ["phone"]
+    ordering = ["-id"]
+
+    @admin.display(description=_("phone"))
+    def masked_phone(self, code):
+        return f"{code.phone[:3]}****{code.phone[-4:]}"
+
+
+@admin.register(RegistrationMark)
+class RegistrationMarkAdmin(ReadOnlyAdmin):
+    list_display = ["key_hash", "created_at"]
+    ordering = ["-id"]

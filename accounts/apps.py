@@ -1,0 +1,15 @@
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
+
+
+class AccountsConfig(AppConfig):
+    name = "accounts"
+    verbose_name = _("People and points")
+
+    def ready(self):
+        from accounts import checks
+        from accounts.consumers import close_ended
+        from ops import hub
+
+        checks.register()
+        hub.register_housekeeping(close_ended)

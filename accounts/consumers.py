@@ -1,0 +1,244 @@
+"""`/ws/`: one socket of one person."""
+
+import asyncio
+import uuid
+from datetime import datetime
+
+import orjson
+from channels.db import database_sync_to_async
+from channels.generic.websocket import AsyncWebsocketConsumer
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+
+from accounts import push as points_push
+from accounts.errors import AccountClosed
+from accounts.models import DeviceSession, PointsEntry, User, UserStatus
+from accounts.services import sign_in, tokens
+from config.errors import NotSignedIn
+from ops import hub, push
+
+HEARTBEAT = 30  # seconds between the pings that a client should send
+REPLAY_LIMIT = 100
+NOT_SIGNED_IN = 4401
+CLOSED_TO_YOU = 4403
+TRY_AGAIN_LATER = 1013
+
+
+class RealtimeConsumer(AsyncWebsocketConsumer):
+    """Says hello, then hands on what the hub brings, in the order of the ledger."""
+
+    # Not a configured layer: the hub feeds this socket, it needs no channel of its own.
+    channel_layer_alias = "none: fed by the hub"
+
+    async def connect(self):
+        self.socket_id = uuid.uuid4().hex
+        self.owner_id = None
+        self.points_version = None
+        self.is_open = True
+        self._own = asyncio.Lock()
+        self._tasks = set()
+        self.outbox = hub.Outbox(self.write, self._drop)
+        offered, token = _offered_token(self.scope)
+        await self.accept(subprotocol="bearer" if offered else None)
+        # Accepted first and closed then: a refused handshake cannot carry a close code.
+        if await self._sign_in(token):
+            await hub.current().join(self)
+            await self._hello()
+
+    async def _sign_in(self, token):
+        try:
+            claims, session = await database_sync_to_async(_read_token)(token)
+        except (AccountClosed, _SessionRevoked):
+            await self.disconnect_with(CLOSED_TO_YOU)
+            return False
+        except NotSignedIn:
+            await self.disconnect_with(NOT_SIGNED_IN)
+            return False
+        if self.owner_id not in (None, session.user_id):
+            await self.disconnect_with(NOT_SIGNED_IN)
+            return False
+        self.owner_id = session.user_id
+        self.session_id = session.pk
+        self.expires_at = claims.expires_at
+        return True
+
+    async def _hello(self):
+        async with self._own:
+            person = await User.objects.values("total_points", "points_version").aget(
+                pk=self.owner_id
+            )
+            self.points_version = person["points_version"]
+            self.put(
+                "hello",
+                {
+                    "user_id": self.owner_id,
+                    **person,
+                    "heartbeat": HEARTBEAT,
+                    "server_time": push.timestamp(timezone.now()),
+                },
+            )
+
+    # --- From the client --------------------------------------------------------------------
+    async def receive(self, text_data=None, bytes_data=None):
+        try:
+            message = orjson.loads(text_data or bytes_data or b"")
+            kind, data = message["type"], message.get("data")
+        except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
+            self.put("error", {"reason": "not a message of this protocol"})
+            return
+        if self.owner_id is None:
+            return  # closed for a bad token; what was on its way says nothing
+        match kind:
+            case "ping":
+                self.put("pong", {"server_time": push.timestamp(timezone.now())})
+            case "auth":
+                token = message.get("token") or (data or {}).get("token")
+                await self._sign_in(token if isinstance(token, str) else "")
+            case "resume":
+                await self._resume(data if isinstance(data, dict) else {})
+            case _:
+                self.put("error", {"reason": "unknown type"})
+
+    async def _resume(self, data):
+        version, since = data.get("points_version"), _moment(data.get("since"))
+        async with self._own:
+            events = await database_sync_to_async(_missed)(self.owner_id, version, since)
+            for event in events if len(events) <= REPLAY_LIMIT else ():
+                self.outbox.put(hub.encode(event))
+        if len(events) > REPLAY_LIMIT:
+            await self._hello()
+
+    # --- From the hub -----------------------------------------------------------------------
+    def deliver(self, event, text):
+        """Send one event; ledger changes wait their turn."""
+        if event.type != "points_update":
+            self.outbox.put(text)
+            return
+        task = asyncio.create_task(self._deliver_points(event, text))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _deliver_points(self, event, text):
+        """Send ledger changes once each and in order, whatever order processes sent them in."""
+        async with self._own:
+            if self.points_version is None or event.version <= self.points_version:
+                return  # the hello counted it already, or it went out with a later one
+            if event.version == self.points_version + 1:
+                self.outbox.put(text)
+            else:
+                # A later commit overtook an earlier one on the way here. Both are committed.
+                for missed in await database_sync_to_async(_entries_between)(
+                    self.owner_id, self.points_version, event.version
+                ):
+                    self.outbox.put(hub.encode(points_push.points_event(missed)))
+            self.points_version = event.version
+
+    # --- The connection ---------------------------------------------------------------------
+    def put(self, kind, data):
+        """Send one message in its turn."""
+        self.outbox.put(orjson.dumps({"type": kind, "data": data}).decode())
+
+    async def write(self, text):
+        """Hand a text to the server; returns when the server has taken it."""
+        await self.base_send({"type": "websocket.send", "text": text})
+
+    def _drop(self):
+        """Close a socket that does not take what it is sent; its client comes back and resumes."""
+        task = asyncio.create_task(self.disconnect_with(TRY_AGAIN_LATER))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def disconnect_with(self, code):
+        """Close from our side, once."""
+        if self.is_open:
+            self.is_open = False
+            self._leave()
+            await self.close(code=code)
+
+    async def disconnect(self, code):
+        self.is_open = False
+        self._leave()
+        for task in list(self._tasks):
+            task.cancel()
+
+    def _leave(self):
+        if self.owner_id is not None:
+            hub.current().leave(self)
+
+
+class _SessionRevoked(NotSignedIn):
+    """The token is good but its session was ended."""
+
+
+def _offered_token(scope):
+    """Whether `bearer` was offered as a subprotocol, and the token from there or the header."""
+    protocols = scope.get("subprotocols") or []
+    if protocols and protocols[0] == "bearer":
+        return True, protocols[1] if len(protocols) > 1 else ""
+    for name, value in scope["headers"]:
+        if name == b"authorization":
+            scheme, _space, token = value.decode("latin-1").partition(" ")
+            return False, token.strip() if scheme.lower() == "bearer" else ""
+    return False, ""
+
+
+def _read_token(token):
+    claims = tokens.read_access(token)
+    try:
+        return claims, sign_in.live_session(token)
+    except NotSignedIn as error:
+        raise _SessionRevoked from error
+
+
+def _moment(text) -> datetime | None:
+    try:
+        moment = parse_datetime(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
+    return timezone.make_aware(moment) if moment and timezone.is_naive(moment) else moment
+
+
+def _ended_sessions(session_ids):
+    return set(
+        DeviceSession.objects.filter(pk__in=session_ids)
+        .filter(Q(revoked_at__isnull=False) | ~Q(user__status=UserStatus.ACTIVE))
+        .values_list("pk", flat=True)
+    )
+
+
+def _entries_between(owner_id, known, newest):
+    return list(
+        PointsEntry.objects.filter(
+            user_id=owner_id, sequence__gt=known, sequence__lte=newest
+        ).order_by("sequence")
+    )
+
+
+def _missed(owner_id, version, since):
+    """What a client missed, at most one more than may be replayed."""
+    events = []
+    if isinstance(version, int) and not isinstance(version, bool) and 0 <= version < 2**63:
+        entries = PointsEntry.objects.filter(user_id=owner_id, sequence__gt=version)
+        events += [
+            points_push.points_event(entry, is_replay=True)
+            for entry in entries.order_by("sequence")[: REPLAY_LIMIT + 1]
+        ]
+    if since is not None:
+        events += push.replay_since(owner_id, since)[: REPLAY_LIMIT + 1]
+    return events
+
+
+async def close_ended(sockets):
+    """Close sockets whose token ran out or whose session was ended without a push.
+
+    A push can be lost, and a management command beside the embedded server has no way to send
+    one: every process looks for itself, so that 5 seconds is the longest an ended session lives.
+    """
+    now = timezone.now()
+    await hub.close_all((socket for socket in sockets if socket.expires_at <= now), NOT_SIGNED_IN)
+    if sockets:
+        ended = await database_sync_to_async(_ended_sessions)({socket.session_id for socket in sockets})
+        await hub.close_all(
+            (socket for socket in sockets if socket.session_id in ended), CLOSED_TO_YOU
+        )

@@ -1,0 +1,41 @@
+"""Every way in which people, sign-in and points can say no."""
+
+from django.utils.translation import gettext_lazy as _
+
+from config.errors import DomainError
+
+
+class InvalidPhone(DomainError):
+    code, status = 1001, 400
+    message = _("This is not a mainland mobile number: 11 digits, starting with 13 to 19.")
+
+
+class WrongCode(DomainError):
+    code, status = 1002, 401
+    message = _("The code is wrong or has expired.")
+
+
+class CodeAskedTooOften(DomainError):
+    code, status = 1003, 429
+    message = _("A code was asked for too often. Please wait %(retry_after)s seconds.")
+
+
+class CodeVoid(DomainError):
+    code, status = 1004, 429
+    message = _("Five wrong tries: this code is void. Please ask for a new one.")
+
+
+class AccountClosed(DomainError):
+    code, status = 1005, 403
+    message = _("This account is inactive or banned. Please ask the shop.")
+
+
+class RefreshTokenReused(DomainError):
+    code, status = 1007, 401
+    message = _("This sign-in was used twice and has been ended. Please sign in again.")
+
+
+class NotEnoughPoints(DomainError):
+    code, status = 4005, 409
+    message = _("Not enough points: %(required)s needed, %(current)s there.")
+    reveals = ("required", "current", "shortage")

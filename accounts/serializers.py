@@ -1,0 +1,162 @@
+from rest_framework import serializers
+
+from accounts.errors import InvalidPhone, WrongCode
+from accounts.models import PointsEntry, PointsSource, User
+from accounts.services import profile
+from config.errors import NotSignedIn
+from config.fields import TextField
+
+
+class CodeInput(serializers.Serializer):
+    refusals = {"phone": InvalidPhone}
+
+    phone = TextField()
+
+
+class LoginInput(serializers.Serializer):
+    refusals = {"phone": InvalidPhone, "code": WrongCode}
+
+    phone = TextField()
+    code = TextField()
+    device_info = serializers.JSONField(required=False, allow_null=True)
+
+    def validate_device_info(self, value):
+        if len(str(value)) > 2000:
+            raise serializers.ValidationError(serializers.CharField.default_error_messages["max_length"].format(max_length=2000))
+        return value
+
+
+class RefreshInput(serializers.Serializer):
+    refusals = {"refresh_token": NotSignedIn}
+
+    refresh_token = TextField()
+
+
+class LogoutInput(serializers.Serializer):
+    everywhere = serializers.BooleanField(required=False, default=False)
+
+
+class ProfileInput(serializers.Serializer):
+    nickname = TextField(max_length=40, trim_whitespace=True)
+
+
+class PointsQuery(serializers.Serializer):
+    type = serializers.ChoiceField(choices=["earn", "spend"], required=False)
+    source = serializers.ChoiceField(choices=PointsSource.choices, required=False)
+
+
+class CodeOutput(serializers.Serializer):
+    expires_in = serializers.IntegerField(help_text="Seconds.")
+    resend_after = serializers.IntegerField(help_text="Seconds.")
+
+
+class TokenOutput(serializers.Serializer):
+    access_token = serializers.CharField()
+    refresh_token = serializers.CharField()
+    expires_in = serializers.IntegerField(help_text="Seconds.")
+
+
+class UserOutput(serializers.ModelSerializer):
+    """`user_info`, with what the apps above know about the person."""
+
+    user_id = serializers.IntegerField(source="pk")
+    mobile = serializers.CharField(source="masked_phone", allow_null=True)
+    avatar = serializers.SerializerMethodField()
+    tier = serializers.SerializerMethodField()
+    is_merchant = serializers.SerializerMethodField()
+
+    class Meta:
+        model = User
+        fields = [
+            "user_id",
+            "mobile",
+            "nickname",
+            "avatar",
+            "total_points",
+            "points_version",
+            "is_merchant",
+            "is_premium",
+            "tier",
+            "status",
+        ]
+
+    def get_avatar(self, person) -> str | None:
+        return None
+
+    def get_tier(self, person) -> str | None:
+        reached, _following = profile.tiers_around(person.lifetime_points)
+        return reached.name if reached else None
+
+    def get_is_merchant(self, person) -> bool:
+        return profile.user_facts(person)["is_merchant"]
+
+
+class SignInOutput(TokenOutput):
+    is_new_user = serializers.BooleanField()
+    user_info = UserOutput()
+
+
+class VerifyOutput(serializers.Serializer):
+    valid = serializers.BooleanField()
+    expires_at = serializers.DateTimeField()
+    user_info = UserOutput()
+
+
+class NextTierOutput(serializers.Serializer):
+    name = serializers.CharField()
+    missing_points = serializers.IntegerField()
+
+
+class ProfileOutput(UserOutput):
+    uploads_left_today = serializers.SerializerMethodField()
+    next_tier = serializers.SerializerMethodField()
+
+    class Meta(UserOutput.Meta):
+        fields = [
+            *UserOutput.Meta.fields,
+            "created_at",
+            "last_login",
+            "login_count",
+            "lifetime_points",
+            "uploads_left_today",
+            "next_tier",
+        ]
+
+    def get_uploads_left_today(self, person) -> int:
+        return profile.profile_facts(person)["uploads_left_today"]
+
+    def get_next_tier(self, person) -> NextTierOutput(allow_null=True):
+        _reached, following = profile.tiers_around(person.lifetime_points)
+        if following is None:
+            return None
+        return {
+            "name": following.name,
+            "missing_points": following.threshold - person.lifetime_points,
+        }
+
+
+class PointsEntryOutput(serializers.ModelSerializer):
+    version = serializers.IntegerField(source="sequence")
+    type = serializers.SerializerMethodField()
+    description = serializers.CharField(source="get_source_display")
+    related_id = serializers.SerializerMethodField()
+
+    class Meta:
+        model = PointsEntry
+        fields = [
+            "id",
+            "version",
+            "type",
+            "points",
+            "source",
+            "description",
+            "balance_after",
+            "related_id",
+            "created_at",
+        ]
+
+    def get_type(self, entry) -> str:
+        return "earn" if entry.points > 0 else "spend"
+
+    def get_related_id(self, entry) -> str | None:
+        return entry.related_id or None

@@ -1,0 +1,1 @@
+"""Every change to people, their sign-ins and their points."""

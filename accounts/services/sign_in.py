@@ -1,0 +1,173 @@
+"""Signing in, staying signed in, signing out."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from rest_framework_simplejwt.tokens import RefreshToken
+
+from accounts import push
+from accounts.errors import AccountClosed, RefreshTokenReused
+from accounts.models import DeviceSession, PointsSource, RegistrationMark, User, UserStatus
+from accounts.services import codes, tokens
+from accounts.services.points import change_points
+from accounts.services.tokens import TokenPair
+from config.errors import NotSignedIn
+from ops.services.encryption import keyed_hash
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """Where a sign-in comes from, as far as it tells."""
+
+    address: str = ""
+    user_agent: str = ""
+    info: Any = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignIn:
+    """A successful sign-in."""
+
+    person: User
+    session: DeviceSession
+    pair: TokenPair
+    is_new_user: bool
+
+
+def sign_in_by_code(*, phone: str, code: str, device: Device) -> SignIn:
+    """Sign a person in by the code sent to their phone; the first time makes the account.
+
+    Raises InvalidPhone, WrongCode, CodeVoid, TooManyRequests, and AccountClosed, which is told
+    only after a correct code.
+    """
+    codes.use_code(phone=phone, code=code, address=device.address)
+    with transaction.atomic():
+        person, is_new_user = User.objects.get_or_create(
+            phone=phone, defaults={"nickname": _("Guest %(number)s") % {"number": phone[-4:]}}
+        )
+        if is_new_user:
+            _welcome(person, keyed_hash("registered phone", phone))
+        return _start_session(person, device=device, is_new_user=is_new_user)
+
+
+def _welcome(person: User, key_hash: str) -> None:
+    """Give the welcome points, once per phone for ever: erasing the account keeps the mark."""
+    _mark, is_first = RegistrationMark.objects.get_or_create(key_hash=key_hash)
+    if is_first and settings.REGISTER_BONUS:
+        change_points(
+            user_id=person.pk,
+            points=settings.REGISTER_BONUS,
+            source=PointsSource.REGISTER,
+            related_id=str(person.pk),
+        )
+
+
+def _start_session(person: User, *, device: Device, is_new_user: bool) -> SignIn:
+    if person.status != UserStatus.ACTIVE:
+        raise AccountClosed
+    now = timezone.now()
+    session = DeviceSession.objects.create(
+        user=person,
+        rotated_at=now,
+        expires_at=now + _refresh_lifetime(),
+        device_info=device.info,
+        ip_address=device.address or None,
+        user_agent=device.user_agent[:255],
+    )
+    User.objects.filter(pk=person.pk).update(last_login=now, login_count=F("login_count") + 1)
+    person.refresh_from_db()
+    return SignIn(
+        person=person, session=session, pair=tokens.sign_pair(session), is_new_user=is_new_user
+    )
+
+
+def _refresh_lifetime() -> timedelta:
+    return RefreshToken.lifetime
+
+
+def live_session(token: str) -> DeviceSession:
+    """The session, with its person, that an access token belongs to: one query.
+
+    Raises NotSignedIn for a bad token or a revoked session, AccountClosed for a closed account.
+    """
+    return _session_of(tokens.read_access(token))
+
+
+def _session_of(claims: tokens.Claims) -> DeviceSession:
+    session = (
+        DeviceSession.objects.select_related("user")
+        .filter(pk=claims.session_id, user_id=claims.user_id)
+        .first()
+    )
+    if session is None:
+        raise NotSignedIn
+    if session.user.status != UserStatus.ACTIVE:
+        raise AccountClosed
+    if session.revoked_at is not None:
+        raise NotSignedIn
+    return session
+
+
+def refresh(token: str) -> TokenPair:
+    """Exchange a refresh token for a new pair; the old one is dead.
+
+    Until 10 seconds after the exchange, or until the new refresh token is first used, whichever
+    comes first, the old one answers the same pair again: its answer may have been lost on the
+    way. Used later it was stolen from somebody: the whole session ends (RefreshTokenReused).
+    """
+    claims = tokens.read_refresh(token)
+    session = _session_of(claims)
+    now = timezone.now()
+    rotated = DeviceSession.objects.filter(
+        pk=session.pk, generation=claims.generation, revoked_at__isnull=True
+    ).update(
+        generation=F("generation") + 1,
+        rotated_at=now,
+        last_activity_at=now,
+        expires_at=now + _refresh_lifetime(),
+    )
+    # One conditional UPDATE decides between twins; whoever lost it reads the winner's pair.
+    session.refresh_from_db()
+    if session.revoked_at is not None:
+        raise NotSignedIn
+    was_lost_on_the_way = (
+        claims.generation == session.generation - 1
+        and now - session.rotated_at < settings.REFRESH_GRACE
+    )
+    if not rotated and not was_lost_on_the_way:
+        revoke(session)
+        raise RefreshTokenReused
+    return tokens.sign_pair(session)
+
+
+def revoke(session: DeviceSession) -> None:
+    """End one sign-in on every process: its tokens are refused and its sockets close."""
+    with transaction.atomic():
+        DeviceSession.objects.filter(pk=session.pk, revoked_at__isnull=True).update(
+            revoked_at=timezone.now()
+        )
+        push.session_revoked(session.pk)
+
+
+def sign_out(session: DeviceSession, *, everywhere: bool = False) -> None:
+    """End this sign-in, or all of the person's."""
+    live = DeviceSession.objects.filter(user_id=session.user_id, revoked_at__isnull=True)
+    for ending in live if everywhere else [session]:
+        revoke(ending)
+
+
+@transaction.atomic
+def change_status(*, person: User, status: UserStatus) -> None:
+    """Activate, deactivate or ban a person; anything but active ends all their sign-ins at once."""
+    User.objects.filter(pk=person.pk).update(status=status)
+    if status != UserStatus.ACTIVE:
+        DeviceSession.objects.filter(user=person, revoked_at__isnull=True).update(
+            revoked_at=timezone.now()
+        )
+        push.person_closed(person.pk)

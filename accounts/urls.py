@@ -1,0 +1,13 @@
+from django.urls import path
+
+from accounts import views
+
+urlpatterns = [
+    path("auth/code", views.CodeView.as_view()),
+    path("auth/login", views.LoginView.as_view()),
+    path("auth/refresh", views.RefreshView.as_view()),
+    path("auth/verify", views.VerifyView.as_view()),
+    path("auth/logout", views.LogoutView.as_view()),
+    path("user/profile", views.ProfileView.as_view()),
+    path("user/points", views.PointsView.as_view()),
+]

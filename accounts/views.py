@@ -1,0 +1,117 @@
+from django.conf import settings
+from drf_spectacular.utils import extend_schema
+from rest_framework.response import Response
+
+from accounts import serializers
+from accounts.models import PointsEntry
+from accounts.services import codes, profile, sign_in, tokens
+from config.api import ApiView, OpenView, client_address
+from config.pagination import page
+
+
+def _device(request, info=None):
+    return sign_in.Device(
+        address=client_address(request), user_agent=request.headers.get("User-Agent", ""), info=info
+    )
+
+
+class CodeView(OpenView):
+    """Send a sign-in code; the answer is the same whether or not the phone has an account."""
+
+    authentication_classes = ()
+
+    @extend_schema(request=serializers.CodeInput, responses=serializers.CodeOutput)
+    def post(self, request):
+        body = self.body(serializers.CodeInput)
+        codes.ask_code(phone=body["phone"], address=client_address(request))
+        return Response(
+            {
+                "expires_in": int(settings.SMS_CODE_LIFETIME.total_seconds()),
+                "resend_after": int(settings.SMS_RESEND_AFTER.total_seconds()),
+            }
+        )
+
+
+class LoginView(OpenView):
+    """Sign in with the code; the first time makes the account and gives the welcome points."""
+
+    authentication_classes = ()
+
+    @extend_schema(request=serializers.LoginInput, responses=serializers.SignInOutput)
+    def post(self, request):
+        body = self.body(serializers.LoginInput)
+        signed_in = sign_in.sign_in_by_code(
+            phone=body["phone"],
+            code=body["code"],
+            device=_device(request, body.get("device_info")),
+        )
+        return Response(
+            {
+                **serializers.TokenOutput(signed_in.pair).data,
+                "is_new_user": signed_in.is_new_user,
+                "user_info": serializers.UserOutput(signed_in.person).data,
+            }
+        )
+
+
+class RefreshView(OpenView):
+    """A new pair of tokens for a refresh token, which is dead from then on."""
+
+    authentication_classes = ()
+
+    @extend_schema(request=serializers.RefreshInput, responses=serializers.TokenOutput)
+    def post(self, request):
+        body = self.body(serializers.RefreshInput)
+        return Response(serializers.TokenOutput(sign_in.refresh(body["refresh_token"])).data)
+
+
+class VerifyView(ApiView):
+    """Whether the token is good, until when, and whose it is."""
+
+    @extend_schema(responses=serializers.VerifyOutput)
+    def get(self, request):
+        claims = tokens.read_access(request.headers["Authorization"].partition(" ")[2].strip())
+        answer = {"valid": True, "expires_at": claims.expires_at, "user_info": request.user}
+        return Response(serializers.VerifyOutput(answer).data)
+
+
+class LogoutView(ApiView):
+    """End this sign-in, or all of the person's."""
+
+    @extend_schema(request=serializers.LogoutInput, responses=None)
+    def post(self, request):
+        body = self.body(serializers.LogoutInput)
+        sign_in.sign_out(request.auth, everywhere=body["everywhere"])
+        return Response(None)
+
+
+class ProfileView(ApiView):
+    """The person's own profile."""
+
+    @extend_schema(responses=serializers.ProfileOutput)
+    def get(self, request):
+        return Response(serializers.ProfileOutput(request.user).data)
+
+    @extend_schema(request=serializers.ProfileInput, responses=serializers.ProfileOutput)
+    def patch(self, request):
+        profile.rename(person=request.user, nickname=self.body(serializers.ProfileInput)["nickname"])
+        return Response(serializers.ProfileOutput(request.user).data)
+
+
+class PointsView(ApiView):
+    """The person's ledger, newest first."""
+
+    @extend_schema(
+        parameters=[serializers.PointsQuery], responses=serializers.PointsEntryOutput(many=True)
+    )
+    def get(self, request):
+        wanted = self.query(serializers.PointsQuery)
+        entries = PointsEntry.objects.filter(user=request.user)
+        if "type" in wanted:
+            entries = entries.filter(**{"points__gt" if wanted["type"] == "earn" else "points__lt": 0})
+        if "source" in wanted:
+            entries = entries.filter(source=wanted["source"])
+        rows, following = page(request, entries, ordering=["-sequence"])
+        return Response(
+            {"items": serializers.PointsEntryOutput(rows, many=True).data, "next": following}
+        )
