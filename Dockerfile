@@ -1,0 +1,35 @@
+# The platform's image: the same code serves HTTP, WebSockets or background work.
+#   web      docker run IMAGE                        (HTTP, granian on WSGI)
+#   sockets  docker run IMAGE uvicorn config.asgi:application --host 0.0.0.0 --port 8001
+#   worker   docker run IMAGE python manage.py worker
+# Its settings come from the environment; .env.example lists them.
+FROM python:3.13-slim AS build
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
+WORKDIR /build
+RUN python -m venv /opt/venv
+COPY requirements.txt .
+RUN /opt/venv/bin/pip install --quiet -r requirements.txt
+
+FROM python:3.13-slim
+ENV PATH=/opt/venv/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    DEBUG=0 \
+    HOST=0.0.0.0 \
+    PORT=8000 \
+    DATA_DIR=/data \
+    STATIC_ROOT=/app/staticfiles
+RUN useradd --create-home --uid 10001 points \
+    && install -d -o points -g points /data /app
+WORKDIR /app
+COPY --from=build /opt/venv /opt/venv
+COPY --chown=points:points . .
+USER 10001
+# The static files' names carry hashes of their content, so they are collected here, once. The
+# values below live for this one command and are no secrets of anybody.
+RUN SECRET_KEY=build FIELD_ENCRYPTION_KEYS=build ALLOWED_HOSTS=build \
+    python manage.py collectstatic --noinput --verbosity 0
+VOLUME /data
+EXPOSE 8000 8001
+HEALTHCHECK --interval=30s --timeout=3s --start-period=20s \
+    CMD ["python", "-c", "import os, urllib.request as r; r.urlopen(f\"http://127.0.0.1:{os.environ['PORT']}/health\", timeout=2.5)"]
+CMD ["sh", "-c", "exec granian --interface wsgi --host \"$HOST\" --port \"$PORT\" --blocking-threads 4 config.wsgi:application"]
