@@ -1,0 +1,159 @@
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.template.response import TemplateResponse
+from django.utils.html import format_html, format_html_join
+from django.utils.translation import gettext_lazy as _
+from unfold.widgets import UnfoldAdminTextareaWidget
+
+from config.errors import DomainError
+from ops.console import ReadOnlyAdmin
+from ops.services import files
+from reviews import risk
+from reviews.models import ProcessRecord, Receipt
+from reviews.services import review
+from reviews.services.review import Action, Decision
+
+
+class RejectForm(forms.Form):
+    reason = forms.CharField(
+        label=_("Reason"),
+        max_length=500,
+        help_text=_("The customer reads it."),
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3, "autofocus": True}),
+    )
+
+
+@admin.register(Receipt)
+class ReceiptAdmin(ReadOnlyAdmin):
+    """Receipts change by the actions alone, which do what the API does."""
+
+    list_display = [
+        "small_picture",
+        "id",
+        "person",
+        "shop",
+        "input_amount",
+        "recognized_amount",
+        "confidence",
+        "estimated_points",
+        "risk_score",
+        "status",
+        "created_at",
+    ]
+    list_display_links = ["small_picture", "id"]
+    list_filter = ["status", "shop", "created_at"]
+    list_select_related = ["person", "shop", "thumbnail"]
+    search_fields = ["person__phone", "person__nickname", "receipt_number"]
+    search_help_text = _("Nickname, phone or receipt number")
+    ordering = ["-id"]
+    actions = ["approve", "reject"]
+    fieldsets = [
+        (None, {"fields": ["large_picture", "person", "shop", "status", "created_at"]}),
+        (
+            _("As entered and as read"),
+            {
+                "fields": [
+                    "input_amount",
+                    "recognized_amount",
+                    "confidence",
+                    "receipt_number",
+                    "issued_at",
+                    "submission",
+                ]
+            },
+        ),
+        (_("Risk"), {"fields": ["risk_score", "risk_texts"]}),
+        (
+            _("Points"),
+            {"fields": ["points_per_yuan", "multiplier", "estimated_points", "points_awarded"]},
+        ),
+        (_("Review"), {"fields": ["reviewer", "reviewed_at", "review_reason"]}),
+    ]
+    readonly_fields = ["large_picture", "risk_texts"]
+
+    @admin.display(description=_("picture"))
+    def small_picture(self, receipt):
+        address = files.signed_path(receipt.thumbnail)
+        return format_html('<img src="{}" alt="#{}" height="56">', address, receipt.pk)
+
+    @admin.display(description=_("picture"))
+    def large_picture(self, receipt):
+        address = files.signed_path(receipt.picture)
+        return format_html(
+            '<a href="{}" target="_blank"><img src="{}" alt="#{}" width="480"></a>',
+            address,
+            address,
+            receipt.pk,
+        )
+
+    @admin.display(description=_("risk reasons"))
+    def risk_texts(self, receipt):
+        texts = [(reason.text,) for reason in risk.stored_reasons(receipt)]
+        return format_html_join("", "<div>{}</div>", texts) or "-"
+
+    def has_review_permission(self, request):
+        try:
+            review.reviewable_shops(request.user)
+        except DomainError:
+            return False
+        return True
+
+    @admin.action(description=_("Approve with the estimated points"), permissions=["review"])
+    def approve(self, request, receipts):
+        self._review(request, receipts, action=Action.APPROVE)
+
+    @admin.action(description=_("Reject"), permissions=["review"])
+    def reject(self, request, receipts):
+        form = RejectForm(request.POST if "reason" in request.POST else None)
+        if form.is_valid():
+            reason = form.cleaned_data["reason"]
+            return self._review(request, receipts, action=Action.REJECT, reason=reason)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("Reject receipts"),
+            "opts": self.opts,
+            "media": self.media + form.media,
+            "form": form,
+            "receipts": receipts,
+            "selected": request.POST.getlist(ACTION_CHECKBOX_NAME),
+            "select_across": request.POST.get("select_across", "0"),
+            "checkbox_name": ACTION_CHECKBOX_NAME,
+        }
+        return TemplateResponse(request, "admin/reviews/receipt/reject.html", context)
+
+    def _review(self, request, receipts, *, action, reason=""):
+        done = 0
+        for receipt in receipts:
+            decision = Decision(upload_id=receipt.pk, action=action, reason=reason)
+            try:
+                review.review(reviewer=request.user, decision=decision)
+            except DomainError as refusal:
+                self.message_user(request, f"{receipt}: {refusal}", messages.ERROR)
+            else:
+                done += 1
+        if done:
+            self.message_user(
+                request,
+                _("%(action)s: %(count)d") % {"action": action.label, "count": done},
+                messages.SUCCESS,
+            )
+
+
+@admin.register(ProcessRecord)
+class ProcessRecordAdmin(ReadOnlyAdmin):
+    list_display = [
+        "id",
+        "receipt",
+        "kind",
+        "status",
+        "progress",
+        "duration",
+        "attempts",
+        "error",
+        "created_at",
+    ]
+    list_filter = ["status", "kind", "created_at"]
+    list_select_related = ["receipt"]
+    search_fields = ["=receipt__id"]
+    ordering = ["-id"]

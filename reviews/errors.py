@@ -1,0 +1,93 @@
+"""Every way in which receipts and their reviews can say no."""
+
+from django.utils.translation import gettext_lazy as _
+
+from config.errors import DomainError
+
+
+class NoImage(DomainError):
+    code, status = 5001, 400
+    message = _("There is no image in the request.")
+
+
+class InvalidAmount(DomainError):
+    code, status = 5002, 400
+    message = _("The amount is a number from 0.01 to 9999.99 with at most two decimals.")
+
+
+class NotAnImage(DomainError):
+    code, status = 5003, 400
+    message = _("Only JPEG, PNG, WebP and HEIC images are taken.")
+
+
+class ImageTooLarge(DomainError):
+    code, status = 5004, 413
+    message = _("The image is larger than 10 MB.")
+
+
+class ImageBroken(DomainError):
+    code, status = 5005, 400
+    message = _("The image is broken, incomplete or has too many pixels.")
+
+
+class SubmittedBefore(DomainError):
+    """`upload_id` is a fact only when the earlier upload is the person's own."""
+
+    code, status = 5006, 409
+    message = _("This photo was submitted before.")
+    reveals = ("upload_id",)
+
+
+class UploadQuotaUsed(DomainError):
+    code, status = 5007, 429
+    message = _("Today's %(limit)s uploads are used up. Please come back tomorrow.")
+
+
+class UploadNotFound(DomainError):
+    code, status = 5008, 404
+    message = _("There is no such upload.")
+
+
+class ReviewNotFound(DomainError):
+    code, status = 6002, 404
+    message = _("There is no such review.")
+
+
+class InvalidDecision(DomainError):
+    code, status = 6003, 400
+    message = _("A decision is to approve, with 0 to 100000 points, or to reject, with a reason.")
+
+
+class AlreadyReviewed(DomainError):
+    code, status = 6004, 409
+    message = _("This receipt is already reviewed.")
+    reveals = ("current_status",)
+
+
+class PaidBefore(DomainError):
+    code, status = 6005, 409
+    message = _("This receipt was paid before, as upload %(upload_id)s.")
+    reveals = ("upload_id",)
+
+
+class ReadingNotEnded(DomainError):
+    code, status = 6006, 409
+    message = _("This receipt is still being read. Please decide in a moment.")
+
+
+class OwnReceipt(DomainError):
+    code, status = 1009, 403
+    message = _("Nobody reviews their own receipt.")
+
+
+class PointsNeedManager(DomainError):
+    code, status = 1009, 403
+    message = _("Only an owner or a manager may give more than the estimated %(estimate)s points.")
+
+
+class PointsNeedSecondPerson(DomainError):
+    code, status = 1009, 403
+    message = _(
+        "More than %(limit)s points above the estimate need a second person, "
+        "and a second person cannot be asked here yet."
+    )

@@ -1,0 +1,325 @@
+"""Receipts that people photographed, and the background jobs that read them."""
+
+import hashlib
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Self, override
+
+from django.conf import settings
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.db.models import F, Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+LEAST_AMOUNT = Decimal("0.01")
+LARGEST_AMOUNT = Decimal("9999.99")
+
+
+class ReceiptStatus(models.TextChoices):
+    PENDING = "pending", _("Pending")
+    APPROVED = "approved", _("Approved")
+    REJECTED = "rejected", _("Rejected")
+
+
+class ReceiptQuerySet(models.QuerySet["Receipt"]):
+    def locked(self) -> Self:
+        """Hold these rows until commit: always in pk order, never blocking foreign-key inserts."""
+        return self.order_by("pk").select_for_update(of=("self",), no_key=True)
+
+    def with_reading(self) -> Self:
+        """Bring along what `Receipt.reading` needs, in one more query for all rows."""
+        newest_first = ProcessRecord.objects.filter(kind=ProcessKind.READING).order_by("-pk")
+        return self.prefetch_related(
+            models.Prefetch("process_records", queryset=newest_first, to_attr="readings")
+        )
+
+
+class Receipt(models.Model):
+    """One photo of a receipt, submitted by a person for points, and what became of it."""
+
+    person = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        verbose_name=_("person"),
+        on_delete=models.PROTECT,
+        related_name="receipts",
+    )
+    shop = models.ForeignKey(
+        "catalog.Shop", verbose_name=_("shop"), on_delete=models.PROTECT, related_name="receipts"
+    )
+    status = models.CharField(
+        _("status"), max_length=8, choices=ReceiptStatus, default=ReceiptStatus.PENDING
+    )
+    input_amount = models.DecimalField(
+        _("entered amount"),
+        max_digits=6,
+        decimal_places=2,
+        validators=[MinValueValidator(LEAST_AMOUNT), MaxValueValidator(LARGEST_AMOUNT)],
+        help_text=_("In yuan."),
+    )
+    recognized_amount = models.DecimalField(
+        _("read amount"),
+        max_digits=12,
+        decimal_places=2,
+        null=True,
+        blank=True,
+        help_text=_("In yuan; empty when no total was read."),
+    )
+    confidence = models.DecimalField(
+        _("confidence"), max_digits=5, decimal_places=4, null=True, blank=True
+    )
+    receipt_number = models.CharField(_("receipt number"), max_length=64, blank=True)
+    issued_at = models.DateTimeField(_("issued at"), null=True, blank=True)
+
+    picture = models.OneToOneField(
+        "ops.StoredFile", verbose_name=_("picture"), on_delete=models.PROTECT, related_name="+"
+    )
+    thumbnail = models.OneToOneField(
+        "ops.StoredFile", verbose_name=_("thumbnail"), on_delete=models.PROTECT, related_name="+"
+    )
+    sha256 = models.CharField(
+        _("SHA-256"), max_length=64, help_text=_("Of the file as it was received.")
+    )
+    submission = models.PositiveSmallIntegerField(
+        _("submission"),
+        default=1,
+        help_text=_("2: the same file once more, after its first submission was rejected."),
+    )
+    difference_hash = models.CharField(
+        _("difference hash"), max_length=64, help_text=_("Similar pictures differ in few bits.")
+    )
+
+    points_per_yuan = models.PositiveIntegerField(_("points per yuan"))
+    multiplier = models.DecimalField(_("tier multiplier"), max_digits=4, decimal_places=2)
+    estimated_points = models.PositiveIntegerField(_("estimated points"))
+    points_awarded = models.PositiveIntegerField(_("points awarded"), null=True, blank=True)
+
+    risk_score = models.PositiveSmallIntegerField(_("risk"), default=0)
+    risk_reasons = models.JSONField(_("risk reasons"), default=list, blank=True)
+
+    reviewer = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        verbose_name=_("reviewer"),
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="reviewed_receipts",
+    )
+    review_reason = models.TextField(_("review reason"), blank=True)
+    reviewed_at = models.DateTimeField(_("reviewed at"), null=True, blank=True)
+    read_as = models.CharField(
+        _("read as"),
+        max_length=64,
+        blank=True,
+        db_index=True,
+        help_text=_("Equal for photos of one receipt: its shop, number, time and amount as read."),
+    )
+    paid_as = models.CharField(
+        _("paid as"), max_length=64, null=True, blank=True, unique=True, editable=False
+    )
+    created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
+
+    objects = ReceiptQuerySet.as_manager()
+
+    # Filled by `with_reading`.
+    readings: list["ProcessRecord"]
+
+    class Meta:
+        verbose_name = _("receipt")
+        verbose_name_plural = _("receipts")
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(status__in=ReceiptStatus.values), name="receipt_status_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(input_amount__gte=LEAST_AMOUNT, input_amount__lte=LARGEST_AMOUNT),
+                name="receipt_input_amount_in_range",
+            ),
+            models.CheckConstraint(
+                condition=Q(recognized_amount__isnull=True) | Q(recognized_amount__gt=0),
+                name="receipt_recognized_amount_positive",
+            ),
+            models.CheckConstraint(
+                condition=Q(confidence__isnull=True) | Q(confidence__gte=0, confidence__lte=1),
+                name="receipt_confidence_in_range",
+            ),
+            models.CheckConstraint(
+                condition=Q(risk_score__lte=100), name="receipt_risk_score_in_range"
+            ),
+            models.CheckConstraint(
+                condition=Q(
+                    status=ReceiptStatus.PENDING,
+                    points_awarded__isnull=True,
+                    reviewer__isnull=True,
+                    reviewed_at__isnull=True,
+                )
+                | Q(
+                    ~Q(status=ReceiptStatus.PENDING),
+                    points_awarded__isnull=False,
+                    reviewer__isnull=False,
+                    reviewed_at__isnull=False,
+                ),
+                name="receipt_decided_wholly_or_not",
+            ),
+            models.CheckConstraint(
+                condition=~Q(status=ReceiptStatus.REJECTED)
+                | (Q(points_awarded=0) & ~Q(review_reason="")),
+                name="receipt_rejected_for_a_reason_without_points",
+            ),
+            models.CheckConstraint(
+                condition=~Q(reviewer=F("person")), name="receipt_not_reviewed_by_its_owner"
+            ),
+            # One receipt is paid at most once, however often it is photographed.
+            models.CheckConstraint(
+                condition=Q(paid_as__isnull=True)
+                | Q(status=ReceiptStatus.APPROVED, paid_as=F("read_as")),
+                name="receipt_paid_as_it_was_read",
+            ),
+            # The same file comes once, and once more after a rejection. The service decides who
+            # may send it again; this decides between those who send it at the same time.
+            models.UniqueConstraint(fields=["sha256", "submission"], name="receipt_file_once"),
+            models.CheckConstraint(
+                condition=Q(submission__gte=1, submission__lte=2),
+                name="receipt_submitted_at_most_twice",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["person", "-created_at"], name="receipt_of_person"),
+            models.Index(fields=["shop", "status", "-id"], name="receipt_of_shop"),
+            models.Index(fields=["person", "-reviewed_at"], name="receipt_reviewed"),
+        ]
+
+    @override
+    def __str__(self) -> str:
+        return f"#{self.pk} {self.input_amount}"
+
+    @property
+    def amount(self) -> Decimal:
+        """What points are given for, in yuan: the smaller of entered and read."""
+        if self.recognized_amount is None:
+            return self.input_amount
+        return min(self.input_amount, self.recognized_amount)
+
+    @property
+    def worth(self) -> int:
+        """The estimate in points, rounded down, by the rules as they stood at upload."""
+        return int(self.amount * self.points_per_yuan * self.multiplier)
+
+    @property
+    def reading(self) -> "ProcessRecord":
+        """Its newest reading; ask the queryset for it by `with_reading`."""
+        return self.readings[0]
+
+
+def reading_key(
+    *, shop_id: int, receipt_number: str, issued_at: datetime | None, amount: Decimal | None
+) -> str:
+    """What tells a receipt from all others, as read off it; empty unless all of it was read."""
+    if not receipt_number or issued_at is None or amount is None:
+        return ""
+    moment = issued_at.astimezone(UTC).isoformat(timespec="seconds")
+    facts = f"{shop_id}|{receipt_number}|{moment}|{amount:.2f}"
+    return hashlib.sha256(facts.encode()).hexdigest()
+
+
+class ProcessKind(models.TextChoices):
+    READING = "reading", _("Reading")
+
+
+class ProcessStatus(models.TextChoices):
+    PENDING = "pending", _("Pending")
+    PROCESSING = "processing", _("Processing")
+    COMPLETED = "completed", _("Completed")
+    FAILED = "failed", _("Failed")
+
+
+class ProcessError(models.TextChoices):
+    """Why a job was given up; the log has the details."""
+
+    NOT_READ = "not_read", _("The picture could not be read.")
+    INTERRUPTED = "interrupted", _("The reading was interrupted again and again.")
+
+
+UNFINISHED = (ProcessStatus.PENDING, ProcessStatus.PROCESSING)
+
+
+class ProcessRecord(models.Model):
+    """A background job on a picture. It survives a crash of its worker and is taken up again.
+
+    Whoever works on it holds a lease until `lease_until`. `attempts` counts the leases: a worker
+    that was thought dead finds another number here and knows that its result is not wanted.
+    """
+
+    receipt = models.ForeignKey(
+        Receipt,
+        verbose_name=_("receipt"),
+        on_delete=models.PROTECT,
+        related_name="process_records",
+    )
+    kind = models.CharField(
+        _("kind"), max_length=12, choices=ProcessKind, default=ProcessKind.READING
+    )
+    model_name = models.CharField(_("model"), max_length=100, blank=True)
+    settings = models.JSONField(_("settings"), default=dict, blank=True)
+    status = models.CharField(
+        _("status"), max_length=10, choices=ProcessStatus, default=ProcessStatus.PENDING
+    )
+    progress = models.PositiveSmallIntegerField(
+        _("progress"), default=0, help_text=_("In percent.")
+    )
+    duration = models.PositiveIntegerField(
+        _("duration"), null=True, blank=True, help_text=_("In milliseconds.")
+    )
+    error = models.CharField(_("error"), max_length=20, choices=ProcessError, blank=True)
+    attempts = models.PositiveSmallIntegerField(_("attempts"), default=0)
+    lease_until = models.DateTimeField(_("lease until"), null=True, blank=True)
+    queued_at = models.DateTimeField(_("queued at"), default=timezone.now)
+    started_at = models.DateTimeField(_("started at"), null=True, blank=True)
+    finished_at = models.DateTimeField(_("finished at"), null=True, blank=True)
+    created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
+
+    class Meta:
+        verbose_name = _("background job")
+        verbose_name_plural = _("background jobs")
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(kind__in=ProcessKind.values), name="processrecord_kind_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(status__in=ProcessStatus.values), name="processrecord_status_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(progress__lte=100), name="processrecord_progress_in_range"
+            ),
+            models.CheckConstraint(
+                condition=Q(status=ProcessStatus.PROCESSING, lease_until__isnull=False)
+                | Q(~Q(status=ProcessStatus.PROCESSING), lease_until__isnull=True),
+                name="processrecord_lease_while_processing",
+            ),
+            models.CheckConstraint(
+                condition=Q(status__in=UNFINISHED, finished_at__isnull=True)
+                | Q(~Q(status__in=UNFINISHED), finished_at__isnull=False),
+                name="processrecord_finished_with_a_time",
+            ),
+            models.CheckConstraint(
+                condition=Q(~Q(status=ProcessStatus.FAILED), error="")
+                | Q(Q(status=ProcessStatus.FAILED), ~Q(error="")),
+                name="processrecord_failed_with_an_error",
+            ),
+            models.UniqueConstraint(
+                fields=["receipt", "kind"],
+                condition=Q(status__in=UNFINISHED),
+                name="processrecord_one_unfinished",
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["queued_at"],
+                condition=Q(status__in=UNFINISHED),
+                name="processrecord_unfinished",
+            ),
+        ]
+
+    @override
+    def __str__(self) -> str:
+        return f"#{self.pk} {self.get_kind_display()}"

@@ -1,0 +1,60 @@
+"""What a person's sockets hear about their receipts, after commit."""
+
+from datetime import datetime
+from typing import cast
+
+from django.utils import timezone
+
+from ops import push
+from ops.push import Event
+from reviews.models import ProcessRecord, Receipt
+
+
+def review_event(receipt: Receipt, *, is_replay: bool = False) -> Event:
+    """The review_result of a decided receipt, for its owner alone."""
+    return Event(
+        type="review_result",
+        owner_id=receipt.person_id,
+        data={
+            "upload_id": receipt.pk,
+            "status": receipt.status,
+            "points_awarded": receipt.points_awarded,
+            "reason": receipt.review_reason or None,
+            "timestamp": push.timestamp(cast("datetime", receipt.reviewed_at)),
+        },
+        is_replay=is_replay,
+    )
+
+
+def reviewed_since(owner_id: int, since: datetime) -> list[Event]:
+    """The review_result events of a person since a time, oldest first, for a client that resumes.
+
+    One more than the hundred that are sent again: whoever missed more starts afresh.
+    """
+    missed = Receipt.objects.filter(person_id=owner_id, reviewed_at__gt=since)
+    return [review_event(one, is_replay=True) for one in missed.order_by("reviewed_at")[:101]]
+
+
+def receipt_reviewed(receipt: Receipt) -> None:
+    """Tell the person's sockets once the decision is committed."""
+    push.publish_on_commit(review_event(receipt))
+
+
+def progress_changed(record: ProcessRecord) -> None:
+    """Tell the person's sockets how far the job on their picture is, once that is committed."""
+    receipt = record.receipt
+    amount = receipt.recognized_amount
+    push.publish_on_commit(
+        Event(
+            type="upload_progress",
+            owner_id=receipt.person_id,
+            data={
+                "upload_id": receipt.pk,
+                "task_id": record.pk,
+                "status": record.status,
+                "progress": record.progress,
+                "recognized_amount": None if amount is None else f"{amount:.2f}",
+                "timestamp": push.timestamp(timezone.now()),
+            },
+        )
+    )

@@ -1,0 +1,1 @@
+"""Reading a receipt photo: pixels in, the paid total and the slip's own facts out; no models."""

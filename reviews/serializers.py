@@ -1,0 +1,243 @@
+import re
+from decimal import Decimal
+
+from django.conf import settings
+from django.core.files.uploadedfile import UploadedFile
+from django.utils.translation import gettext as _
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from config.fields import IdentifierField, TextField, WholeNumberField, path_identifier
+from ops.services import files
+from reviews import risk
+from reviews.errors import InvalidAmount, InvalidDecision, NoImage
+from reviews.models import LARGEST_AMOUNT, LEAST_AMOUNT, ProcessRecord, Receipt, ReceiptStatus
+from reviews.pictures import take_photo
+from reviews.services.review import Action
+
+AMOUNT = re.compile(r"[0-9]{1,4}(\.[0-9]{1,2})?")
+MOST_POINTS = 100_000
+MOST_ITEMS = 100
+
+
+class PhotoField(serializers.FileField):
+    """An uploaded photo, read as a `Photo`; refuses with the contract's own codes."""
+
+    def to_internal_value(self, data):
+        if not isinstance(data, UploadedFile):
+            raise NoImage
+        # One byte more than is taken is enough to tell that there are too many.
+        return take_photo(data.read(settings.RECEIPT_MAX_BYTES + 1))
+
+
+class AmountField(TextField):
+    """An amount in yuan as people type it."""
+
+    def to_internal_value(self, data):
+        text = super().to_internal_value(data)
+        if not AMOUNT.fullmatch(text) or not LEAST_AMOUNT <= Decimal(text) <= LARGEST_AMOUNT:
+            self.fail("invalid")
+        return Decimal(text)
+
+
+class FormIdentifierField(TextField):
+    """The id of something in a form, where all is text; 0, which nothing has, for other text."""
+
+    def to_internal_value(self, data):
+        return path_identifier(super().to_internal_value(data)) or 0
+
+
+class UploadInput(serializers.Serializer):
+    refusals = {"image": NoImage, "amount": InvalidAmount}
+
+    image = PhotoField(help_text="JPEG, PNG, WebP or HEIC, at most 10 MB and 40 megapixels.")
+    amount = AmountField(help_text="In yuan, 0.01 to 9999.99, e.g. 128.50.")
+    shop_id = FormIdentifierField(
+        required=False, help_text="May be left out while only one shop is open."
+    )
+
+
+class DecisionInput(serializers.Serializer):
+    refusals = {
+        "action": InvalidDecision,
+        "points": InvalidDecision,
+        "reason": InvalidDecision,
+    }
+
+    upload_id = IdentifierField()
+    action = serializers.ChoiceField(choices=Action.choices)
+    points = WholeNumberField(
+        required=False,
+        allow_null=True,
+        default=None,
+        min_value=0,
+        max_value=MOST_POINTS,
+        help_text="Left out or null: the estimate.",
+    )
+    reason = TextField(
+        required=False,
+        allow_null=True,
+        allow_blank=True,
+        default="",
+        max_length=500,
+        help_text="For the customer; needed to reject.",
+    )
+
+    def validate_action(self, action):
+        return Action(action)
+
+    def validate_reason(self, reason):
+        return (reason or "").strip()
+
+    def validate(self, decision):
+        if decision["action"] == Action.REJECT and not decision["reason"]:
+            raise serializers.ValidationError({"reason": [_("Say why it is rejected.")]})
+        return decision
+
+
+class BatchInput(serializers.Serializer):
+    items = serializers.ListField(
+        child=serializers.DictField(), max_length=MOST_ITEMS, help_text="As for one review."
+    )
+
+
+class HistoryQuery(serializers.Serializer):
+    status = serializers.ChoiceField(choices=ReceiptStatus.choices, required=False)
+
+
+class ReviewQuery(HistoryQuery):
+    shop = FormIdentifierField(required=False, help_text="One of the shops one works at.")
+    risk = serializers.IntegerField(
+        required=False, min_value=0, max_value=100, help_text="The lowest risk score to show."
+    )
+
+
+class TaskOutput(serializers.ModelSerializer):
+    """The reading of a receipt: OCR, duplicates, risk."""
+
+    task_id = serializers.IntegerField(source="pk")
+    model_name = serializers.SerializerMethodField()
+    processing_time = serializers.IntegerField(
+        source="duration", allow_null=True, help_text="In milliseconds; null until it is completed."
+    )
+    error = serializers.SerializerMethodField()
+
+    class Meta:
+        model = ProcessRecord
+        fields = ["task_id", "status", "progress", "model_name", "processing_time", "error"]
+
+    def get_model_name(self, record) -> str | None:
+        return record.model_name or None
+
+    def get_error(self, record) -> str | None:
+        return record.get_error_display() or None
+
+
+class PicturesOutput(serializers.ModelSerializer):
+    """An upload's signed addresses: no header needed, good for 15 minutes."""
+
+    upload_id = serializers.IntegerField(source="pk")
+    image_url = serializers.SerializerMethodField()
+    thumbnail_url = serializers.SerializerMethodField()
+    review_status = serializers.ChoiceField(choices=ReceiptStatus.choices, source="status")
+
+    def get_image_url(self, receipt) -> str:
+        return self._address(receipt.picture)
+
+    def get_thumbnail_url(self, receipt) -> str:
+        return self._address(receipt.thumbnail)
+
+    def _address(self, file):
+        return self.context["request"].build_absolute_uri(files.signed_path(file))
+
+
+class UploadOutput(PicturesOutput):
+    task_id = serializers.IntegerField(source="reading.pk")
+    message = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Receipt
+        fields = [
+            "upload_id",
+            "image_url",
+            "thumbnail_url",
+            "estimated_points",
+            "review_status",
+            "recognized_amount",
+            "task_id",
+            "message",
+        ]
+
+    def get_message(self, receipt) -> str:
+        return self.context["message"]
+
+
+class ReceiptOutput(PicturesOutput):
+    review_reason = serializers.SerializerMethodField()
+    review_time = serializers.DateTimeField(source="reviewed_at", allow_null=True)
+    task = TaskOutput(source="reading")
+
+    class Meta:
+        model = Receipt
+        fields = [
+            "upload_id",
+            "image_url",
+            "thumbnail_url",
+            "input_amount",
+            "recognized_amount",
+            "confidence",
+            "estimated_points",
+            "review_status",
+            "points_awarded",
+            "review_reason",
+            "review_time",
+            "created_at",
+            "task",
+        ]
+
+    def get_review_reason(self, receipt) -> str | None:
+        return receipt.review_reason or None
+
+
+class ReasonOutput(serializers.Serializer):
+    code = serializers.ChoiceField(choices=list(risk.REASONS))
+    text = serializers.CharField(help_text="For people, in the language of the request.")
+
+
+class RiskOutput(serializers.Serializer):
+    score = serializers.IntegerField(source="risk_score", help_text="0 to 100.")
+    reasons = serializers.SerializerMethodField()
+
+    @extend_schema_field(ReasonOutput(many=True))
+    def get_reasons(self, receipt):
+        return ReasonOutput(risk.stored_reasons(receipt), many=True).data
+
+
+class CustomerOutput(serializers.Serializer):
+    nickname = serializers.CharField()
+    mobile = serializers.CharField(source="masked_phone", allow_null=True)
+
+
+class ReviewOutput(ReceiptOutput):
+    user = CustomerOutput(source="person")
+    risk = RiskOutput(source="*")
+
+    class Meta(ReceiptOutput.Meta):
+        fields = [*ReceiptOutput.Meta.fields, "user", "risk"]
+
+
+class DecisionOutput(serializers.Serializer):
+    upload_id = serializers.IntegerField()
+    action = serializers.ChoiceField(choices=Action.choices)
+    points_awarded = serializers.IntegerField(help_text="0 for a rejection.")
+    user_new_balance = serializers.IntegerField()
+
+
+class ResultOutput(serializers.Serializer):
+    upload_id = serializers.JSONField(help_text="As it was sent.")
+    code = serializers.IntegerField(help_text="0, or the code of the refusal.")
+    msg = serializers.CharField()
+
+
+class BatchOutput(serializers.Serializer):
+    results = ResultOutput(many=True)

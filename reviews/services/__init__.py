@@ -1,0 +1,1 @@
+"""Every operation that changes receipts, by family."""

@@ -1,0 +1,213 @@
+"""Reading a receipt in the background: to one end, whatever happens to the workers.
+
+A worker claims the job for a while, reads without holding any lock, and writes only if the job is
+still its own. One that is killed leaves a lease that runs out; `sweep_readings` hands the job on.
+
+The task stands here and not in tasks.py: a task may import neither services nor push, and all
+that this one does is change state and tell of it.
+"""
+
+import logging
+import time
+from datetime import datetime, timedelta
+from functools import cache, partial
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F, Q, QuerySet
+from django.tasks import task
+from django.utils import timezone
+from django.utils.module_loading import import_string
+
+from ops.services import files
+from reviews import push, risk
+from reviews.models import (
+    ProcessError,
+    ProcessRecord,
+    ProcessStatus,
+    Receipt,
+    ReceiptStatus,
+    reading_key,
+)
+from reviews.reading.types import Reading, ReceiptReader
+
+logger = logging.getLogger(__name__)
+
+LEASE = timedelta(seconds=120)
+ATTEMPTS = 3
+# So long may a job stand in the queue before it counts as lost; reading twice changes nothing.
+QUEUED_TOO_LONG = timedelta(seconds=60)
+SWEPT_AT_ONCE = 100
+CLAIMED, READ, DONE = 10, 60, 100  # percent
+
+
+@task()
+def read_receipt(record_id: int) -> None:
+    """Read the receipt of this ProcessRecord; does nothing when there is nothing to do."""
+    reader = load_reader(settings.RECEIPT_READER)
+    record = claim(record_id, reader=reader, now=timezone.now())
+    if record is None:
+        return
+    started = time.monotonic()
+    try:
+        reading = reader.read(files.read(record.receipt.picture))
+    except Exception:
+        # Whatever a decoder or a model raises, the receipt waits for a reviewer, not for us.
+        logger.exception("Reading %s of receipt %s failed", record.pk, record.receipt_id)
+        give_back(record, now=timezone.now())
+        return
+    duration = round((time.monotonic() - started) * 1000)
+    if report(record, progress=READ):
+        complete(record, reading, duration=duration, now=timezone.now())
+
+
+@cache
+def load_reader(name: str) -> ReceiptReader:
+    """The reader that the setting RECEIPT_READER names, loaded once per process."""
+    reader: ReceiptReader = import_string(name)()
+    return reader
+
+
+def _held(record: ProcessRecord) -> QuerySet[ProcessRecord]:
+    """The job's row as long as the lease under which `record` was read is the newest one."""
+    return ProcessRecord.objects.filter(
+        pk=record.pk, status=ProcessStatus.PROCESSING, attempts=record.attempts
+    )
+
+
+@transaction.atomic
+def claim(record_id: int, *, reader: ReceiptReader, now: datetime) -> ProcessRecord | None:
+    """Take the job for LEASE; None when it is done or another worker is at it."""
+    claimed = ProcessRecord.objects.filter(
+        Q(status=ProcessStatus.PENDING) | Q(status=ProcessStatus.PROCESSING, lease_until__lt=now),
+        pk=record_id,
+        attempts__lt=ATTEMPTS,
+    ).update(
+        status=ProcessStatus.PROCESSING,
+        progress=CLAIMED,
+        attempts=F("attempts") + 1,
+        lease_until=now + LEASE,
+        started_at=now,
+        model_name=reader.model_name,
+        settings=reader.settings,
+    )
+    if not claimed:
+        return None
+    record = ProcessRecord.objects.select_related("receipt__picture").get(pk=record_id)
+    push.progress_changed(record)
+    return record
+
+
+@transaction.atomic
+def report(record: ProcessRecord, *, progress: int) -> bool:
+    """Tell how far the job is, in percent; False when it was taken away meanwhile."""
+    if not _held(record).update(progress=progress):
+        return False
+    record.progress = progress
+    push.progress_changed(record)
+    return True
+
+
+@transaction.atomic
+def complete(record: ProcessRecord, reading: Reading, *, duration: int, now: datetime) -> bool:
+    """Write what was read, with the estimate and the risk that follow from it.
+
+    `duration` is in milliseconds. False, and nothing written, when the job was taken away.
+    """
+    receipt = Receipt.objects.locked().get(pk=record.receipt_id)
+    if not _end(record, ProcessStatus.COMPLETED, now=now, duration=duration, progress=DONE):
+        return False
+    receipt.recognized_amount = reading.amount
+    receipt.confidence = reading.confidence
+    receipt.receipt_number = reading.receipt_number[:64]
+    receipt.issued_at = reading.issued_at
+    receipt.read_as = reading_key(
+        shop_id=receipt.shop_id,
+        receipt_number=receipt.receipt_number,
+        issued_at=receipt.issued_at,
+        amount=receipt.recognized_amount,
+    )
+    receipt.estimated_points = receipt.worth
+    _keep(receipt, record, now=now)
+    return True
+
+
+@transaction.atomic
+def fail(record: ProcessRecord, error: ProcessError, *, now: datetime) -> bool:
+    """Give the job up: the receipt is reviewed without a reading. False when it was taken away."""
+    receipt = Receipt.objects.locked().get(pk=record.receipt_id)
+    if not _end(record, ProcessStatus.FAILED, now=now, error=error):
+        return False
+    _keep(receipt, record, now=now)
+    return True
+
+
+@transaction.atomic
+def give_back(record: ProcessRecord, *, now: datetime) -> None:
+    """End a failed attempt: another worker may try, or this was the last time."""
+    if record.attempts >= ATTEMPTS:
+        fail(record, ProcessError.NOT_READ, now=now)
+    elif _held(record).update(
+        status=ProcessStatus.PENDING, progress=0, lease_until=None, queued_at=now
+    ):
+        record.status, record.progress = ProcessStatus.PENDING, 0
+        push.progress_changed(record)
+        transaction.on_commit(partial(read_receipt.enqueue, record.pk), robust=True)
+
+
+def _end(record: ProcessRecord, status: ProcessStatus, *, now: datetime, **changes: object) -> bool:
+    """Finish the job's row if it is still ours."""
+    if not _held(record).update(status=status, lease_until=None, finished_at=now, **changes):
+        return False
+    record.status = status
+    record.progress = DONE if status == ProcessStatus.COMPLETED else record.progress
+    return True
+
+
+def _keep(receipt: Receipt, record: ProcessRecord, *, now: datetime) -> None:
+    """Write the receipt as its reading left it; what was decided stays as it was decided on."""
+    if receipt.status == ReceiptStatus.PENDING:
+        reasons = risk.assess(receipt, record, now=now)
+        receipt.risk_score = risk.score(reasons)
+        receipt.risk_reasons = [reason.stored() for reason in reasons]
+        receipt.save(
+            update_fields=[
+                "recognized_amount",
+                "confidence",
+                "receipt_number",
+                "issued_at",
+                "read_as",
+                "estimated_points",
+                "risk_score",
+                "risk_reasons",
+            ]
+        )
+    record.receipt = receipt
+    push.progress_changed(record)
+
+
+def sweep_readings(*, now: datetime) -> int:
+    """Take up again the jobs that nobody works on; the worker loop calls it every few seconds.
+
+    That is: those whose message to the worker was lost, and those whose worker was killed, told by
+    the lease that ran out. After the last attempt the job is given up.
+    Returns how many jobs were sent again or given up.
+    """
+    lost = ProcessRecord.objects.filter(
+        Q(status=ProcessStatus.PENDING) | Q(status=ProcessStatus.PROCESSING, lease_until__lt=now),
+        queued_at__lt=now - QUEUED_TOO_LONG,
+    ).select_related("receipt")
+    return sum(_take_up(record, now=now) for record in lost.order_by("queued_at")[:SWEPT_AT_ONCE])
+
+
+@transaction.atomic
+def _take_up(record: ProcessRecord, *, now: datetime) -> bool:
+    if record.attempts >= ATTEMPTS:
+        return fail(record, ProcessError.INTERRUPTED, now=now)
+    # Of several sweeps at once, one sends it.
+    is_ours = ProcessRecord.objects.filter(
+        pk=record.pk, status=record.status, queued_at=record.queued_at
+    ).update(queued_at=now)
+    if is_ours:
+        transaction.on_commit(partial(read_receipt.enqueue, record.pk), robust=True)
+    return bool(is_ours)

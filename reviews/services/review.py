@@ -1,0 +1,211 @@
+"""Deciding about receipts: who may, on what, and the points that follow."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NoReturn
+
+from django.conf import settings
+from django.db import IntegrityError, models, transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import PointsSource, User
+from accounts.services.points import change_points
+from catalog.models import Shop, ShopRole
+from catalog.services.shops import require_merchant, shops_of
+from config.errors import DomainError
+from reviews import push
+from reviews.errors import (
+    AlreadyReviewed,
+    OwnReceipt,
+    PaidBefore,
+    PointsNeedManager,
+    PointsNeedSecondPerson,
+    ReadingNotEnded,
+    ReviewNotFound,
+)
+from reviews.models import UNFINISHED, Receipt, ReceiptStatus
+
+MAY_REVIEW = (ShopRole.OWNER, ShopRole.MANAGER, ShopRole.REVIEWER)
+MAY_EXCEED_ESTIMATE = (ShopRole.OWNER, ShopRole.MANAGER)
+
+
+class Action(models.TextChoices):
+    APPROVE = "approve", _("Approve")
+    REJECT = "reject", _("Reject")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What a reviewer decided. Without `points` an approval gives the estimate."""
+
+    upload_id: int | None
+    action: Action
+    points: int | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reviewed:
+    """A decided receipt, and its owner's balance after it in points."""
+
+    receipt: Receipt
+    balance: int
+
+
+def reviews_everywhere(person: User) -> bool:
+    """Whether the person is platform staff with a manager's rights on every shop's receipts.
+
+    That is: a superuser, or staff with the permission to change receipts.
+    """
+    return person.is_staff and person.has_perm("reviews.change_receipt")
+
+
+def reviewable_shops(reviewer: User) -> QuerySet[Shop]:
+    """The shops whose receipts the person may review.
+
+    Raises NotAMerchant (6001) for somebody who works nowhere, NotAllowed (1009) for a cashier.
+    """
+    if reviews_everywhere(reviewer):
+        return Shop.objects.all()
+    return require_merchant(reviewer, *MAY_REVIEW)
+
+
+@transaction.atomic
+def review(*, reviewer: User, decision: Decision) -> Reviewed:
+    """Approve or reject one receipt; an approval pays its points at most once.
+
+    Raises NotAMerchant, NotAllowed, ReviewNotFound, OwnReceipt, AlreadyReviewed, ReadingNotEnded,
+    PaidBefore, PointsNeedManager, PointsNeedSecondPerson.
+    """
+    shops = reviewable_shops(reviewer)
+    receipt = Receipt.objects.locked().filter(pk=decision.upload_id or 0, shop__in=shops).first()
+    decided = _decide(receipt, reviewer, decision, now=timezone.now())
+    return Reviewed(decided, _pay(decided))
+
+
+@transaction.atomic
+def review_batch(*, reviewer: User, decisions: Sequence[Decision]) -> list[DomainError | None]:
+    """Decide about many receipts, each on its own: one refusal changes nothing for the others.
+
+    Returns, in the order of `decisions`, None or the refusal. All of it is one transaction, so
+    that a failure half way leaves nothing half done. Two batches may name the same receipts and
+    people in any order: the receipts are locked by pk, then their payment keys are taken in
+    order, then the people by pk, so that neither waits for the other in a circle.
+    Raises NotAMerchant and NotAllowed.
+    """
+    shops = reviewable_shops(reviewer)
+    wanted = {decision.upload_id for decision in decisions if decision.upload_id is not None}
+    receipts = {
+        receipt.pk: receipt
+        for receipt in Receipt.objects.locked().filter(pk__in=wanted, shop__in=shops)
+    }
+    named = [receipts.get(decision.upload_id or 0) for decision in decisions]
+    refusals: list[DomainError | None] = [None] * len(decisions)
+    decided = []
+    now = timezone.now()
+    for at in sorted(range(len(decisions)), key=lambda at: _payment_key(named[at])):
+        try:
+            decided.append(_decide(named[at], reviewer, decisions[at], now=now))
+        except DomainError as refusal:
+            refusals[at] = refusal
+    for receipt in sorted(decided, key=lambda receipt: receipt.person_id):
+        _pay(receipt)
+    return refusals
+
+
+def _payment_key(receipt: Receipt | None) -> str:
+    return receipt.read_as if receipt else ""
+
+
+def _decide(
+    receipt: Receipt | None, reviewer: User, decision: Decision, *, now: datetime
+) -> Receipt:
+    """Write the decision on a locked receipt of the reviewer's; None is one that is not there."""
+    if receipt is None:
+        raise ReviewNotFound
+    if receipt.person_id == reviewer.pk:
+        raise OwnReceipt
+    if receipt.status != ReceiptStatus.PENDING:
+        raise AlreadyReviewed(current_status=receipt.status)
+    if receipt.process_records.filter(status__in=UNFINISHED).exists():
+        raise ReadingNotEnded
+    if decision.action == Action.REJECT:
+        _settle(receipt, reviewer, ReceiptStatus.REJECTED, 0, decision.reason, now)
+        return receipt
+    if receipt.read_as and (payer := Receipt.objects.filter(paid_as=receipt.read_as).first()):
+        raise PaidBefore(upload_id=payer.pk)
+    points = receipt.estimated_points if decision.points is None else decision.points
+    _check_excess(receipt, reviewer, points)
+    _settle(receipt, reviewer, ReceiptStatus.APPROVED, points, decision.reason, now)
+    return receipt
+
+
+def _check_excess(receipt: Receipt, reviewer: User, points: int) -> None:
+    """Points above the estimate need a manager, and far above it a second person."""
+    excess = points - receipt.estimated_points
+    if excess <= 0:
+        return
+    is_manager = (
+        reviews_everywhere(reviewer)
+        or shops_of(reviewer, *MAY_EXCEED_ESTIMATE).filter(pk=receipt.shop_id).exists()
+    )
+    if not is_manager:
+        raise PointsNeedManager(estimate=receipt.estimated_points)
+    if excess > settings.ADJUSTMENT_SECOND_PERSON_ABOVE:
+        raise PointsNeedSecondPerson(limit=settings.ADJUSTMENT_SECOND_PERSON_ABOVE)
+
+
+def _settle(
+    receipt: Receipt,
+    reviewer: User,
+    status: ReceiptStatus,
+    points: int,
+    reason: str,
+    now: datetime,
+) -> None:
+    """Write the decision, if the row is pending still: with the lock gone, this would decide."""
+    changes = {
+        "status": status,
+        "points_awarded": points,
+        "reviewer": reviewer,
+        "review_reason": reason,
+        "reviewed_at": now,
+        "paid_as": (receipt.read_as or None) if status == ReceiptStatus.APPROVED else None,
+    }
+    try:
+        with transaction.atomic():
+            pending = Receipt.objects.filter(pk=receipt.pk, status=ReceiptStatus.PENDING)
+            is_decided = pending.update(**changes)
+    except IntegrityError as error:
+        _raise_paid_before(receipt, error)
+    if not is_decided:
+        current = Receipt.objects.values_list("status", flat=True).get(pk=receipt.pk)
+        raise AlreadyReviewed(current_status=current)
+    for name, value in changes.items():
+        setattr(receipt, name, value)
+    push.receipt_reviewed(receipt)
+
+
+def _raise_paid_before(receipt: Receipt, error: IntegrityError) -> NoReturn:
+    """Another photo of the same receipt was approved at the same moment and was first."""
+    payer = Receipt.objects.filter(paid_as=receipt.read_as).first()
+    if payer is None:
+        raise error
+    raise PaidBefore(upload_id=payer.pk) from error
+
+
+def _pay(receipt: Receipt) -> int:
+    """Give the awarded points, if any, and tell the balance. Locks the person: call it last."""
+    if not receipt.points_awarded:
+        balance: int = User.objects.only("total_points").get(pk=receipt.person_id).total_points
+        return balance
+    entry = change_points(
+        user_id=receipt.person_id,
+        points=receipt.points_awarded,
+        source=PointsSource.PHOTO_UPLOAD,
+        related_id=str(receipt.pk),
+    )
+    return entry.balance_after

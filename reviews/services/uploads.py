@@ -1,0 +1,129 @@
+"""Submitting a photo of a receipt, and how many more a person may submit today."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta
+from decimal import Decimal
+from functools import partial
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from accounts.models import User
+from accounts.services.profile import tiers_around
+from catalog.services.shops import open_shop
+from config.errors import DomainError
+from ops.models import FilePurpose, StoredFile
+from ops.services import files
+from reviews import push
+from reviews.errors import SubmittedBefore, UploadQuotaUsed
+from reviews.models import ProcessRecord, Receipt, ReceiptStatus
+from reviews.pictures import Photo
+from reviews.services.reading import read_receipt
+
+# Longer than any request: what a killed process left behind is told by it.
+UNSUBMITTED_FOR = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredPhoto:
+    """A photo whose pictures are in the storage, not yet anybody's receipt."""
+
+    photo: Photo
+    picture: StoredFile
+    thumbnail: StoredFile
+
+
+@contextmanager
+def photo_stored(photo: Photo, *, owner_id: int, name: str = "") -> Iterator[StoredPhoto]:
+    """Write the pictures before the transaction that needs them.
+
+    They are temporary until `submit` keeps them. When the block ends in a refusal, or nothing was
+    made of them (the answer was an earlier one), they are taken away again.
+    """
+    expires_at = timezone.now() + UNSUBMITTED_FOR
+    store = partial(
+        files.store, media_type="image/jpeg", owner_id=owner_id, name=name, expires_at=expires_at
+    )
+    picture = store(content=photo.content, purpose=FilePurpose.RECEIPT)
+    thumbnail = store(content=photo.thumbnail, purpose=FilePurpose.RECEIPT_THUMBNAIL)
+    try:
+        yield StoredPhoto(photo=photo, picture=picture, thumbnail=thumbnail)
+    except DomainError:
+        files.discard(picture, thumbnail)
+        raise
+    # After any other failure nobody knows what was committed: unless it was, they expire.
+    if not Receipt.objects.filter(picture=picture).exists():
+        files.discard(picture, thumbnail)
+
+
+@transaction.atomic
+def submit(*, person: User, amount: Decimal, stored: StoredPhoto, shop_id: int | None) -> Receipt:
+    """Make a pending receipt of a stored photo and have it read once that is committed.
+
+    `amount` is what the person entered, in yuan. Raises ValidationFailed (1011, `shop_id`),
+    SubmittedBefore (5006) and UploadQuotaUsed (5007).
+    """
+    shop = open_shop(shop_id=shop_id)
+    photo = stored.photo
+    submission = _submission_number(person, photo.sha256)
+    # The row is held until commit: of one person's uploads at the same time, each is counted.
+    person = User.objects.locked().get(pk=person.pk)
+    if uploads_left_today(person) <= 0:
+        raise UploadQuotaUsed(limit=_quota(person))
+    tier, _next = tiers_around(person.lifetime_points)
+    receipt = Receipt(
+        person=person,
+        shop=shop,
+        input_amount=amount,
+        picture=stored.picture,
+        thumbnail=stored.thumbnail,
+        sha256=photo.sha256,
+        submission=submission,
+        difference_hash=photo.difference_hash,
+        points_per_yuan=settings.POINTS_PER_YUAN,
+        multiplier=tier.multiplier if tier else Decimal(1),
+    )
+    receipt.estimated_points = receipt.worth
+    try:
+        with transaction.atomic():
+            receipt.save(force_insert=True)
+    except IntegrityError:
+        # Somebody sent the same file at the same moment and was first.
+        _submission_number(person, photo.sha256)
+        raise
+    files.keep(stored.picture, stored.thumbnail)
+    record = ProcessRecord.objects.create(receipt=receipt)
+    receipt.readings = [record]
+    push.progress_changed(record)
+    # robust: the photo is safe by now, and the sweep sends again what did not reach the queue.
+    transaction.on_commit(partial(read_receipt.enqueue, record.pk), robust=True)
+    return receipt
+
+
+def _submission_number(person: User, sha256: str) -> int:
+    """1 for a new file, 2 for the person's own rejected one; raises SubmittedBefore otherwise."""
+    # Locked, so that what is rejected now is still rejected when its successor is written.
+    earlier = list(Receipt.objects.locked().filter(sha256=sha256))
+    if not earlier:
+        return 1
+    own = [receipt for receipt in earlier if receipt.person_id == person.pk]
+    if len(earlier) == len(own) == 1 and own[0].status == ReceiptStatus.REJECTED:
+        return 2
+    raise SubmittedBefore(**({"upload_id": own[-1].pk} if own else {}))
+
+
+def uploads_left_today(person: User) -> int:
+    """How many more receipts the person may submit before midnight."""
+    midnight = timezone.make_aware(datetime.combine(timezone.localdate(), time.min))
+    used = Receipt.objects.filter(person=person, created_at__gte=midnight).count()
+    return max(0, _quota(person) - used)
+
+
+def _quota(person: User) -> int:
+    if person.daily_upload_quota is not None:
+        return person.daily_upload_quota
+    quota: int = settings.UPLOADS_A_DAY_PREMIUM if person.is_premium else settings.UPLOADS_A_DAY
+    return quota

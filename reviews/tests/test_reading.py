@@ -1,0 +1,366 @@
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from django.db import IntegrityError, transaction
+from django.db.models import F
+from django.utils import timezone
+from django_tasks_db.models import DBTaskResult
+
+from ops.services import files
+from reviews.models import ProcessRecord, ProcessStatus, Receipt, ReceiptStatus, reading_key
+from reviews.services import reading
+from reviews.services.reading import read_receipt, sweep_readings
+from reviews.tests.factories import (
+    make_person,
+    make_receipt,
+    make_record,
+    make_shop,
+    upload,
+)
+from reviews.tests.readers import ISSUED_AT, ScriptedReader, make_reading
+
+pytestmark = pytest.mark.django_db
+
+NOW = timezone.now()
+LATER = NOW + timedelta(minutes=5)
+
+
+@pytest.fixture
+def receipt():
+    make_shop()
+    return upload(make_person())
+
+
+@pytest.fixture
+def record(receipt):
+    return receipt.reading
+
+
+def run(record):
+    read_receipt.call(record.pk)
+    record.refresh_from_db()
+    return record
+
+
+def claimed(record, *, now=NOW):
+    return reading.claim(record.pk, reader=reading.load_reader(READER), now=now)
+
+
+READER = "reviews.tests.readers.ScriptedReader"
+
+
+# --- The whole way ------------------------------------------------------------------------------
+def test_a_receipt_is_read(receipt, record, reader):
+    reader.script.append(make_reading(amount=Decimal("128.50")))
+
+    run(record)
+
+    receipt.refresh_from_db()
+    assert receipt.recognized_amount == Decimal("128.50")
+    assert receipt.confidence == Decimal("0.9500")
+    assert receipt.receipt_number == "20261122000123"
+    assert receipt.issued_at == ISSUED_AT
+    assert receipt.estimated_points == 1285
+    assert receipt.status == ReceiptStatus.PENDING
+    assert (record.status, record.progress, record.error) == ("completed", 100, "")
+    assert (record.model_name, record.settings) == ("scripted", {"pages": 1})
+    assert (record.attempts, record.lease_until) == (1, None)
+    assert record.duration >= 0
+    assert record.started_at <= record.finished_at
+    assert reader.pictures == [files.read(receipt.picture)]
+
+
+@pytest.mark.parametrize(
+    ("read", "points"), [("100.00", 1000), ("200.00", 1285), ("128.51", 1285), (None, 1285)]
+)
+def test_points_follow_the_smaller_amount(receipt, record, reader, read, points):
+    reader.script.append(make_reading(amount=read and Decimal(read)))
+
+    run(record)
+
+    receipt.refresh_from_db()
+    assert receipt.estimated_points == points
+
+
+def test_the_rules_of_the_day_of_upload_hold(receipt, record, reader, settings):
+    Receipt.objects.update(multiplier=Decimal("1.50"))
+    settings.POINTS_PER_YUAN = 1
+    reader.script.append(make_reading(amount=Decimal("10.01")))
+
+    run(record)
+
+    receipt.refresh_from_db()
+    assert receipt.estimated_points == 150
+
+
+def test_every_step_is_told(
+    receipt, record, reader, pushes, django_capture_on_commit_callbacks
+):
+    reader.script.append(make_reading())
+
+    with django_capture_on_commit_callbacks(execute=True):
+        read_receipt.call(record.pk)
+
+    told = [
+        (event["data"]["status"], event["data"]["progress"], event["data"]["recognized_amount"])
+        for event in pushes.take(3)
+    ]
+    assert told == [
+        ("processing", 10, None),
+        ("processing", 60, None),
+        ("completed", 100, "128.50"),
+    ]
+
+
+def test_reading_again_changes_nothing(receipt, record, reader):
+    reader.script.extend([make_reading(), make_reading(amount=Decimal(1))])
+    run(record)
+    before = Receipt.objects.values().get()
+
+    run(record)
+
+    assert Receipt.objects.values().get() == before
+    assert record.attempts == 1
+    assert len(reader.pictures) == 1
+
+
+def test_a_record_that_is_gone_is_nothing_to_do(reader):
+    read_receipt.call(404)
+
+    assert reader.pictures == []
+
+
+def test_a_very_long_number_is_cut(receipt, record, reader):
+    reader.script.append(make_reading(receipt_number="7" * 80))
+
+    run(record)
+
+    receipt.refresh_from_db()
+    assert receipt.receipt_number == "7" * 64
+
+
+# --- The key of what was read ---------------------------------------------------------------------
+def test_a_receipt_is_known_by_all_four(receipt, record, reader):
+    reader.script.append(make_reading())
+
+    run(record)
+
+    receipt.refresh_from_db()
+    facts = {
+        "shop_id": receipt.shop_id,
+        "receipt_number": "20261122000123",
+        "issued_at": ISSUED_AT,
+        "amount": Decimal("128.5"),
+    }
+    assert receipt.read_as == reading_key(**facts)
+    assert len(receipt.read_as) == 64
+    for name, other in {
+        "shop_id": 0,
+        "receipt_number": "20261122000124",
+        "issued_at": ISSUED_AT + timedelta(seconds=1),
+        "amount": Decimal("128.51"),
+    }.items():
+        assert reading_key(**facts | {name: other}) not in {"", receipt.read_as}
+
+
+@pytest.mark.parametrize(
+    "missing", [{"amount": None}, {"receipt_number": ""}, {"issued_at": None}]
+)
+def test_what_was_not_read_is_no_key(receipt, record, reader, missing):
+    reader.script.append(make_reading(**missing))
+
+    run(record)
+
+    receipt.refresh_from_db()
+    assert receipt.read_as == ""
+
+
+# --- Failing --------------------------------------------------------------------------------------
+def test_a_failed_attempt_is_tried_again(
+    receipt, record, reader, django_capture_on_commit_callbacks
+):
+    reader.script.extend([RuntimeError("no memory"), make_reading()])
+
+    with django_capture_on_commit_callbacks(execute=True):
+        run(record)
+
+    assert (record.status, record.progress, record.attempts) == ("pending", 0, 1)
+    assert DBTaskResult.objects.get().args_kwargs["args"] == [record.pk]
+    run(record)
+    assert (record.status, record.attempts) == ("completed", 2)
+
+
+def test_after_three_attempts_a_person_has_to_look(receipt, record, reader, pushes):
+    reader.script.extend([RuntimeError("once"), ValueError("twice"), OSError("three times")])
+
+    for _ in range(5):
+        run(record)
+
+    assert (record.status, record.attempts, record.error) == ("failed", 3, "not_read")
+    assert record.finished_at is not None
+    receipt.refresh_from_db()
+    assert receipt.recognized_amount is None
+    assert receipt.estimated_points == 1285
+    assert [reason["code"] for reason in receipt.risk_reasons] == ["reading_failed"]
+    assert len(reader.pictures) == 3
+
+
+def test_a_lost_picture_fails_the_reading_alone(receipt, record, settings):
+    for path in settings.MEDIA_ROOT.rglob("*.jpg"):
+        path.unlink()
+
+    for _ in range(3):
+        run(record)
+
+    assert (record.status, record.error) == ("failed", "not_read")
+
+
+# --- Leases ---------------------------------------------------------------------------------------
+def test_only_one_worker_is_at_it(record):
+    assert claimed(record).attempts == 1
+
+    assert claimed(record) is None
+    assert claimed(record, now=NOW + reading.LEASE) is None
+
+
+def test_a_killed_workers_job_is_taken_up(record, receipt, reader):
+    """The worker was killed while it read: nothing of it is left but a lease that runs out."""
+    claimed(record)
+    reader.script.append(make_reading())
+
+    assert sweep_readings(now=NOW + reading.LEASE + timedelta(seconds=1)) == 1
+    ProcessRecord.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
+    run(record)
+
+    assert (record.status, record.attempts) == ("completed", 2)
+    receipt.refresh_from_db()
+    assert receipt.recognized_amount == Decimal("128.50")
+
+
+def test_a_worker_thought_dead_writes_nothing(record, receipt):
+    slow = claimed(record)
+    fast = claimed(record, now=LATER)
+
+    assert reading.report(slow, progress=60) is False
+    assert reading.complete(slow, make_reading(), duration=1, now=LATER) is False
+    assert reading.fail(slow, "not_read", now=LATER) is False
+    reading.give_back(slow, now=LATER)
+
+    receipt.refresh_from_db()
+    record.refresh_from_db()
+    assert receipt.recognized_amount is None
+    assert (record.status, record.attempts, record.progress) == ("processing", 2, 10)
+    assert reading.complete(fast, make_reading(), duration=1, now=LATER) is True
+    assert reading.complete(fast, make_reading(amount=None), duration=1, now=LATER) is False
+    receipt.refresh_from_db()
+    assert receipt.recognized_amount == Decimal("128.50")
+
+
+class OvertakenReader(ScriptedReader):
+    """Takes so long that its job goes to another worker meanwhile."""
+
+    def read(self, picture):
+        ProcessRecord.objects.update(attempts=F("attempts") + 1)
+        return make_reading()
+
+
+def test_a_task_that_lost_its_job_while_reading_stops(record, receipt, settings):
+    settings.RECEIPT_READER = f"{__name__}.OvertakenReader"
+
+    run(record)
+
+    receipt.refresh_from_db()
+    assert receipt.recognized_amount is None
+    assert (record.status, record.progress, record.attempts) == ("processing", 10, 2)
+
+
+def test_a_decided_receipt_keeps_what_it_was_decided_on():
+    """No reading is under way while a decision is taken (6006); should it be, it comes too late."""
+    receipt = make_receipt(read=False, reading=None)
+    record = make_record(receipt, status=ProcessStatus.PENDING)
+    mine = claimed(record)
+    Receipt.objects.update(
+        status=ReceiptStatus.APPROVED,
+        points_awarded=0,
+        reviewer=make_person(),
+        reviewed_at=timezone.now(),
+    )
+    before = Receipt.objects.values().get()
+
+    assert reading.complete(mine, make_reading(), duration=1, now=NOW) is True
+
+    assert Receipt.objects.values().get() == before
+
+
+# --- The sweep ------------------------------------------------------------------------------------
+def test_a_job_whose_message_was_lost_is_sent_again(record, django_capture_on_commit_callbacks):
+    with django_capture_on_commit_callbacks(execute=True):
+        assert sweep_readings(now=NOW + timedelta(seconds=30)) == 0
+        assert sweep_readings(now=LATER) == 1
+        assert sweep_readings(now=LATER) == 0
+
+    assert DBTaskResult.objects.get().args_kwargs["args"] == [record.pk]
+
+
+def test_a_running_job_is_left_alone(record):
+    claimed(record, now=LATER)
+
+    assert sweep_readings(now=LATER + timedelta(seconds=100)) == 0
+
+
+def test_finished_jobs_are_left_alone():
+    make_receipt(reading=ProcessStatus.COMPLETED)
+    make_receipt(reading=ProcessStatus.FAILED)
+
+    assert sweep_readings(now=timezone.now() + timedelta(days=1)) == 0
+
+
+def test_a_picture_that_kills_its_workers_is_given_up(record, receipt):
+    now = NOW
+    for attempt in range(1, 4):
+        assert claimed(record, now=now).attempts == attempt
+        now += reading.LEASE + timedelta(seconds=1)
+        assert sweep_readings(now=now) == 1
+
+    record.refresh_from_db()
+    assert (record.status, record.error, record.attempts) == ("failed", "interrupted", 3)
+    assert claimed(record, now=now) is None
+    assert sweep_readings(now=now + timedelta(days=1)) == 0
+    receipt.refresh_from_db()
+    assert [reason["code"] for reason in receipt.risk_reasons] == ["reading_failed"]
+
+
+def test_of_two_sweeps_one_sends(record, django_capture_on_commit_callbacks):
+    stale = ProcessRecord.objects.get(pk=record.pk)
+    with django_capture_on_commit_callbacks(execute=True):
+        assert reading._take_up(stale, now=LATER) is True
+        assert reading._take_up(stale, now=LATER) is False
+
+    assert DBTaskResult.objects.count() == 1
+
+
+# --- What the database refuses --------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("fields", "constraint"),
+    [
+        ({"status": "lost"}, "processrecord_status_known"),
+        ({"kind": "painting"}, "processrecord_kind_known"),
+        ({"progress": 101}, "processrecord_progress_in_range"),
+        ({"lease_until": NOW}, "processrecord_lease_while_processing"),
+        ({"status": "processing"}, "processrecord_lease_while_processing"),
+        ({"status": "completed"}, "processrecord_finished_with_a_time"),
+        ({"finished_at": NOW}, "processrecord_finished_with_a_time"),
+        ({"status": "failed", "finished_at": NOW}, "processrecord_failed_with_an_error"),
+        ({"error": "not_read"}, "processrecord_failed_with_an_error"),
+    ],
+)
+def test_the_database_refuses_impossible_jobs(record, fields, constraint):
+    with pytest.raises(IntegrityError, match=constraint), transaction.atomic():
+        ProcessRecord.objects.update(**fields)
+
+
+def test_a_receipt_has_one_unfinished_reading(record, receipt):
+    with pytest.raises(IntegrityError), transaction.atomic():
+        make_record(receipt, status=ProcessStatus.PENDING)
+    make_record(receipt, status=ProcessStatus.COMPLETED)

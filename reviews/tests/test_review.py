@@ -1,0 +1,461 @@
+from datetime import datetime, timedelta
+
+import pytest
+from django.contrib.auth.models import Permission
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from accounts.models import PointsEntry
+from accounts.services.points import change_points
+from catalog.errors import NotAMerchant
+from catalog.models import ShopRole
+from config.errors import NotAllowed
+from reviews import push
+from reviews.errors import AlreadyReviewed, PaidBefore
+from reviews.models import ProcessStatus, Receipt, ReceiptStatus
+from reviews.services import review
+from reviews.services.review import Action, Decision
+from reviews.tests.factories import (
+    EPOCH,
+    everything,
+    make_decided,
+    make_person,
+    make_receipt,
+    make_reviewer,
+    make_shop,
+)
+
+pytestmark = pytest.mark.django_db
+
+PATH = "/api/merchant/review"
+
+
+@pytest.fixture
+def receipt():
+    return make_receipt()
+
+
+@pytest.fixture
+def decide(as_person):
+    """Post a decision as a merchant's client does: (status, code, data)."""
+
+    def post(reviewer, receipt, *, action="approve", key=None, **fields):
+        upload_id = receipt.pk if isinstance(receipt, Receipt) else receipt
+        response = as_person(reviewer).post(
+            PATH,
+            {"upload_id": upload_id, "action": action, **fields},
+            headers={"Idempotency-Key": key} if key else {},
+        )
+        body = response.json()
+        return response.status_code, body["code"], body["data"]
+
+    return post
+
+
+@pytest.fixture
+def refused(decide):
+    def post(*args, **fields):
+        before = everything()
+        answer = decide(*args, **fields)
+        assert everything() == before
+        return answer
+
+    return post
+
+
+# --- Deciding -------------------------------------------------------------------------------------
+def test_an_approval_pays_the_estimate(decide, receipt):
+    reviewer = make_reviewer(receipt.shop)
+    change_points(user_id=receipt.person_id, points=50, source="adjust")
+
+    answer = decide(reviewer, receipt)
+
+    assert answer == (
+        200,
+        0,
+        {
+            "upload_id": receipt.pk,
+            "action": "approve",
+            "points_awarded": 1000,
+            "user_new_balance": 1050,
+        },
+    )
+    receipt.refresh_from_db()
+    assert (receipt.status, receipt.points_awarded) == ("approved", 1000)
+    assert receipt.reviewer == reviewer
+    assert timezone.now() - receipt.reviewed_at < timedelta(minutes=1)
+    assert receipt.paid_as == receipt.read_as != ""
+    entry = PointsEntry.objects.latest("pk")
+    assert (entry.user_id, entry.points) == (receipt.person_id, 1000)
+    assert (entry.source, entry.related_id) == ("photo_upload", str(receipt.pk))
+    assert receipt.person.lifetime_points == 0
+    receipt.person.refresh_from_db()
+    assert receipt.person.lifetime_points == 1000
+
+
+def test_fewer_points_may_be_given(decide, receipt):
+    assert decide(make_reviewer(receipt.shop), receipt, points=7)[2]["points_awarded"] == 7
+    assert PointsEntry.objects.get().points == 7
+
+
+def test_null_points_are_not_given(decide, receipt):
+    assert decide(make_reviewer(receipt.shop), receipt, points=None)[2]["points_awarded"] == 1000
+
+
+def test_an_approval_without_points_writes_no_entry(decide, receipt):
+    answer = decide(make_reviewer(receipt.shop), receipt, points=0)
+
+    assert answer[2]["points_awarded"] == 0
+    assert answer[2]["user_new_balance"] == 0
+    assert not PointsEntry.objects.exists()
+    receipt.refresh_from_db()
+    assert receipt.status == "approved"
+
+
+def test_a_rejection_gives_its_reason(decide, receipt):
+    reviewer = make_reviewer(receipt.shop)
+
+    answer = decide(reviewer, receipt, action="reject", reason="  Not our receipt  ", points=5)
+
+    assert answer[2] == {
+        "upload_id": receipt.pk,
+        "action": "reject",
+        "points_awarded": 0,
+        "user_new_balance": 0,
+    }
+    receipt.refresh_from_db()
+    assert (receipt.status, receipt.points_awarded) == ("rejected", 0)
+    assert (receipt.review_reason, receipt.reviewer) == ("Not our receipt", reviewer)
+    assert receipt.paid_as is None
+    assert not PointsEntry.objects.exists()
+
+
+def test_the_person_is_told_of_both(decide, receipt, pushes, django_capture_on_commit_callbacks):
+    with django_capture_on_commit_callbacks(execute=True):
+        decide(make_reviewer(receipt.shop), receipt, reason="Thank you")
+
+    result, points = pushes.take(2)
+    assert (result["type"], result["owner_id"]) == ("review_result", receipt.person_id)
+    timestamp = datetime.fromisoformat(result["data"].pop("timestamp"))
+    assert timestamp.utcoffset() == timedelta(hours=8)
+    assert result["data"] == {
+        "upload_id": receipt.pk,
+        "status": "approved",
+        "points_awarded": 1000,
+        "reason": "Thank you",
+    }
+    assert (points["type"], points["owner_id"]) == ("points_update", receipt.person_id)
+
+
+def test_a_refused_decision_is_not_told(
+    refused, receipt, pushes, django_capture_on_commit_callbacks
+):
+    with django_capture_on_commit_callbacks(execute=True):
+        refused(make_reviewer(make_shop()), receipt)
+
+    assert pushes.take(0) == []
+
+
+def test_a_receipt_whose_reading_failed_is_decided_by_eye(decide):
+    receipt = make_receipt(read=False, reading=ProcessStatus.FAILED)
+
+    assert decide(make_reviewer(receipt.shop), receipt)[1] == 0
+
+    receipt.refresh_from_db()
+    assert receipt.paid_as is None
+
+
+# --- Who may --------------------------------------------------------------------------------------
+@pytest.mark.parametrize("role", [ShopRole.OWNER, ShopRole.MANAGER, ShopRole.REVIEWER])
+def test_three_roles_review(decide, receipt, role):
+    assert decide(make_reviewer(receipt.shop, role), receipt)[1] == 0
+
+
+@pytest.mark.parametrize("body", [{}, {"action": "wrong"}, {"action": "reject"}])
+def test_permission_comes_before_shape(refused, receipt, body):
+    assert refused(make_person(), receipt, **body) == (403, 6001, None)
+    assert refused(make_reviewer(receipt.shop, ShopRole.CASHIER), receipt, **body)[:2] == (403, 1009)
+
+
+def test_permission_comes_before_the_body_is_read(as_person, receipt):
+    response = as_person(make_person()).post(PATH, b"{", content_type="application/json")
+
+    assert response.json()["code"] == 6001
+
+
+def test_other_shops_receipts_do_not_exist(refused, receipt):
+    assert refused(make_reviewer(make_shop()), receipt) == (404, 6002, None)
+
+
+def test_a_role_counts_at_its_own_shop_alone(refused, receipt):
+    person = make_reviewer(make_shop())
+    receipt.shop.members.create(person=person, role=ShopRole.CASHIER)
+
+    assert refused(person, receipt) == (404, 6002, None)
+
+
+def test_nobody_reviews_their_own(refused):
+    shop = make_shop()
+    owner = make_reviewer(shop, ShopRole.OWNER)
+    receipt = make_receipt(shop=shop, person=owner)
+
+    assert refused(owner, receipt) == (403, 1009, None)
+    assert refused(owner, receipt, action="reject", reason="x") == (403, 1009, None)
+
+
+def staff(*permissions, **fields):
+    person = make_person(is_staff=True, **fields)
+    person.user_permissions.set(Permission.objects.filter(codename__in=permissions))
+    return person
+
+
+def test_platform_staff_reviews_everywhere_with_a_managers_rights(decide):
+    for person in (staff("change_receipt"), staff(is_superuser=True)):
+        assert decide(person, make_receipt(), points=1001)[1] == 0
+
+
+def test_staff_without_the_permission_is_like_anybody():
+    receipt = make_receipt()
+    decision = Decision(upload_id=receipt.pk, action=Action.APPROVE)
+    for person in (staff("view_receipt"), make_person(is_superuser=True)):
+        with pytest.raises(NotAMerchant):
+            review.review(reviewer=person, decision=decision)
+    with pytest.raises(NotAllowed):
+        review.review(reviewer=make_reviewer(receipt.shop, ShopRole.CASHIER), decision=decision)
+
+
+def test_platform_staff_does_not_review_their_own(refused):
+    person = staff(is_superuser=True)
+
+    assert refused(person, make_receipt(person=person)) == (403, 1009, None)
+
+
+# --- Shape ----------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"action": None},
+        {"action": "wrong"},
+        {"action": ["approve"]},
+        {"action": "Approve"},
+        {"points": -1},
+        {"points": 100_001},
+        {"points": "5"},
+        {"points": 5.0},
+        {"points": True},
+        {"points": []},
+        {"action": "reject"},
+        {"action": "reject", "reason": None},
+        {"action": "reject", "reason": " \n "},
+        {"action": "reject", "reason": 5},
+        {"action": "reject", "reason": "x", "points": -1},
+        {"action": "reject", "reason": "x" * 501},
+    ],
+)
+def test_a_decision_of_another_shape(refused, receipt, fields):
+    reviewer = make_reviewer(receipt.shop)
+
+    assert refused(reviewer, receipt, **fields) == (400, 6003, None)
+    assert refused(reviewer, 10**9, **fields) == (400, 6003, None)
+
+
+def test_an_action_is_needed(as_person, receipt):
+    response = as_person(make_reviewer(receipt.shop)).post(PATH, {"upload_id": receipt.pk})
+
+    assert response.json()["code"] == 6003
+
+
+@pytest.mark.parametrize("upload_id", [10**9, "1", None, 1.5, True, [], {}, -1, 10**30])
+def test_what_is_not_there(refused, receipt, upload_id):
+    assert refused(make_reviewer(receipt.shop), upload_id) == (404, 6002, None)
+
+
+# --- State ----------------------------------------------------------------------------------------
+@pytest.mark.parametrize("status", [ReceiptStatus.APPROVED, ReceiptStatus.REJECTED])
+@pytest.mark.parametrize("action", ["approve", "reject"])
+def test_a_decision_is_taken_once(refused, status, action):
+    receipt = make_decided(status, reading=ProcessStatus.COMPLETED)
+
+    answer = refused(make_reviewer(receipt.shop), receipt, action=action, reason="x")
+
+    assert answer == (409, 6004, {"current_status": status})
+
+
+@pytest.mark.parametrize("status", [ProcessStatus.PENDING, ProcessStatus.PROCESSING])
+@pytest.mark.parametrize("action", ["approve", "reject"])
+def test_the_reading_ends_first(refused, status, action):
+    receipt = make_receipt(reading=status)
+
+    answer = refused(make_reviewer(receipt.shop), receipt, action=action, reason="x")
+
+    assert answer == (409, 6006, None)
+
+
+def same_receipt(make=make_receipt, **fields):
+    return make(**{"receipt_number": "A1", "issued_at": EPOCH, **fields})
+
+
+def test_the_same_receipt_is_paid_once(refused, decide):
+    paid = same_receipt()
+    reviewer = make_reviewer(paid.shop, ShopRole.OWNER)
+    again = same_receipt(shop=paid.shop)
+    assert decide(reviewer, paid)[1] == 0
+
+    assert refused(reviewer, again, points=10**5) == (409, 6005, {"upload_id": paid.pk})
+    assert decide(reviewer, again, action="reject", reason="Paid before")[1] == 0
+
+
+@pytest.mark.parametrize("missing", ["receipt_number", "issued_at", "recognized_amount"])
+def test_without_all_of_it_two_receipts_are_not_the_same(decide, missing):
+    fields = {missing: "" if missing == "receipt_number" else None}
+    paid = same_receipt(**fields)
+    reviewer = make_reviewer(paid.shop)
+
+    assert decide(reviewer, paid)[1] == 0
+    assert decide(reviewer, same_receipt(shop=paid.shop, **fields))[1] == 0
+
+
+def test_a_rejected_photo_of_it_does_not_count(decide):
+    rejected = same_receipt(make_decided, status=ReceiptStatus.REJECTED)
+
+    assert decide(make_reviewer(rejected.shop), same_receipt(shop=rejected.shop))[1] == 0
+
+
+# --- More points than estimated -------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("role", "points", "code"),
+    [
+        (ShopRole.REVIEWER, 1000, 0),
+        (ShopRole.REVIEWER, 1001, 1009),
+        (ShopRole.MANAGER, 1001, 0),
+        (ShopRole.OWNER, 1500, 0),
+        (ShopRole.OWNER, 1501, 1009),
+        (ShopRole.REVIEWER, 1501, 1009),
+    ],
+)
+def test_points_above_the_estimate(decide, settings, receipt, role, points, code):
+    settings.ADJUSTMENT_SECOND_PERSON_ABOVE = 500
+
+    answer = decide(make_reviewer(receipt.shop, role), receipt, points=points)
+
+    assert answer[1] == code
+    assert PointsEntry.objects.count() == (0 if code else 1)
+
+
+def test_a_manager_of_another_shop_gives_no_more_here(refused, receipt):
+    person = make_reviewer(receipt.shop, ShopRole.REVIEWER)
+    make_shop().members.create(person=person, role=ShopRole.MANAGER)
+
+    assert refused(person, receipt, points=1001) == (403, 1009, None)
+
+
+# --- Once per key ---------------------------------------------------------------------------------
+def test_a_repeated_key_gives_the_first_answer(as_person, receipt):
+    client = as_person(make_reviewer(receipt.shop))
+    body = {"upload_id": receipt.pk, "action": "approve"}
+    first = client.post(PATH, body, headers={"Idempotency-Key": "k1"})
+
+    second = client.post(PATH, body, headers={"Idempotency-Key": "k1"})
+
+    assert second.json() == first.json()
+    assert second.headers["Idempotent-Replay"] == "true"
+    assert PointsEntry.objects.count() == 1
+    other = client.post(PATH, {**body, "points": 1}, headers={"Idempotency-Key": "k1"})
+    assert (other.status_code, other.json()["code"]) == (422, 1014)
+    wrong = client.post(PATH, {**body, "points": -1}, headers={"Idempotency-Key": "k1"})
+    assert wrong.json()["code"] == 6003
+
+
+# --- What carries it, should the lock ever go -----------------------------------------------------
+def test_a_decision_on_a_stale_row_is_refused(receipt):
+    """As if two had read the row before either wrote: the conditional UPDATE decides."""
+    stale = Receipt.objects.get(pk=receipt.pk)
+    reviewer = make_reviewer(receipt.shop)
+    now = timezone.now()
+    review._settle(receipt, reviewer, ReceiptStatus.REJECTED, 0, "no", now)
+
+    with pytest.raises(AlreadyReviewed) as refusal:
+        review._settle(stale, reviewer, ReceiptStatus.APPROVED, 10, "", now)
+
+    assert refusal.value.data == {"current_status": "rejected"}
+
+
+def test_the_same_receipt_approved_at_the_same_moment_is_refused_by_the_constraint():
+    paid = same_receipt()
+    again = same_receipt(shop=paid.shop)
+    reviewer = make_reviewer(paid.shop)
+    now = timezone.now()
+    review._settle(paid, reviewer, ReceiptStatus.APPROVED, 10, "", now)
+
+    with pytest.raises(PaidBefore) as refusal:
+        review._settle(again, reviewer, ReceiptStatus.APPROVED, 10, "", now)
+
+    assert refusal.value.data == {"upload_id": paid.pk}
+
+
+def test_another_broken_constraint_is_no_refusal(receipt):
+    with pytest.raises(IntegrityError, match="receipt_rejected_for_a_reason"):
+        review._settle(
+            receipt, make_person(), ReceiptStatus.REJECTED, 0, "", timezone.now()
+        )
+
+
+@pytest.mark.parametrize(
+    ("fields", "constraint"),
+    [
+        ({"status": "lost"}, "receipt_status_known|receipt_decided_wholly"),
+        ({"status": "approved"}, "receipt_decided_wholly_or_not"),
+        ({"points_awarded": 5}, "receipt_decided_wholly_or_not"),
+        ({"reviewed_at": EPOCH}, "receipt_decided_wholly_or_not"),
+        ({"input_amount": 0}, "receipt_input_amount_in_range"),
+        ({"recognized_amount": 0}, "receipt_recognized_amount_positive"),
+        ({"confidence": "1.1"}, "receipt_confidence_in_range"),
+        ({"risk_score": 101}, "receipt_risk_score_in_range"),
+        ({"paid_as": "a"}, "receipt_paid_as_it_was_read"),
+        ({"submission": 3}, "receipt_submitted_at_most_twice"),
+        ({"submission": 0}, "receipt_submitted_at_most_twice"),
+    ],
+)
+def test_the_database_refuses_impossible_receipts(receipt, fields, constraint):
+    with pytest.raises(IntegrityError, match=constraint), transaction.atomic():
+        Receipt.objects.update(**fields)
+
+
+@pytest.mark.parametrize(
+    ("fields", "constraint"),
+    [
+        ({"paid_as": "a" * 64}, "receipt_paid_as_it_was_read"),
+        ({"status": "rejected"}, "receipt_rejected|receipt_paid_as"),
+        ({"status": "pending"}, "receipt_decided_wholly|receipt_paid_as"),
+        ({"reviewer": None}, "receipt_decided_wholly_or_not"),
+        ({"points_awarded": None}, "receipt_decided_wholly_or_not"),
+    ],
+)
+def test_the_database_refuses_impossible_decisions(fields, constraint):
+    make_decided()
+
+    with pytest.raises(IntegrityError, match=constraint), transaction.atomic():
+        Receipt.objects.update(**fields)
+
+
+def test_the_database_refuses_a_review_of_ones_own():
+    receipt = make_decided()
+
+    with pytest.raises(IntegrityError, match="receipt_not_reviewed_by_its_owner"):
+        Receipt.objects.update(reviewer=receipt.person)
+
+
+# --- Catching up ----------------------------------------------------------------------------------
+def test_missed_results_are_sent_again_oldest_first():
+    person = make_person()
+    receipts = [make_decided(person=person) for _ in range(3)]
+    make_decided()
+    make_receipt(person=person)
+    since = receipts[0].reviewed_at
+
+    events = push.reviewed_since(person.pk, since)
+
+    assert [event.data["upload_id"] for event in events] == [receipts[1].pk, receipts[2].pk]
+    assert all(event.is_replay and event.owner_id == person.pk for event in events)
+    assert events[0].message()["replayed"] is True
+    assert events[0].message()["type"] == "review_result"

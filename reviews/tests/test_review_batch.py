@@ -1,0 +1,184 @@
+import pytest
+
+from accounts.models import PointsEntry
+from catalog.models import ShopRole
+from reviews.models import ProcessStatus, Receipt
+from reviews.services.review import Action, Decision, review_batch
+from reviews.tests.factories import (
+    EPOCH,
+    everything,
+    make_decided,
+    make_person,
+    make_receipt,
+    make_reviewer,
+    make_shop,
+)
+
+pytestmark = pytest.mark.django_db
+
+PATH = "/api/merchant/reviews/batch"
+
+
+@pytest.fixture
+def shop():
+    return make_shop()
+
+
+@pytest.fixture
+def decide(as_person):
+    def post(reviewer, items, key=None):
+        return as_person(reviewer).post(
+            PATH, {"items": items}, headers={"Idempotency-Key": key} if key else {}
+        )
+
+    return post
+
+
+def approve(receipt, **fields):
+    return {"upload_id": receipt.pk, "action": "approve", **fields}
+
+
+def test_each_item_has_its_own_answer(decide, shop):
+    good, other, rejected, reading, decided, foreign = (
+        make_receipt(shop=shop),
+        make_receipt(shop=shop),
+        make_receipt(shop=shop),
+        make_receipt(shop=shop, reading=ProcessStatus.PENDING),
+        make_decided(shop=shop),
+        make_receipt(),
+    )
+
+    response = decide(
+        make_reviewer(shop),
+        [
+            approve(foreign),
+            approve(good),
+            approve(decided),
+            approve(reading),
+            {"upload_id": rejected.pk, "action": "reject", "reason": "blurred"},
+            {"upload_id": rejected.pk, "action": "reject"},
+            {"upload_id": "x", "action": "approve"},
+            {},
+            approve(other, points=3),
+            approve(good),
+            approve(good, points=-1),
+        ],
+    )
+
+    assert response.status_code == 200
+    results = response.json()["data"]["results"]
+    assert all(set(result) == {"upload_id", "code", "msg"} for result in results)
+    assert [(result["upload_id"], result["code"]) for result in results] == [
+        (foreign.pk, 6002),
+        (good.pk, 0),
+        (decided.pk, 6004),
+        (reading.pk, 6006),
+        (rejected.pk, 0),
+        (rejected.pk, 6003),
+        ("x", 6002),
+        (None, 6003),
+        (other.pk, 0),
+        (good.pk, 6004),
+        (good.pk, 6003),
+    ]
+    assert results[1]["msg"] == "success"
+    assert results[0]["msg"] not in {"", "success"}
+    assert sorted(PointsEntry.objects.values_list("related_id", "points")) == sorted(
+        [(str(good.pk), 1000), (str(other.pk), 3)]
+    )
+    foreign.refresh_from_db()
+    assert foreign.status == "pending"
+
+
+def test_two_photos_of_one_receipt_in_one_batch(decide, shop):
+    first, second = (
+        make_receipt(shop=shop, receipt_number="A1", issued_at=EPOCH) for _ in range(2)
+    )
+
+    results = decide(make_reviewer(shop), [approve(second), approve(first)]).json()["data"][
+        "results"
+    ]
+
+    assert [result["code"] for result in results] == [0, 6005]
+    assert PointsEntry.objects.count() == 1
+
+
+def test_one_persons_receipts_add_up(decide, shop):
+    person = make_person()
+    receipts = [make_receipt(shop=shop, person=person) for _ in range(3)]
+
+    decide(make_reviewer(shop), [approve(receipt) for receipt in receipts])
+
+    person.refresh_from_db()
+    assert (person.total_points, person.points_version) == (3000, 3)
+
+
+@pytest.mark.parametrize(
+    "items", [None, "x", {}, 5, [1], ["x"], [None], [{}] * 101, [{"action": "approve"}, []]]
+)
+def test_other_bodies_are_refused_whole(decide, shop, items):
+    receipt = make_receipt(shop=shop)
+    before = everything()
+    if isinstance(items, list) and items != [1] and len(items) > 100:
+        items = [approve(receipt), *items]
+
+    response = decide(make_reviewer(shop), items)
+
+    assert (response.status_code, response.json()["code"]) == (400, 1011)
+    assert all(name.startswith("items") for name in response.json()["data"])
+    assert everything() == before
+
+
+def test_items_are_needed(as_person, shop):
+    response = as_person(make_reviewer(shop)).post(PATH, {})
+
+    assert (response.json()["code"], list(response.json()["data"])) == (1011, ["items"])
+
+
+def test_a_hundred_items_and_none(decide, shop):
+    receipts = [make_receipt(shop=shop) for _ in range(100)]
+    reviewer = make_reviewer(shop)
+
+    assert decide(reviewer, []).json()["data"] == {"results": []}
+    results = decide(reviewer, [approve(receipt) for receipt in receipts]).json()["data"]["results"]
+
+    assert [result["code"] for result in results] == [0] * 100
+    assert PointsEntry.objects.count() == 100
+
+
+def test_permission_is_refused_whole(decide, shop):
+    receipt = make_receipt(shop=shop)
+
+    assert decide(make_person(), [approve(receipt)]).json()["code"] == 6001
+    cashier = make_reviewer(shop, ShopRole.CASHIER)
+    assert decide(cashier, [approve(receipt)]).json()["code"] == 1009
+    assert not PointsEntry.objects.exists()
+
+
+def test_a_repeated_key_gives_the_first_answer_refusals_included(decide, shop):
+    reviewer = make_reviewer(shop)
+    ready, reading = make_receipt(shop=shop), make_receipt(shop=shop, reading=None)
+    record = reading.process_records.create()
+    items = [approve(ready), approve(reading)]
+    first = decide(reviewer, items, key="k1")
+    assert [result["code"] for result in first.json()["data"]["results"]] == [0, 6006]
+    record.delete()
+
+    second = decide(reviewer, items, key="k1")
+
+    assert second.json() == first.json()
+    assert second.headers["Idempotent-Replay"] == "true"
+    assert PointsEntry.objects.count() == 1
+    reading.refresh_from_db()
+    assert reading.status == "pending"
+
+
+def test_own_receipts_are_refused_and_the_others_decided(shop):
+    reviewer = make_reviewer(shop)
+    own, other = make_receipt(shop=shop, person=reviewer), make_receipt(shop=shop)
+    decisions = [Decision(upload_id=one.pk, action=Action.APPROVE) for one in (own, other)]
+
+    refusals = review_batch(reviewer=reviewer, decisions=decisions)
+
+    assert [refusal and refusal.code for refusal in refusals] == [1009, None]
+    assert Receipt.objects.filter(status="approved").get() == other

@@ -1,0 +1,256 @@
+from decimal import Decimal
+from math import cos, radians, sin
+
+import pytest
+
+from reviews.reading.total import choose_total
+from reviews.reading.types import Corners, TextBox
+
+CHARACTER = 12.0
+HEIGHT = 24.0
+PITCH = 36.0
+PAPER = 480.0
+
+
+def make_box(text: str, x: float, y: float, *, score: float = 0.99, scale: float = 1) -> TextBox:
+    width = CHARACTER * scale * sum(2 if ord(character) > 255 else 1 for character in text)
+    height = HEIGHT * scale
+    return TextBox(text, score, ((x, y), (x + width, y), (x + width, y + height), (x, y + height)))
+
+
+def make_boxes(*lines: str | tuple[str, ...], score: float = 0.99) -> list[TextBox]:
+    """Boxes as a till prints: a line is one text or columns spread over the paper."""
+    boxes = []
+    for index, line in enumerate(lines):
+        columns = (line,) if isinstance(line, str) else line
+        step = PAPER / max(1, len(columns))
+        boxes += [
+            make_box(text, place * step, index * PITCH, score=score)
+            for place, text in enumerate(columns)
+        ]
+    return boxes
+
+
+def turn(boxes: list[TextBox], degrees: float) -> list[TextBox]:
+    angle = radians(degrees)
+
+    def turned(box: TextBox) -> Corners:
+        a, b, c, d = (
+            (x * cos(angle) - y * sin(angle), x * sin(angle) + y * cos(angle))
+            for x, y in box.corners
+        )
+        return a, b, c, d
+
+    return [TextBox(box.text, box.score, turned(box)) for box in boxes]
+
+
+def total_of(*lines: str | tuple[str, ...]) -> str | None:
+    amount, _ = choose_total(make_boxes(*lines))
+    return None if amount is None else str(amount)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "合计:￥128.50",
+        "合计：￥128.50",
+        "合计  ￥128.50",
+        "合计 128.50元",
+        "合 计: ¥ 128.50",
+        "合计:Y128.50",
+        "合计:羊128.50",
+        "合计 RMB128.50",
+        "合计:１２８．５０",
+        "合计:128,50",
+        "合计:128.5",
+        "合计............128.50",
+        "合计(元):128.50",
+        "合计金额:128.50",
+        "总计￥128.50",
+        "共计:128.50元",
+        "消费金额:￥128.50",
+        "价税合计￥128.50",
+        "实付￥128.50",
+        "实付款:128.50",
+        "实收金额:128.50",
+        "实付(微信):128.50",
+        "应付:128.50",
+        "Total: 128.50",
+        "含税合计:128.50",
+        "实付总金额:128.50",
+        "合计 3件 128.50",
+        "合计:3 128.50",
+        "合计(3) ￥128.50",
+        "共3件 合计:128.50",
+        "合计 128.50 优惠 9.50",
+        "实付￥128.50(已优惠￥9.50)",
+        "实付(已优惠9.50): 128.50",
+        "合计 ￥ 1 2 8 . 5 0",
+        "合计:128. 50",
+        "合计:128。50",
+    ],
+)
+def test_label_and_amount_in_one_box(text: str) -> None:
+    assert total_of("老王川菜馆", text, "电话:13812345678") == "128.50"
+
+
+@pytest.mark.parametrize("label", ["合计", "实付", "总计:", "实收金额：", "应付", "总额", "小计"])
+@pytest.mark.parametrize("amount", ["￥128.50", "128.50", "Y 128.50", "128.50元"])
+def test_amount_in_another_box_of_the_line(label: str, amount: str) -> None:
+    assert total_of(("宫保鸡丁", "1", "38.00"), (label, amount)) == "128.50"
+
+
+@pytest.mark.parametrize("degrees", [3, -6, 8, 90, 94, 180, 270, -95])
+def test_lines_follow_the_slip(degrees: float) -> None:
+    boxes = make_boxes(
+        ("宫保鸡丁", "1", "38.00"),
+        ("鱼头", "1", "100.00"),
+        ("合计", "￥138.00"),
+        ("优惠", "9.50"),
+        ("实付", "￥128.50"),
+        ("余额", "310.00"),
+    )
+    assert choose_total(turn(boxes, degrees))[0] == Decimal("128.50")
+
+
+def test_boxes_may_come_in_any_order() -> None:
+    boxes = make_boxes(("小计", "138.00"), ("合计", "128.50"), ("积分", "12.00"))
+    assert choose_total(boxes[::-1])[0] == Decimal("128.50")
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [("合计", "138.00"), ("优惠", "-9.50"), ("实付", "128.50")],
+        [("实付", "128.50"), ("合计", "138.00")],
+        [("应收金额", "138.00"), ("优惠金额", "9.50"), ("实收金额", "128.50")],
+        [("小计", "138.00"), ("折扣", "9.50"), ("合计", "128.50")],
+        [("合计", "138.00"), ("会员优惠合计", "9.50"), ("应付", "128.50")],
+        [("合计", "138.00"), ("优惠后金额", "128.50")],
+        [("合计", "138.00"), ("整单折扣(9折)", "-9.50"), ("折后", "128.50")],
+        ["应收:138.00 优惠:9.50 实收:128.50"],
+        [("商品合计", "3", "128.50"), ("合计", "128.50")],
+        [("数量合计", "7"), ("合计金额", "128.50"), ("开票金额", "128.50")],
+        [("合计", "128.50"), ("税额", "7.27"), ("不含税金额", "121.23")],
+        [("总计", "128.50"), ("人均", "42.83"), ("会员余额", "1288.00")],
+        [("原价", "158.50"), ("总额", "128.50"), "消费满200元送50元"],
+        [("小计", "60.00"), ("小计", "68.50"), ("合计", "128.50")],
+        [("合计", "138.00"), ("优惠", "9.50"), ("微信支付", "128.50")],
+        [("合计", "128.50"), ("微信", "100.00"), ("支付宝", "28.50")],
+        [("合计", "3"), ("金额", "128.50")],
+        [("品名", "单价", "数量", "合计"), ("鱼", "30.00", "1", "30.00"), ("实付", "128.50")],
+        [("实付", "7128.50"), ("合计", "128.50")],
+        [("实付", "0.00"), ("实收", "128.50")],
+        [("合计", "138.50"), ("优惠", "10.00"), ("微信支付", "128.50"), ("找零", "0.00")],
+    ],
+)
+def test_the_paid_total_among_others(lines: list[str | tuple[str, ...]]) -> None:
+    assert total_of(*lines) == "128.50"
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [("合计", "128.50"), ("现金", "200.00"), ("找零", "71.50")],
+        [("合计", "128.50"), ("实收现金", "200.00"), ("找零", "71.50")],
+        [("应收", "128.50"), ("实收", "200.00"), ("找零", "71.50")],
+        [("合计", "128.50"), ("实收", "200.00"), ("找零", "71.50")],
+        [("合计", "138.00"), ("优惠", "9.50"), ("实收", "200.00"), ("找零", "71.50")],
+        [("实收", "200.00"), ("找零", "71.50")],
+        [("现金", "200.00"), ("找零", "71.50")],
+        [("实付", "128.50"), ("现金", "200.00"), ("找零", "71.50")],
+        [("实收", "128.50"), ("现金", "200.00"), ("找零", "71.50")],
+        [("应收", "128.50"), ("实收", "200.00")],
+        [("实付", "128.50"), ("找零", "0.00")],
+        ["现金 200.00 找零 71.50", "合计 128.50"],
+    ],
+)
+def test_banknotes_and_change_are_not_the_total(lines: list[str | tuple[str, ...]]) -> None:
+    assert total_of(*lines) == "128.50"
+
+
+def test_amount_in_large_print_beneath_its_label() -> None:
+    boxes = [make_box("实付金额", 180, 0), make_box("￥128.50", 150, 36, scale=1.8)]
+    assert choose_total(boxes)[0] == Decimal("128.50")
+
+
+def test_columns_beneath_their_heads() -> None:
+    lines = ("应收金额", "优惠金额", "实收金额"), ("138.00", "9.50", "128.50")
+    assert total_of(*lines) == "128.50"
+
+
+def test_a_dish_beneath_a_label_is_not_its_amount() -> None:
+    assert total_of("合计", ("米饭", "2", "6.00")) is None
+
+
+def test_thousands() -> None:
+    assert total_of(("合计", "￥1,128.50")) == "1128.50"
+    assert total_of(("合计", "1.128.50")) == "1128.50"
+    assert total_of(("合计", "￥1，128")) == "1128.00"
+
+
+def test_whole_yuan() -> None:
+    assert total_of(("合计", "109.50"), ("优惠", "9.50"), ("实付", "100")) == "100.00"
+    assert total_of(("米饭", "6"), ("合计", "88")) == "88.00"
+    assert total_of(("合计", "￥88")) == "88.00"
+
+
+@pytest.mark.parametrize(("text", "amount"), [("1O8.5O", "108.50"), ("l28.50", "128.50")])
+def test_letters_read_for_digits(text: str, amount: str) -> None:
+    clean, doubtful = total_of(("合计", amount)), choose_total(make_boxes(("合计", text)))
+    assert str(doubtful[0]) == clean == amount
+    assert doubtful[1] < choose_total(make_boxes(("合计", amount)))[1]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [],
+        ["老王川菜馆", "电话:0571-88886666", "桌号:A08", "2026-11-22 18:35:20"],
+        ["合计: 3件"],
+        ["合计: 13812345678"],
+        [("合计", "0.00")],
+        [("合计", "12345.00")],
+        [("合计", "1.285")],
+        [("合计", "128.50"), ("实付", "0.00")],
+        ["找零 71.50", "优惠 9.50"],
+        ["消费满￥200送券"],
+        ["合计 2026-11-22 18:35"],
+        ["折扣 8.8折"],
+    ],
+)
+def test_nothing_to_take(lines: list[str | tuple[str, ...]]) -> None:
+    assert choose_total(make_boxes(*lines)) == (None, Decimal("0.0000"))
+
+
+def test_bounds_of_a_sum() -> None:
+    assert total_of(("合计", "0.01")) == "0.01"
+    assert total_of(("合计", "9999.99")) == "9999.99"
+
+
+def test_without_a_label_the_currency_speaks_quietly() -> None:
+    only, largest = (
+        choose_total(make_boxes("￥128.50")),
+        choose_total(make_boxes("￥38.00", "￥128.50", "优惠 ￥500.00")),
+    )
+    assert only[0] == largest[0] == Decimal("128.50")
+    assert Decimal("0.5") > only[1] > largest[1] > 0
+
+
+def test_the_last_of_equal_labels_counts() -> None:
+    assert total_of(("合计", "60.00"), ("合计", "128.50")) == "128.50"
+
+
+def test_confidence_is_the_doubt_of_reading_and_rule() -> None:
+    def confidence(*lines: str | tuple[str, ...], score: float = 0.99) -> Decimal:
+        return choose_total(make_boxes(*lines, score=score))[1]
+
+    plain = confidence(("合计", "128.50"))
+    assert plain == Decimal("0.9207")  # 0.93 for the label, 0.99 for the letters
+    assert plain.as_tuple().exponent == -4
+    assert confidence(("合计", "128.50"), score=0.5) == Decimal("0.4650")
+    assert confidence(("合计", "128.50"), ("实付", "128.50")) > plain
+    assert confidence(("合计", "128.50"), ("实付", "138.00")) < plain
+    assert confidence(("小计", "128.50")) < plain
+    assert confidence("合计", "128.50") < plain
+    assert confidence(("合计", "含茶", "128.50")) < plain

@@ -1,0 +1,174 @@
+from django.utils.translation import gettext as _
+from drf_spectacular.utils import extend_schema
+from rest_framework.parsers import FormParser, MultiPartParser
+from rest_framework.permissions import BasePermission, IsAuthenticated
+from rest_framework.response import Response
+
+from config.api import ApiView
+from config.envelope import JSONParser
+from config.errors import ValidationFailed
+from config.fields import path_identifier
+from config.pagination import page
+from ops.api import answer_once
+from reviews import serializers
+from reviews.errors import InvalidDecision, UploadNotFound
+from reviews.models import Receipt
+from reviews.services import review, uploads
+
+
+class MayReview(BasePermission):
+    """Only for those who review receipts somewhere; refuses with 6001 or 1009."""
+
+    def has_permission(self, request, view):
+        review.reviewable_shops(request.user)
+        return True
+
+
+class UploadView(ApiView):
+    """Submit a photo of a receipt; it is read in the background, then a shop decides."""
+
+    parser_classes = (MultiPartParser, FormParser, JSONParser)
+    # Far over what an image may have, so that it is told apart by 5004.
+    max_body_bytes = 64 * 1024 * 1024
+
+    @extend_schema(
+        request={"multipart/form-data": serializers.UploadInput},
+        responses=serializers.UploadOutput,
+    )
+    def post(self, request):
+        body = self.body(serializers.UploadInput)
+        name = request.data["image"].name
+
+        def submit():
+            receipt = uploads.submit(
+                person=request.user,
+                amount=body["amount"],
+                stored=stored,
+                shop_id=body.get("shop_id"),
+            )
+            context = {
+                "request": request,
+                "message": _("Uploaded. The shop will look at it soon."),
+            }
+            return serializers.UploadOutput(receipt, context=context).data
+
+        with uploads.photo_stored(body["image"], owner_id=request.user.pk, name=name) as stored:
+            return answer_once(request, submit)
+
+
+class HistoryView(ApiView):
+    """The person's own uploads, newest first."""
+
+    @extend_schema(
+        parameters=[serializers.HistoryQuery], responses=serializers.ReceiptOutput(many=True)
+    )
+    def get(self, request):
+        wanted = self.query(serializers.HistoryQuery)
+        receipts = Receipt.objects.filter(person=request.user, **wanted)
+        return _answer_page(request, receipts, serializers.ReceiptOutput)
+
+
+class UploadDetailView(ApiView):
+    """One of the person's own uploads."""
+
+    @extend_schema(responses=serializers.ReceiptOutput)
+    def get(self, request, upload_id):
+        receipt = (
+            _with_all_shown(Receipt.objects.filter(person=request.user))
+            .filter(pk=path_identifier(upload_id))
+            .first()
+        )
+        if receipt is None:
+            raise UploadNotFound
+        return Response(serializers.ReceiptOutput(receipt, context={"request": request}).data)
+
+
+class ReviewsView(ApiView):
+    """The receipts of the shops where the person reviews, newest first; all without filters."""
+
+    permission_classes = (IsAuthenticated, MayReview)
+
+    @extend_schema(
+        parameters=[serializers.ReviewQuery], responses=serializers.ReviewOutput(many=True)
+    )
+    def get(self, request):
+        wanted = self.query(serializers.ReviewQuery)
+        shops = review.reviewable_shops(request.user)
+        if "shop" in wanted:
+            shops = shops.filter(pk=wanted["shop"])
+            if not shops.exists():
+                raise ValidationFailed({"shop": [_("You review at no shop with this id.")]})
+        receipts = Receipt.objects.filter(shop__in=shops).select_related("person")
+        if "status" in wanted:
+            receipts = receipts.filter(status=wanted["status"])
+        if "risk" in wanted:
+            receipts = receipts.filter(risk_score__gte=wanted["risk"])
+        return _answer_page(request, receipts, serializers.ReviewOutput)
+
+
+class ReviewView(ApiView):
+    """Approve or reject one receipt."""
+
+    permission_classes = (IsAuthenticated, MayReview)
+
+    @extend_schema(request=serializers.DecisionInput, responses=serializers.DecisionOutput)
+    def post(self, request):
+        decision = review.Decision(**self.body(serializers.DecisionInput))
+
+        def decide():
+            reviewed = review.review(reviewer=request.user, decision=decision)
+            answer = {
+                "upload_id": reviewed.receipt.pk,
+                "action": decision.action,
+                "points_awarded": reviewed.receipt.points_awarded,
+                "user_new_balance": reviewed.balance,
+            }
+            return serializers.DecisionOutput(answer).data
+
+        return answer_once(request, decide)
+
+
+class BatchView(ApiView):
+    """Decide about up to 100 receipts, each on its own: a refused one stops no other."""
+
+    permission_classes = (IsAuthenticated, MayReview)
+
+    @extend_schema(request=serializers.BatchInput, responses=serializers.BatchOutput)
+    def post(self, request):
+        items = self.body(serializers.BatchInput)["items"]
+        shapes = [serializers.DecisionInput(data=item) for item in items]
+        decisions = {
+            at: review.Decision(**shape.validated_data)
+            for at, shape in enumerate(shapes)
+            if shape.is_valid()
+        }
+
+        def decide():
+            outcomes = review.review_batch(
+                reviewer=request.user, decisions=list(decisions.values())
+            )
+            refusals = dict(zip(decisions, outcomes, strict=True))
+            results = [
+                _result(item, refusals.get(at, InvalidDecision())) for at, item in enumerate(items)
+            ]
+            return serializers.BatchOutput({"results": results}).data
+
+        return answer_once(request, decide)
+
+
+def _result(item, refusal):
+    return {
+        "upload_id": item.get("upload_id"),
+        "code": refusal.code if refusal else 0,
+        "msg": str(refusal) if refusal else "success",
+    }
+
+
+def _with_all_shown(receipts):
+    return receipts.select_related("picture", "thumbnail").with_reading()
+
+
+def _answer_page(request, receipts, shape):
+    rows, following = page(request, _with_all_shown(receipts))
+    items = shape(rows, many=True, context={"request": request}).data
+    return Response({"items": items, "next": following})
