@@ -1,0 +1,278 @@
+from django import forms
+from django.contrib import admin, messages
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
+from unfold.admin import ModelAdmin, TabularInline
+from unfold.decorators import action
+from unfold.forms import BaseDialogForm
+from unfold.widgets import (
+    UnfoldAdminIntegerFieldWidget,
+    UnfoldAdminTextareaWidget,
+    UnfoldAdminTextInputWidget,
+)
+
+from catalog.errors import NotAPicture
+from catalog.models import (
+    Category,
+    Order,
+    Product,
+    ProductImage,
+    ProductTemplate,
+    Selection,
+    Shop,
+    ShopMember,
+    StockEntry,
+    StockOperation,
+    VirtualCode,
+)
+from catalog.services import codes, orders, pictures, stock
+from config.errors import DomainError
+from ops.console import ReadOnlyAdmin
+
+
+# --- Shops ------------------------------------------------------------------------------------
+class ShopMemberInline(TabularInline):
+    model = ShopMember
+    extra = 0
+    autocomplete_fields = ["person"]
+
+
+@admin.register(Shop)
+class ShopAdmin(ModelAdmin):
+    list_display = ["name", "address", "is_open"]
+    list_filter = ["is_open"]
+    search_fields = ["name", "address"]
+    inlines = [ShopMemberInline]
+
+
+@admin.register(Category)
+class CategoryAdmin(ModelAdmin):
+    list_display = ["name", "position"]
+    search_fields = ["name"]
+
+
+# --- Products ---------------------------------------------------------------------------------
+class PictureForm(forms.ModelForm):
+    picture = forms.FileField(label=_("picture"), required=False)
+
+    class Meta:
+        model = ProductImage
+        fields = ["picture", "position"]
+
+    def clean_picture(self):
+        sent = self.cleaned_data["picture"]
+        if not sent and self.instance.pk is None:
+            raise forms.ValidationError(_("Choose a picture."))
+        try:
+            self.kept = pictures.read_picture(sent.read()) if sent else None
+        except NotAPicture as error:
+            raise forms.ValidationError(str(error)) from error
+        return sent
+
+    def save(self, commit=True):
+        if self.kept:
+            name = self.cleaned_data["picture"].name
+            stored = pictures.store_picture(self.kept, name=name)
+            self.instance.file, self.instance.thumbnail = stored
+        return super().save(commit)
+
+
+class ProductImageInline(TabularInline):
+    model = ProductImage
+    form = PictureForm
+    extra = 0
+
+
+class StockForm(BaseDialogForm):
+    """What the console asks for before it changes the stock."""
+
+    quantity = forms.IntegerField(
+        label=_("quantity"),
+        help_text=_("Negative to take units out."),
+        widget=UnfoldAdminIntegerFieldWidget,
+    )
+    operation = forms.ChoiceField(
+        label=_("operation"),
+        choices=[
+            (operation.value, operation.label)
+            for operation in (StockOperation.RESTOCK, StockOperation.ADMIN_ADJUST)
+        ],
+        widget=forms.RadioSelect,
+        initial=StockOperation.RESTOCK,
+    )
+    reason = forms.CharField(label=_("reason"), max_length=200, widget=UnfoldAdminTextInputWidget)
+
+    def clean(self):
+        wanted = super().clean()
+        quantity = wanted.get("quantity")
+        if quantity == 0:
+            self.add_error("quantity", _("This changes nothing."))
+        if quantity and quantity < 0 and wanted.get("operation") == StockOperation.RESTOCK:
+            self.add_error("quantity", _("To take units out, choose the adjustment."))
+        return wanted
+
+
+class CodesForm(BaseDialogForm):
+    codes = forms.CharField(
+        label=_("codes"), help_text=_("One in each line."), widget=UnfoldAdminTextareaWidget
+    )
+
+
+@admin.register(Product)
+class ProductAdmin(ModelAdmin):
+    list_display = [
+        "name",
+        "shop",
+        "category",
+        "kind",
+        "points_price",
+        "stock",
+        "sales_count",
+        "status",
+        "is_listed",
+    ]
+    list_filter = ["status", "kind", "is_listed", "shop", "category"]
+    list_select_related = ["shop", "category"]
+    search_fields = ["name", "description"]
+    ordering = ["-id"]
+    # Stock is no field of the form: it changes by entries of its ledger alone.
+    readonly_fields = ["stock", "stock_version", "sales_count", "created_at"]
+    fieldsets = [
+        (None, {"fields": ["shop", "category", "name", "description", "kind"]}),
+        (_("Price"), {"fields": ["points_price", "market_price", "limit_per_person"]}),
+        (_("In the mall"), {"fields": ["status", "is_listed", "on_sale_from", "on_sale_until"]}),
+        (_("Stock"), {"fields": ["stock", "stock_version", "sales_count", "created_at"]}),
+    ]
+    inlines = [ProductImageInline]
+    actions_detail = ["change_stock", "add_codes"]
+
+    def get_readonly_fields(self, request, obj=None):
+        # The stock of a virtual product is its codes, so the kind stays what it was.
+        return [*self.readonly_fields, *(["kind"] if obj else [])]
+
+    @action(
+        description=_("Change stock"),
+        permissions=["change"],
+        dialog={"title": _("Change stock"), "form_class": StockForm},
+    )
+    def change_stock(self, request, form, object_id):
+        wanted = form.cleaned_data
+        return self._answer(
+            request,
+            object_id,
+            lambda: stock.change_stock(
+                product_id=object_id,
+                quantity=wanted["quantity"],
+                operation=StockOperation(wanted["operation"]),
+                author_id=request.user.pk,
+                reason=wanted["reason"],
+            ),
+        )
+
+    @action(
+        description=_("Add codes"),
+        permissions=["change"],
+        dialog={
+            "title": _("Add codes"),
+            "description": _("Codes that were loaded before are left out."),
+            "form_class": CodesForm,
+        },
+    )
+    def add_codes(self, request, form, object_id):
+        return self._answer(
+            request,
+            object_id,
+            lambda: codes.add_codes(
+                product_id=object_id,
+                codes=form.cleaned_data["codes"].splitlines(),
+                author_id=request.user.pk,
+            ),
+        )
+
+    def _answer(self, request, object_id, change):
+        try:
+            change()
+        except DomainError as error:
+            self.message_user(request, str(error), messages.ERROR)
+        else:
+            self.message_user(request, _("The stock was changed."), messages.SUCCESS)
+        return redirect(reverse("admin:catalog_product_change", args=[object_id]))
+
+
+@admin.register(ProductTemplate)
+class ProductTemplateAdmin(ModelAdmin):
+    list_display = ["title", "shop", "name", "kind", "points_price"]
+    list_filter = ["kind", "shop"]
+    list_select_related = ["shop"]
+    search_fields = ["title", "name"]
+
+
+@admin.register(Selection)
+class SelectionAdmin(ModelAdmin):
+    list_display = ["name", "shop", "supplier", "cost", "suggested_points", "margin", "score"]
+    list_filter = ["status", "shop"]
+    list_select_related = ["shop"]
+    search_fields = ["name", "supplier"]
+    readonly_fields = ["margin", "status", "product"]
+
+
+# --- Ledgers, codes and orders ----------------------------------------------------------------
+@admin.register(StockEntry)
+class StockEntryAdmin(ReadOnlyAdmin):
+    list_display = [
+        "created_at",
+        "product",
+        "sequence",
+        "quantity",
+        "operation",
+        "stock_after",
+        "author",
+        "reason",
+    ]
+    list_filter = ["operation", "created_at"]
+    list_select_related = ["product", "author"]
+    search_fields = ["product__name", "related_id"]
+    ordering = ["-id"]
+
+
+@admin.register(VirtualCode)
+class VirtualCodeAdmin(ReadOnlyAdmin):
+    list_display = ["product", "code_hash", "order", "delivered_at", "created_at"]
+    # Neither the code nor what it is encrypted to.
+    fields = ["product", "code_hash", "order", "delivered_at", "created_at"]
+    list_filter = [("order", admin.EmptyFieldListFilter), "product"]
+    list_select_related = ["product", "order"]
+    ordering = ["-id"]
+
+
+@admin.register(Order)
+class OrderAdmin(ReadOnlyAdmin):
+    list_display = [
+        "id",
+        "created_at",
+        "person",
+        "product_name",
+        "quantity",
+        "total_points",
+        "source",
+        "status",
+        "shop",
+    ]
+    list_filter = ["status", "source", "kind", "shop", "created_at"]
+    list_select_related = ["person", "shop"]
+    search_fields = ["person__phone", "person__nickname", "product_name"]
+    ordering = ["-id"]
+    # A code opens its order at the counter: it is for its owner, not for the console.
+    exclude = ["exchange_code"]
+    actions = ["cancel"]
+
+    @admin.action(description=_("Cancel: points and stock return"))
+    def cancel(self, request, queryset):
+        for order in queryset:
+            try:
+                orders.cancel(person_id=order.person_id, order_id=order.pk)
+            except DomainError as error:
+                self.message_user(request, f"{order}: {error}", messages.ERROR)
+            else:
+                self.message_user(request, str(order), messages.SUCCESS)

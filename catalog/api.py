@@ -1,0 +1,143 @@
+"""What clients read of products and orders: also for the apps above that show them."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from django.db.models import Prefetch, prefetch_related_objects
+from rest_framework import serializers
+from rest_framework.request import Request
+
+from catalog.models import Order, OrderSource, OrderStatus, Product, ProductImage, ProductKind
+from catalog.services.codes import codes_of
+from catalog.services.mall import favorites_among
+from ops.models import StoredFile
+from ops.services.files import signed_path
+
+
+def _images_of(lookup: str) -> Prefetch[str]:
+    return Prefetch(lookup, ProductImage.objects.select_related("file", "thumbnail"))
+
+
+class ProductOutput(serializers.Serializer[Product]):
+    """A product of the mall. `image` and `thumbnail` need no header and live for 15 minutes."""
+
+    commodity_id = serializers.IntegerField(source="pk")
+    name = serializers.CharField()
+    description = serializers.CharField()
+    category = serializers.CharField(source="category.name", default=None, allow_null=True)
+    category_id = serializers.IntegerField(allow_null=True)
+    shop_id = serializers.IntegerField()
+    image = serializers.SerializerMethodField()
+    thumbnail = serializers.SerializerMethodField()
+    exchange_points = serializers.IntegerField(source="points_price")
+    market_price = serializers.DecimalField(max_digits=10, decimal_places=2, help_text="CNY")
+    stock = serializers.IntegerField()
+    stock_version = serializers.IntegerField()
+    sales_count = serializers.IntegerField()
+    kind = serializers.ChoiceField(choices=ProductKind.choices)
+    is_favorite = serializers.SerializerMethodField()
+    status = serializers.SerializerMethodField()
+    on_sale_from = serializers.DateTimeField(allow_null=True)
+    on_sale_until = serializers.DateTimeField(allow_null=True)
+
+    def get_image(self, product: Product) -> str | None:
+        return next((self._address(image.file) for image in product.images.all()), None)
+
+    def get_thumbnail(self, product: Product) -> str | None:
+        images = product.images.all()
+        return next((self._address(image.thumbnail or image.file) for image in images), None)
+
+    def get_is_favorite(self, product: Product) -> bool | None:
+        favorites = self.context["favorites"]
+        return None if favorites is None else product.pk in favorites
+
+    def get_status(self, product: Product) -> str:
+        """`active`, or `inactive` for what was withdrawn from the mall."""
+        return "active" if product.is_visible else "inactive"
+
+    def _address(self, file: StoredFile) -> str:
+        return _address(self.context["request"], file)
+
+
+class ProductDetailOutput(ProductOutput):
+    """One product, with all its pictures."""
+
+    images = serializers.SerializerMethodField()
+    limit_per_user = serializers.IntegerField(source="limit_per_person", allow_null=True)
+
+    def get_images(self, product: Product) -> list[str]:
+        return [self._address(image.file) for image in product.images.all()]
+
+
+class OrderedProductOutput(serializers.Serializer[Order]):
+    """The product of an order as it was; a prize may have none in the mall."""
+
+    commodity_id = serializers.IntegerField(source="product_id", allow_null=True)
+    name = serializers.CharField(source="product_name")
+    kind = serializers.ChoiceField(choices=ProductKind.choices)
+    image = serializers.SerializerMethodField()
+    exchange_points = serializers.IntegerField(source="unit_points")
+
+    def get_image(self, order: Order) -> str | None:
+        images = order.product.images.all() if order.product else []
+        request = self.context["request"]
+        return next((_address(request, image.file) for image in images), None)
+
+
+class OrderOutput(serializers.Serializer[Order]):
+    """An order. `delivered` holds the codes of a delivered one, for its owner alone."""
+
+    exchange_id = serializers.IntegerField(source="pk")
+    exchange_code = serializers.CharField()
+    product = OrderedProductOutput(source="*")
+    quantity = serializers.IntegerField()
+    total_points = serializers.IntegerField()
+    status = serializers.ChoiceField(choices=OrderStatus.choices)
+    source = serializers.ChoiceField(choices=OrderSource.choices)  # type: ignore[assignment]
+    delivered = serializers.SerializerMethodField()
+    expires_at = serializers.DateTimeField(allow_null=True)
+    redeemed_at = serializers.DateTimeField(allow_null=True)
+    created_at = serializers.DateTimeField()
+
+    def get_delivered(self, order: Order) -> list[str] | None:
+        is_owner = order.person_id == self.context["request"].user.pk
+        return codes_of(order) if is_owner and order.status == OrderStatus.DELIVERED else None
+
+
+def _address(request: Request, file: StoredFile) -> str:
+    address: str = request.build_absolute_uri(signed_path(file))
+    return address
+
+
+def product_items(
+    request: Request,
+    products: Sequence[Product],
+    *,
+    shape: type[ProductOutput] = ProductOutput,
+) -> list[dict[str, Any]]:
+    """Products as clients read them, with a number of queries that does not grow with theirs.
+
+    `is_favorite` is null for strangers.
+    """
+    prefetch_related_objects(products, "category", _images_of("images"))
+    person = request.user
+    favorites = (
+        favorites_among(person, [product.pk for product in products])
+        if person.is_authenticated
+        else None
+    )
+    context = {"request": request, "favorites": favorites}
+    return list(shape(products, many=True, context=context).data)  # type: ignore[arg-type]
+
+
+def order_items(request: Request, orders: Iterable[Order]) -> list[dict[str, Any]]:
+    """Orders as clients read them, with a number of queries that does not grow with theirs."""
+    rows = list(orders)
+    prefetch_related_objects(rows, "product", _images_of("product__images"), "codes")
+    context = {"request": request}
+    return list(OrderOutput(rows, many=True, context=context).data)  # type: ignore[arg-type]
+
+
+def order_data(request: Request, order: Order) -> dict[str, Any]:
+    """One order as clients read it."""
+    return order_items(request, [order])[0]

@@ -1,0 +1,181 @@
+"""What people got for their points or won on the wheel."""
+
+from typing import Self, override
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from catalog.models.products import Product, ProductKind
+from catalog.models.shops import Shop
+
+MAX_QUANTITY = 99
+
+
+class OrderSource(models.TextChoices):
+    EXCHANGE = "exchange", _("Exchange")
+    LOTTERY = "lottery", _("Lottery")
+
+
+class OrderStatus(models.TextChoices):
+    PENDING = "pending", _("To be collected")
+    REDEEMED = "redeemed", _("Redeemed")
+    DELIVERED = "delivered", _("Delivered")
+    CANCELLED = "cancelled", _("Cancelled")
+    EXPIRED = "expired", _("Expired")
+
+
+# Orders that were taken back: they count towards no limit.
+RETURNED = (OrderStatus.CANCELLED, OrderStatus.EXPIRED)
+
+
+class OrderQuerySet(models.QuerySet["Order"]):
+    def kept(self) -> Self:
+        """Orders that were not taken back; these count towards a person's limit."""
+        return self.exclude(status__in=RETURNED)
+
+
+class Order(models.Model):
+    """A deal, with its facts as they were: later edits of the product change nothing here."""
+
+    person = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        verbose_name=_("person"),
+        on_delete=models.PROTECT,
+        related_name="orders",
+    )
+    shop = models.ForeignKey(
+        Shop,
+        verbose_name=_("shop"),
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="orders",
+        help_text=_("Where it is redeemed. Empty: a prize that every shop honours."),
+    )
+    product = models.ForeignKey(
+        Product,
+        verbose_name=_("product"),
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="orders",
+    )
+    product_name = models.CharField(_("product name"), max_length=100)
+    kind = models.CharField(_("kind"), max_length=8, choices=ProductKind)
+    unit_points = models.PositiveIntegerField(_("price"), help_text=_("In points."))
+    quantity = models.PositiveSmallIntegerField(_("quantity"), default=1)
+    total_points = models.PositiveIntegerField(_("points paid"))
+    source = models.CharField(_("source"), max_length=8, choices=OrderSource)
+    related_id = models.CharField(
+        _("related to"), max_length=40, blank=True, help_text=_("The draw of a prize.")
+    )
+    exchange_code = models.CharField(_("exchange code"), max_length=20, unique=True)
+    status = models.CharField(_("status"), max_length=9, choices=OrderStatus)
+    created_at = models.DateTimeField(_("created at"), default=timezone.now)
+    expires_at = models.DateTimeField(_("expires at"), null=True, blank=True)
+    redeemed_at = models.DateTimeField(_("redeemed at"), null=True, blank=True)
+    redeemed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        verbose_name=_("redeemed by"),
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="redemptions",
+    )
+    delivered_at = models.DateTimeField(_("delivered at"), null=True, blank=True)
+    returned_at = models.DateTimeField(
+        _("returned at"), null=True, blank=True, help_text=_("When it was cancelled or expired.")
+    )
+
+    objects = OrderQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("order")
+        verbose_name_plural = _("orders")
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(kind__in=ProductKind.values), name="order_kind_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(source__in=OrderSource.values), name="order_source_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(quantity__gte=1, quantity__lte=MAX_QUANTITY),
+                name="order_quantity_in_range",
+            ),
+            models.CheckConstraint(
+                condition=Q(total_points=F("unit_points") * F("quantity")),
+                name="order_total_adds_up",
+            ),
+            models.CheckConstraint(
+                condition=Q(
+                    source=OrderSource.EXCHANGE,
+                    related_id="",
+                    product__isnull=False,
+                    shop__isnull=False,
+                    total_points__gt=0,
+                )
+                | (Q(source=OrderSource.LOTTERY, total_points=0) & ~Q(related_id="")),
+                name="order_bought_or_won",
+            ),
+            models.UniqueConstraint(
+                fields=["related_id"],
+                condition=Q(source=OrderSource.LOTTERY),
+                name="order_one_per_draw",
+            ),
+            models.CheckConstraint(
+                condition=Q(
+                    status=OrderStatus.PENDING,
+                    expires_at__isnull=False,
+                    redeemed_at__isnull=True,
+                    redeemed_by__isnull=True,
+                    delivered_at__isnull=True,
+                    returned_at__isnull=True,
+                )
+                | Q(
+                    status=OrderStatus.REDEEMED,
+                    redeemed_at__isnull=False,
+                    redeemed_by__isnull=False,
+                    delivered_at__isnull=True,
+                    returned_at__isnull=True,
+                )
+                | Q(
+                    status=OrderStatus.DELIVERED,
+                    kind=ProductKind.VIRTUAL,
+                    expires_at__isnull=True,
+                    redeemed_at__isnull=True,
+                    redeemed_by__isnull=True,
+                    delivered_at__isnull=False,
+                    returned_at__isnull=True,
+                )
+                | Q(
+                    status__in=RETURNED,
+                    redeemed_at__isnull=True,
+                    redeemed_by__isnull=True,
+                    delivered_at__isnull=True,
+                    returned_at__isnull=False,
+                ),
+                name="order_status_fits_its_times",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["person", "-id"], name="order_newest_of_person"),
+            # What a person has of a product, for its limit.
+            models.Index(
+                fields=["person", "product"],
+                condition=~Q(status__in=RETURNED),
+                name="order_kept_of_person",
+            ),
+            models.Index(
+                fields=["expires_at"],
+                condition=Q(status="pending"),
+                name="order_to_expire",
+            ),
+        ]
+
+    @override
+    def __str__(self) -> str:
+        return f"#{self.pk} {self.product_name}"

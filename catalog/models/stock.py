@@ -1,0 +1,133 @@
+"""The stock ledger, and the codes that are a virtual product's stock."""
+
+from typing import Self, override
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from catalog.models.orders import Order
+from catalog.models.products import Product
+
+
+class StockOperation(models.TextChoices):
+    PURCHASE = "purchase", _("Exchange")
+    RESTOCK = "restock", _("Restock")
+    ADMIN_ADJUST = "admin_adjust", _("Adjustment")
+    CANCEL = "cancel", _("Returned order")
+    PRIZE = "prize", _("Prize")
+
+
+# What can happen to its cause only once: an order is taken and returned, a draw is won.
+ONCE_PER_CAUSE = (StockOperation.PURCHASE, StockOperation.CANCEL, StockOperation.PRIZE)
+
+
+class StockEntry(models.Model):
+    """One change of a product's stock. Append-only: a trigger refuses UPDATE and DELETE."""
+
+    product = models.ForeignKey(
+        Product, verbose_name=_("product"), on_delete=models.PROTECT, related_name="stock_entries"
+    )
+    sequence = models.PositiveBigIntegerField(_("number"))
+    quantity = models.IntegerField(_("quantity"), help_text=_("Negative when taken out."))
+    operation = models.CharField(_("operation"), max_length=12, choices=StockOperation)
+    stock_after = models.PositiveIntegerField(_("stock after"))
+    related_id = models.CharField(_("related to"), max_length=40, blank=True)
+    author = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        verbose_name=_("author"),
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+    )
+    reason = models.CharField(_("reason"), max_length=200, blank=True)
+    created_at = models.DateTimeField(_("created at"), default=timezone.now)
+
+    class Meta:
+        verbose_name = _("stock entry")
+        verbose_name_plural = _("stock entries")
+        constraints = [
+            models.UniqueConstraint(fields=["product", "sequence"], name="stockentry_one_sequence"),
+            models.UniqueConstraint(
+                fields=["operation", "related_id"],
+                condition=Q(operation__in=ONCE_PER_CAUSE) & ~Q(related_id=""),
+                name="stockentry_once_per_cause",
+            ),
+            models.CheckConstraint(
+                condition=Q(operation__in=StockOperation.values), name="stockentry_operation_known"
+            ),
+            models.CheckConstraint(condition=~Q(quantity=0), name="stockentry_changes_something"),
+            models.CheckConstraint(
+                condition=Q(stock_after__gte=0), name="stockentry_stock_never_negative"
+            ),
+            models.CheckConstraint(
+                condition=Q(stock_after__gte=F("quantity")), name="stockentry_stock_adds_up"
+            ),
+        ]
+
+    @override
+    def __str__(self) -> str:
+        return f"{self.product_id}/{self.sequence}: {self.quantity:+d}"
+
+
+class VirtualCodeQuerySet(models.QuerySet["VirtualCode"]):
+    def free(self) -> Self:
+        """Codes that were handed to nobody yet."""
+        return self.filter(order__isnull=True)
+
+    def locked(self) -> Self:
+        """Hold these rows until commit, in pk order."""
+        return self.order_by("pk").select_for_update(of=("self",), no_key=True)
+
+
+class VirtualCode(models.Model):
+    """One unit of a virtual product: encrypted at rest, handed out once."""
+
+    product = models.ForeignKey(
+        Product, verbose_name=_("product"), on_delete=models.PROTECT, related_name="codes"
+    )
+    code_encrypted = models.TextField(_("encrypted code"), editable=False)
+    code_hash = models.CharField(
+        _("code hash"),
+        max_length=64,
+        editable=False,
+        help_text=_("Keyed; tells that the same code is loaded twice."),
+    )
+    order = models.ForeignKey(
+        Order,
+        verbose_name=_("order"),
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="codes",
+    )
+    delivered_at = models.DateTimeField(_("delivered at"), null=True, blank=True)
+    created_at = models.DateTimeField(_("created at"), default=timezone.now)
+
+    objects = VirtualCodeQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("virtual code")
+        verbose_name_plural = _("virtual codes")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["product", "code_hash"], name="virtualcode_loaded_once"
+            ),
+            models.CheckConstraint(
+                condition=Q(order__isnull=True, delivered_at__isnull=True)
+                | Q(order__isnull=False, delivered_at__isnull=False),
+                name="virtualcode_delivered_with_its_order",
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["product", "id"], condition=Q(order__isnull=True), name="virtualcode_free"
+            ),
+        ]
+
+    @override
+    def __str__(self) -> str:
+        return f"{self.product_id} {self.code_hash[:8]}"

@@ -1,0 +1,113 @@
+from django.db.models import Q
+from django.utils.translation import gettext as _
+from rest_framework import serializers
+
+from catalog.api import OrderOutput, ProductOutput
+from catalog.errors import ExchangeCodeUnknown, InvalidQuantity
+from catalog.models import Category, OrderStatus, Shop
+from catalog.models.orders import MAX_QUANTITY
+from config.fields import IdentifierField, TextField, WholeNumberField, path_identifier
+
+SORTS = {
+    "newest": ("-id",),
+    "points": ("points_price", "id"),
+    "-points": ("-points_price", "-id"),
+    "sales": ("-sales_count", "-id"),
+}
+
+
+class PageQuery(serializers.Serializer):
+    cursor = serializers.CharField(required=False, help_text="`next` of the page before.")
+    page_size = serializers.IntegerField(
+        required=False, min_value=1, help_text="20 by default; over 100 is taken as 100."
+    )
+
+
+class MallQuery(PageQuery):
+    category = serializers.CharField(required=False, help_text="Its name or its id.")
+    search = serializers.CharField(
+        required=False, max_length=100, help_text="In name and description."
+    )
+    shop = serializers.CharField(required=False, help_text="The id of a shop.")
+    min_points = serializers.IntegerField(required=False, min_value=0)
+    max_points = serializers.IntegerField(required=False, min_value=0)
+    affordable = serializers.BooleanField(
+        required=False,
+        default=False,
+        help_text="Only what the person's points cover; strangers get everything.",
+    )
+    sort = serializers.ChoiceField(choices=list(SORTS), required=False, default="newest")
+
+    def validate_category(self, text):
+        found = Category.objects.filter(Q(name=text) | Q(pk=path_identifier(text) or 0)).first()
+        if found is None:
+            raise serializers.ValidationError(_("There is no such category."))
+        return found
+
+    def validate_shop(self, text):
+        found = Shop.objects.filter(pk=path_identifier(text) or 0).first()
+        if found is None:
+            raise serializers.ValidationError(_("There is no such shop."))
+        return found
+
+
+class OrdersQuery(PageQuery):
+    status = serializers.ChoiceField(choices=OrderStatus.choices, required=False)
+
+
+class ExchangeInput(serializers.Serializer):
+    refusals = {"quantity": InvalidQuantity}
+
+    product_id = IdentifierField()
+    quantity = WholeNumberField(required=False, default=1, min_value=1, max_value=MAX_QUANTITY)
+
+
+class RedeemInput(serializers.Serializer):
+    refusals = {"exchange_code": ExchangeCodeUnknown}
+
+    exchange_code = TextField(help_text="Case, spaces and hyphens do not matter.")
+
+
+class ShopOutput(serializers.ModelSerializer):
+    shop_id = serializers.IntegerField(source="pk")
+    open = serializers.BooleanField(source="is_open")
+
+    class Meta:
+        model = Shop
+        fields = ["shop_id", "name", "address", "open"]
+
+
+class CategoryOutput(serializers.ModelSerializer):
+    category_id = serializers.IntegerField(source="pk")
+
+    class Meta:
+        model = Category
+        fields = ["category_id", "name"]
+
+
+class PageOutput(serializers.Serializer):
+    next = serializers.CharField(allow_null=True, help_text="The cursor of the next page.")
+
+
+class ShopPage(PageOutput):
+    items = ShopOutput(many=True)
+
+
+class CategoryPage(PageOutput):
+    items = CategoryOutput(many=True)
+
+
+class ProductPage(PageOutput):
+    items = ProductOutput(many=True)
+
+
+class OrderPage(PageOutput):
+    items = OrderOutput(many=True)
+
+
+class ExchangeOutput(serializers.Serializer):
+    exchange_id = serializers.IntegerField()
+    exchange_code = serializers.CharField()
+    remaining_points = serializers.IntegerField()
+    points_version = serializers.IntegerField()
+    order = OrderOutput()

@@ -1,0 +1,59 @@
+"""The codes of virtual products: loaded in batches, kept encrypted, handed out once."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from django.db import transaction
+
+from catalog.errors import NotEnoughStock, NotVirtual
+from catalog.models import Order, Product, ProductKind, StockOperation, VirtualCode
+from catalog.services.stock import lock_product, write_entry
+from ops.services.encryption import decrypt, encrypt, keyed_hash
+
+
+@transaction.atomic
+def add_codes(*, product_id: int, codes: Iterable[str], author_id: int | None = None) -> int:
+    """Load codes into a virtual product and restock it by as many; returns how many were new.
+
+    White space around a code and empty lines do not count; a code that this product had before is
+    left out. Raises ProductNotFound, and NotVirtual for another kind of product.
+    """
+    product = lock_product(product_id)
+    if product.kind != ProductKind.VIRTUAL:
+        raise NotVirtual
+    by_hash = {keyed_hash("virtual code", code): code for code in map(str.strip, codes) if code}
+    known = set(
+        VirtualCode.objects.filter(product=product, code_hash__in=by_hash).values_list(
+            "code_hash", flat=True
+        )
+    )
+    added = VirtualCode.objects.bulk_create(
+        VirtualCode(product=product, code_hash=code_hash, code_encrypted=encrypt(code))
+        for code_hash, code in by_hash.items()
+        if code_hash not in known
+    )
+    if added:
+        write_entry(
+            product=product,
+            quantity=len(added),
+            operation=StockOperation.RESTOCK,
+            author_id=author_id,
+        )
+    return len(added)
+
+
+def hand_out(*, order: Order, product: Product, moment: datetime) -> None:
+    """Give an order as many codes as it has units; the caller has locked the product.
+
+    Raises NotEnoughStock when fewer are free.
+    """
+    codes = VirtualCode.objects.filter(product=product).free().locked()[: order.quantity]
+    given = VirtualCode.objects.filter(pk__in=[code.pk for code in codes]).free()
+    if given.update(order=order, delivered_at=moment) < order.quantity:
+        raise NotEnoughStock(available_stock=len(codes))
+
+
+def codes_of(order: Order) -> list[str]:
+    """The codes that an order delivered, in plain text: for its owner's eyes alone."""
+    codes = sorted(order.codes.all(), key=lambda code: code.pk)
+    return [decrypt(code.code_encrypted) for code in codes]

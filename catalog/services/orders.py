@@ -1,0 +1,253 @@
+"""Orders: bought with points or won, redeemed at the counter, taken back."""
+
+from datetime import datetime
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Sum
+from django.utils import timezone
+
+from accounts.models import PointsSource, User
+from accounts.services.points import change_points
+from catalog.errors import (
+    AlreadyRedeemed,
+    ExchangeCodeUnknown,
+    ExchangeCodeVoid,
+    LimitReached,
+    NotCancellable,
+    NotEnoughStock,
+    NotOnSale,
+    OrderNotFound,
+    ProductNotFound,
+)
+from catalog.models import (
+    Order,
+    OrderSource,
+    OrderStatus,
+    Product,
+    ProductKind,
+    ShopMember,
+    ShopRole,
+    StockOperation,
+)
+from catalog.services.codes import hand_out
+from catalog.services.exchange_codes import new_exchange_code, normal_form
+from catalog.services.shops import require_merchant
+from catalog.services.stock import lock_product, lock_products, write_entry
+from config.errors import NotAllowed
+
+# Who may hand goods over at the counter.
+COUNTER_ROLES = (ShopRole.OWNER, ShopRole.MANAGER, ShopRole.CASHIER)
+
+
+@transaction.atomic
+def exchange(*, person_id: int, product_id: int | None, quantity: int) -> Order:
+    """Buy `quantity` units of a product of the mall with the person's points.
+
+    A virtual product delivers its codes at once; anything else waits at the counter. Raises, in
+    this order: ProductNotFound (also when it is not visible), NotOnSale, LimitReached,
+    NotEnoughStock, NotEnoughPoints.
+    """
+    product = lock_product(product_id)
+    now = timezone.now()
+    if not product.is_visible:
+        raise ProductNotFound
+    if not product.is_on_sale_at(now):
+        raise NotOnSale(name=product.name)
+    _check_limit(product=product, person_id=person_id, quantity=quantity)
+    if product.stock < quantity:
+        raise NotEnoughStock(available_stock=product.stock)
+    order = _open_order(
+        now=now,
+        person_id=person_id,
+        shop_id=product.shop_id,
+        product=product,
+        product_name=product.name,
+        kind=product.kind,
+        unit_points=product.points_price,
+        quantity=quantity,
+        total_points=product.points_price * quantity,
+        source=OrderSource.EXCHANGE,
+    )
+    write_entry(
+        product=product,
+        quantity=-quantity,
+        operation=StockOperation.PURCHASE,
+        related_id=str(order.pk),
+        sold=quantity,
+    )
+    change_points(
+        user_id=person_id,
+        points=-order.total_points,
+        source=PointsSource.EXCHANGE,
+        related_id=str(order.pk),
+    )
+    return order
+
+
+def _check_limit(*, product: Product, person_id: int, quantity: int) -> None:
+    """Refuse what goes over the limit per person.
+
+    The lock on the product carries it: whoever orders this product at the same time, the same
+    person included, waits for that lock, and counts after it what was committed before it.
+    """
+    if product.limit_per_person is None:
+        return
+    mine = Order.objects.filter(
+        product=product, person_id=person_id, source=OrderSource.EXCHANGE
+    ).kept()
+    used = mine.aggregate(used=Sum("quantity", default=0))["used"]
+    if used + quantity > product.limit_per_person:
+        raise LimitReached(limit=product.limit_per_person, used=used)
+
+
+@transaction.atomic
+def order_for_prize(
+    *,
+    person_id: int,
+    draw_id: str,
+    product_id: int | None,
+    name: str,
+    kind: ProductKind,
+    shop_id: int | None,
+) -> Order:
+    """Open the order of a prize that a draw gave, without points and one for each draw.
+
+    A named product decides kind and shop and gives one unit of its stock, visible or not; when it
+    is virtual its code is delivered at once. Without a product there is no code to deliver: even
+    a virtual prize then waits at the counter of its shop, or of every shop when `shop_id` is
+    None. Raises ProductNotFound and NotEnoughStock.
+    """
+    product = None if product_id is None else lock_product(product_id)
+    order = _open_order(
+        now=timezone.now(),
+        person_id=person_id,
+        shop_id=product.shop_id if product else shop_id,
+        product=product,
+        product_name=name,
+        kind=product.kind if product else kind,
+        unit_points=0,
+        quantity=1,
+        total_points=0,
+        source=OrderSource.LOTTERY,
+        related_id=draw_id,
+    )
+    if product:
+        write_entry(
+            product=product, quantity=-1, operation=StockOperation.PRIZE, related_id=draw_id
+        )
+    return order
+
+
+def _open_order(*, now: datetime, product: Product | None, kind: str, **facts: object) -> Order:
+    """Write the order with a code of its own; a virtual product's codes go with it."""
+    delivers = product is not None and kind == ProductKind.VIRTUAL
+    order = Order.objects.create(
+        **facts,
+        product=product,
+        kind=kind,
+        exchange_code=new_exchange_code(),
+        status=OrderStatus.DELIVERED if delivers else OrderStatus.PENDING,
+        created_at=now,
+        delivered_at=now if delivers else None,
+        expires_at=None if delivers else now + settings.ORDER_LIFETIME,
+    )
+    if product is not None and delivers:
+        hand_out(order=order, product=product, moment=now)
+    return order
+
+
+def own_order(*, person_id: int, order_id: int | None) -> Order:
+    """A person's order. Raises OrderNotFound (4007), also for somebody else's."""
+    order = Order.objects.filter(person_id=person_id, pk=order_id or 0).first()
+    if order is None:
+        raise OrderNotFound
+    return order
+
+
+@transaction.atomic
+def cancel(*, person_id: int, order_id: int | None) -> Order:
+    """Take a person's own pending order of the mall back; points and stock return, once.
+
+    Raises OrderNotFound, and NotCancellable for a prize or an order that is pending no more.
+    """
+    order = own_order(person_id=person_id, order_id=order_id)
+    can_be = order.source == OrderSource.EXCHANGE
+    if not (can_be and _take_back(order, status=OrderStatus.CANCELLED, now=timezone.now())):
+        order.refresh_from_db(fields=["status"])
+        raise NotCancellable(status=order.status)
+    order.refresh_from_db()
+    return order
+
+
+def expire_orders(*, now: datetime) -> int:
+    """Take back the pending orders whose time is over; returns how many these were.
+
+    Each in a transaction of its own: stock returns, and points if any were paid.
+    """
+    overdue = Order.objects.filter(status=OrderStatus.PENDING, expires_at__lte=now)
+    return sum(
+        _take_back(order, status=OrderStatus.EXPIRED, now=now)
+        for order in overdue.order_by("expires_at", "pk")
+    )
+
+
+@transaction.atomic
+def _take_back(order: Order, *, status: OrderStatus, now: datetime) -> bool:
+    """End a pending order and give back what it took; False when it is pending no more."""
+    product_ids = [] if order.product_id is None else [order.product_id]
+    products = lock_products(product_ids)
+    pending = Order.objects.filter(pk=order.pk, status=OrderStatus.PENDING)
+    # One conditional UPDATE decides between a cancel, a job and the counter.
+    if not pending.update(status=status, returned_at=now):
+        return False
+    for product in products.values():
+        was_sold = order.source == OrderSource.EXCHANGE
+        write_entry(
+            product=product,
+            quantity=order.quantity,
+            operation=StockOperation.CANCEL,
+            related_id=str(order.pk),
+            sold=-order.quantity if was_sold else 0,
+        )
+    if order.total_points:
+        change_points(
+            user_id=order.person_id,
+            points=order.total_points,
+            source=PointsSource.CANCEL,
+            related_id=str(order.pk),
+        )
+    return True
+
+
+@transaction.atomic
+def redeem(*, cashier: User, exchange_code: str) -> Order:
+    """Hand an order over at the counter of its shop, once.
+
+    Raises, in this order: NotAMerchant for a member of no shop; NotAllowed for somebody who may
+    redeem nowhere; ExchangeCodeUnknown, also for an order of a shop they do not work at;
+    NotAllowed when they are there in another role, or for their own order; AlreadyRedeemed;
+    ExchangeCodeVoid when it expired or was cancelled.
+    """
+    require_merchant(cashier, *COUNTER_ROLES)
+    order = Order.objects.filter(exchange_code=normal_form(exchange_code)).first()
+    if order is None:
+        raise ExchangeCodeUnknown
+    if order.shop_id is not None:
+        member = ShopMember.objects.filter(person=cashier, shop_id=order.shop_id).first()
+        if member is None:
+            raise ExchangeCodeUnknown
+        if member.role not in COUNTER_ROLES:
+            raise NotAllowed
+    if order.person_id == cashier.pk:
+        raise NotAllowed
+    now = timezone.now()
+    # One conditional UPDATE decides between two counters, a cancel and the end of its time.
+    redeemed = Order.objects.filter(
+        pk=order.pk, status=OrderStatus.PENDING, expires_at__gt=now
+    ).update(status=OrderStatus.REDEEMED, redeemed_at=now, redeemed_by=cashier)
+    order.refresh_from_db()
+    if not redeemed:
+        is_done = order.status in {OrderStatus.REDEEMED, OrderStatus.DELIVERED}
+        raise AlreadyRedeemed if is_done else ExchangeCodeVoid
+    return order

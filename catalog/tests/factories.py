@@ -1,0 +1,108 @@
+"""Small makers of what a test of the catalog needs, by the services wherever there are some."""
+
+from decimal import Decimal
+from itertools import count
+
+from accounts.models import PointsEntry, PointsSource, User
+from accounts.services.points import change_points
+from catalog.models import (
+    Category,
+    Order,
+    Product,
+    ProductKind,
+    ProductStatus,
+    Shop,
+    ShopMember,
+    ShopRole,
+    StockEntry,
+    StockOperation,
+    VirtualCode,
+)
+from catalog.services import orders
+from catalog.services.codes import add_codes
+from catalog.services.stock import change_stock
+
+numbers = count(1)
+
+
+def make_person(*, points=0, **fields):
+    number = next(numbers)
+    person = User.objects.create(**{"phone": f"137{number:08d}", **fields})
+    if points:
+        change_points(user_id=person.pk, points=points, source=PointsSource.ADJUST)
+        person.refresh_from_db()
+    return person
+
+
+def make_shop(**fields):
+    return Shop.objects.create(**{"name": f"Shop {next(numbers)}", **fields})
+
+
+def make_member(*, shop, role=ShopRole.CASHIER, person=None):
+    person = person or make_person()
+    ShopMember.objects.create(shop=shop, person=person, role=role)
+    return person
+
+
+def make_category(**fields):
+    return Category.objects.create(**{"name": f"Category {next(numbers)}", **fields})
+
+
+def make_product(*, stock=5, codes=None, shop=None, **fields):
+    number = next(numbers)
+    product = Product.objects.create(
+        **{
+            "shop": shop or make_shop(),
+            "name": f"Product {number}",
+            "kind": ProductKind.PHYSICAL if codes is None else ProductKind.VIRTUAL,
+            "points_price": 100,
+            "market_price": Decimal("12.50"),
+            "status": ProductStatus.ACTIVE,
+            **fields,
+        }
+    )
+    if codes is not None:
+        add_codes(product_id=product.pk, codes=codes)
+    elif stock:
+        change_stock(
+            product_id=product.pk, quantity=stock, operation=StockOperation.RESTOCK, reason="test"
+        )
+    product.refresh_from_db()
+    return product
+
+
+def make_order(*, person=None, product=None, quantity=1):
+    product = product or make_product()
+    person = person or make_person(points=10_000)
+    return orders.exchange(person_id=person.pk, product_id=product.pk, quantity=quantity)
+
+
+def make_prize_order(*, person=None, product=None, **fields):
+    return orders.order_for_prize(
+        **{
+            "person_id": (person or make_person()).pk,
+            "draw_id": f"draw-{next(numbers)}",
+            "product_id": product and product.pk,
+            "name": "Free dessert",
+            "kind": ProductKind.COUPON,
+            "shop_id": None,
+            **fields,
+        }
+    )
+
+
+def everything():
+    """What no refusal may change: balances, stock, ledgers, orders and codes."""
+
+    return {
+        "people": list(User.objects.order_by("pk").values_list("pk", "total_points")),
+        "products": list(
+            Product.objects.order_by("pk").values_list(
+                "pk", "stock", "stock_version", "sales_count"
+            )
+        ),
+        "points": PointsEntry.objects.count(),
+        "stock": StockEntry.objects.count(),
+        "orders": list(Order.objects.order_by("pk").values_list("pk", "status", "redeemed_at")),
+        "codes": list(VirtualCode.objects.order_by("pk").values_list("pk", "order")),
+    }

@@ -1,0 +1,56 @@
+import io
+
+import pytest
+from PIL import Image
+
+from catalog.errors import NotAPicture
+from catalog.services.pictures import add_picture
+from catalog.tests.factories import make_product
+from ops.models import StoredFile
+from ops.services import files
+
+pytestmark = pytest.mark.django_db
+
+
+def make_png(size=(2000, 1000), colour=(0, 0, 0, 0)):
+    written = io.BytesIO()
+    Image.new("RGBA", size, colour).save(written, format="PNG")
+    return written.getvalue()
+
+
+def test_a_picture_is_kept_in_two_sizes_on_white():
+    image = add_picture(product_id=make_product().pk, content=make_png(), name="tea.png")
+
+    kept = Image.open(io.BytesIO(files.read(image.file)))
+    small = Image.open(io.BytesIO(files.read(image.thumbnail)))
+    assert (kept.format, kept.size, small.size) == ("JPEG", (1600, 800), (400, 200))
+    assert kept.getpixel((0, 0)) == (255, 255, 255)
+    assert image.file.name == "tea.png"
+
+
+def test_pictures_stand_behind_each_other():
+    product = make_product()
+
+    added = [add_picture(product_id=product.pk, content=make_png((9, 9))) for _ in range(3)]
+
+    assert [image.position for image in added] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("content", [b"", b"no picture", make_png()[:200], b"GIF89a" + b"\0" * 50])
+def test_what_is_no_picture_is_refused(content):
+    product = make_product()
+
+    with pytest.raises(NotAPicture):
+        add_picture(product_id=product.pk, content=content)
+
+    assert not StoredFile.objects.exists()
+
+
+def test_too_many_pixels_are_refused(settings):
+    settings.RECEIPT_MAX_PIXELS = 100
+    product = make_product()
+
+    with pytest.raises(NotAPicture):
+        add_picture(product_id=product.pk, content=make_png((11, 10)))
+
+    assert not StoredFile.objects.exists()

@@ -1,0 +1,201 @@
+import asyncio
+import threading
+
+import pytest
+from channels.layers import get_channel_layer
+from django.db import DatabaseError, IntegrityError, transaction
+
+from catalog.errors import NotEnoughStock, NotVirtual, ProductNotFound, StockIsCodes
+from catalog.models import Product, StockEntry, StockOperation, VirtualCode
+from catalog.services.codes import add_codes
+from catalog.services.stock import change_stock, lock_products
+from catalog.tests.factories import everything, make_person, make_product
+from ops import push
+
+pytestmark = pytest.mark.django_db
+
+
+def test_every_change_is_an_entry():
+    product, author = make_product(stock=5), make_person()
+
+    entry = change_stock(
+        product_id=product.pk,
+        quantity=-2,
+        operation=StockOperation.ADMIN_ADJUST,
+        author_id=author.pk,
+        reason="broken",
+    )
+
+    product.refresh_from_db()
+    assert (product.stock, product.stock_version) == (3, 2)
+    assert (entry.sequence, entry.quantity, entry.stock_after) == (2, -2, 3)
+    assert (entry.author, entry.reason) == (author, "broken")
+
+
+def test_stock_never_falls_below_nothing():
+    product = make_product(stock=1)
+    before = everything()
+
+    with pytest.raises(NotEnoughStock) as refused:
+        change_stock(
+            product_id=product.pk, quantity=-2, operation=StockOperation.ADMIN_ADJUST, reason="x"
+        )
+
+    assert refused.value.data == {"available_stock": 1}
+    assert everything() == before
+
+
+def test_nothing_has_no_stock():
+    with pytest.raises(ProductNotFound):
+        change_stock(product_id=999_999, quantity=1, operation=StockOperation.RESTOCK)
+
+
+def test_one_cause_takes_stock_once():
+    product = make_product(stock=5)
+    taken = {"product_id": product.pk, "quantity": -1, "operation": StockOperation.PRIZE}
+    change_stock(**taken, related_id="draw-1")
+    before = everything()
+
+    with pytest.raises(IntegrityError), transaction.atomic():
+        change_stock(**taken, related_id="draw-1")
+
+    assert everything() == before
+
+
+@pytest.mark.parametrize("change", [{"quantity": 9}, None])
+def test_the_ledger_is_append_only(change):
+    make_product(stock=5)
+    entries = StockEntry.objects.all()
+
+    with pytest.raises(DatabaseError), transaction.atomic():
+        entries.update(**change) if change else entries.delete()
+
+    assert StockEntry.objects.get().quantity == 5
+
+
+def test_locked_products_come_by_id():
+    first, second = make_product(), make_product()
+
+    with transaction.atomic():
+        held = lock_products([second.pk, first.pk, 999_999])
+
+    assert list(held) == [first.pk, second.pk]
+
+
+# --- Codes ------------------------------------------------------------------------------------
+def test_codes_are_the_stock_of_a_virtual_product():
+    product = make_product(codes=[])
+
+    added = add_codes(product_id=product.pk, codes=["A-1", " A-2 ", "", "A-1"], author_id=None)
+
+    assert added == 2
+    product.refresh_from_db()
+    assert product.stock == 2
+    assert StockEntry.objects.get().operation == StockOperation.RESTOCK
+
+
+def test_a_code_is_loaded_once():
+    product = make_product(codes=["A-1"])
+
+    assert add_codes(product_id=product.pk, codes=["A-1"]) == 0
+    assert add_codes(product_id=product.pk, codes=["A-1", "A-2"]) == 1
+
+    product.refresh_from_db()
+    assert (product.stock, VirtualCode.objects.count()) == (2, 2)
+    twin = VirtualCode.objects.first()
+    twin.pk = None
+    with pytest.raises(IntegrityError), transaction.atomic():
+        twin.save(force_insert=True)
+
+
+def test_codes_are_encrypted_at_rest():
+    make_product(codes=["SECRET-CODE"])
+
+    row = VirtualCode.objects.values().get()
+
+    assert "SECRET-CODE" not in str(row)
+
+
+def test_only_virtual_products_have_codes():
+    product = make_product(stock=0)
+
+    with pytest.raises(NotVirtual):
+        add_codes(product_id=product.pk, codes=["A-1"])
+
+    assert not VirtualCode.objects.exists()
+
+
+def test_the_stock_of_a_virtual_product_is_nothing_but_codes():
+    product = make_product(codes=["A-1"])
+    before = everything()
+
+    with pytest.raises(StockIsCodes):
+        change_stock(product_id=product.pk, quantity=1, operation=StockOperation.RESTOCK)
+
+    assert everything() == before
+
+
+# --- Push -------------------------------------------------------------------------------------
+@pytest.fixture
+def hear():
+    """A listener on the group that every web process listens to; gives so many messages."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+
+    def run(coroutine):
+        return asyncio.run_coroutine_threadsafe(coroutine, loop).result(10)
+
+    layer = get_channel_layer()
+    channel = run(layer.new_channel())
+    run(layer.group_add(push.GROUP, channel))
+    push.use_loop(loop)
+
+    def heard(number):
+        push.flush()
+        return [run(layer.receive(channel))["payload"] for _ in range(number)]
+
+    yield heard
+    run(layer.group_discard(push.GROUP, channel))
+    if hasattr(layer, "close_pools"):
+        run(layer.close_pools())
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+
+
+def test_everybody_hears_of_a_change_once_it_is_committed(hear, django_capture_on_commit_callbacks):
+    product = make_product(stock=5)
+
+    with django_capture_on_commit_callbacks(execute=True) as callbacks:
+        entry = change_stock(
+            product_id=product.pk, quantity=2, operation=StockOperation.RESTOCK, reason="x"
+        )
+
+    assert len(callbacks) == 1
+    (event,) = hear(1)
+    assert event["owner_id"] is None
+    assert event["version"] == 2
+    assert event["type"] == "stock_update"
+    assert event["data"] == {
+        "product_id": product.pk,
+        "stock": 7,
+        "product_name": product.name,
+        "operation": "restock",
+        "stock_version": 2,
+        "timestamp": push.timestamp(entry.created_at),
+    }
+
+
+def test_a_refused_change_is_told_to_nobody(django_capture_on_commit_callbacks):
+    product = make_product(stock=1)
+
+    with (
+        django_capture_on_commit_callbacks() as callbacks,
+        pytest.raises(NotEnoughStock),
+        transaction.atomic(),
+    ):
+        change_stock(product_id=product.pk, quantity=-2, operation=StockOperation.PURCHASE)
+
+    assert callbacks == []
+    assert Product.objects.get(pk=product.pk).stock == 1
