@@ -1,0 +1,13 @@
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
+
+
+class FavoritesConfig(AppConfig):
+    name = "favorites"
+    verbose_name = _("Favorites")
+
+    def ready(self):
+        from catalog.services import mall
+        from favorites import services
+
+        mall.register_favorites(services.kept_among)

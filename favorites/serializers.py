@@ -1,0 +1,58 @@
+from django.utils.translation import gettext_lazy as _
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from catalog.api import ProductOutput
+from config.fields import IdentifierField, path_identifier
+
+MAX_CHECKED = 100
+
+
+class PageQuery(serializers.Serializer):
+    cursor = serializers.CharField(required=False, help_text="`next` of the page before.")
+    page_size = serializers.IntegerField(
+        required=False, min_value=1, help_text="20 by default; over 100 is taken as 100."
+    )
+
+
+class FavoriteInput(serializers.Serializer):
+    product_id = IdentifierField()
+
+
+@extend_schema_field({"oneOf": [{"type": "integer"}, {"type": "string"}]})
+class KeyField(serializers.Field):
+    """An id as a number or as text: the answer's keys are text, and may be sent back."""
+
+    default_error_messages = {"invalid": _("An id is a number or a text.")}
+
+    def to_internal_value(self, data):
+        if isinstance(data, bool) or not isinstance(data, int | str):
+            self.fail("invalid")
+        return str(data)
+
+    def to_representation(self, value):
+        return value
+
+
+class CheckInput(serializers.Serializer):
+    product_ids = serializers.ListField(child=KeyField(), max_length=MAX_CHECKED)
+
+    def validate_product_ids(self, keys):
+        return {key: path_identifier(key) for key in keys}
+
+
+class FavoriteOutput(ProductOutput):
+    """A product of the mall; `status` is `inactive` once it was withdrawn."""
+
+    favorited_at = serializers.DateTimeField()
+
+
+class FavoritePage(serializers.Serializer):
+    items = FavoriteOutput(many=True)
+    next = serializers.CharField(allow_null=True, help_text="The cursor of the next page.")
+
+
+class KeptOutput(serializers.Serializer):
+    product_id = serializers.IntegerField()
+    is_favorite = serializers.BooleanField(default=True)
+    favorited_at = serializers.DateTimeField(source="created_at")

@@ -1,0 +1,37 @@
+"""Keeping a product, letting it go, and asking which ones a person keeps."""
+
+from collections.abc import Collection
+
+from accounts.models import User
+from catalog.models import Product
+from favorites.errors import FavoriteNotFound
+from favorites.models import Favorite
+
+
+def add(*, person: User, product_id: int | None) -> Favorite:
+    """Keep a product; keeping it again changes nothing.
+
+    Raises FavoriteNotFound when there is no such product in the mall, unless the person keeps it
+    already: then it was withdrawn meanwhile, and stays.
+    """
+    if product_id is None:
+        raise FavoriteNotFound
+    kept = Favorite.objects.filter(person=person, product_id=product_id).first()
+    if kept is not None:
+        return kept
+    if not Product.objects.visible().filter(pk=product_id).exists():
+        raise FavoriteNotFound
+    # The unique constraint decides between twins; get_or_create reads the winner's row.
+    favorite, _is_new = Favorite.objects.get_or_create(person=person, product_id=product_id)
+    return favorite
+
+
+def remove(*, person: User, product_id: int | None) -> None:
+    """Let a product go; it does not matter whether it was kept."""
+    Favorite.objects.filter(person=person, product_id=product_id or 0).delete()
+
+
+def kept_among(person: User, product_ids: Collection[int]) -> set[int]:
+    """Which of these products the person keeps."""
+    kept = Favorite.objects.filter(person=person, product_id__in=product_ids)
+    return set(kept.values_list("product_id", flat=True))

@@ -1,0 +1,181 @@
+import pytest
+from django.db import IntegrityError, connection, transaction
+from django.test.utils import CaptureQueriesContext
+from rest_framework.test import APIClient
+
+from catalog.models import ProductStatus
+from catalog.tests.factories import make_category, make_person, make_product
+from favorites import services
+from favorites.errors import FavoriteNotFound
+from favorites.models import Favorite
+
+pytestmark = pytest.mark.django_db
+
+FAVORITES = "/api/favorites"
+
+
+def client_of(person):
+    client = APIClient()
+    client.force_authenticate(person)
+    return client
+
+
+def items_of(person):
+    return client_of(person).get(FAVORITES).json()["data"]["items"]
+
+
+def test_keeping_twice_keeps_once_and_answers_the_same():
+    person, product = make_person(), make_product()
+
+    first = client_of(person).post(FAVORITES, {"product_id": product.pk})
+    again = client_of(person).post(FAVORITES, {"product_id": product.pk})
+
+    assert first.status_code == again.status_code == 200
+    assert first.json() == again.json()
+    data = first.json()["data"]
+    assert (data["product_id"], data["is_favorite"]) == (product.pk, True)
+    assert Favorite.objects.count() == 1
+
+
+def test_the_constraint_keeps_one():
+    favorite = services.add(person=make_person(), product_id=make_product().pk)
+
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Favorite.objects.create(person=favorite.person, product=favorite.product)
+
+
+@pytest.mark.parametrize("product_id", [None, "1", True, 0, 10**30, 999_999])
+def test_what_is_not_there_cannot_be_kept(product_id):
+    answer = client_of(make_person()).post(FAVORITES, {"product_id": product_id})
+
+    assert (answer.status_code, answer.json()["code"]) == (404, 7001)
+    assert not Favorite.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"status": ProductStatus.DRAFT}, {"status": ProductStatus.INACTIVE}, {"is_listed": False}],
+)
+def test_what_is_hidden_cannot_be_kept(fields):
+    with pytest.raises(FavoriteNotFound):
+        services.add(person=make_person(), product_id=make_product(**fields).pk)
+
+    assert not Favorite.objects.exists()
+
+
+def test_the_list_shows_products_newest_first():
+    person = make_person()
+    first, second = make_product(category=make_category(name="Drinks")), make_product()
+    for product in (first, second):
+        services.add(person=person, product_id=product.pk)
+    services.add(person=make_person(), product_id=first.pk)
+
+    items = items_of(person)
+
+    assert [item["commodity_id"] for item in items] == [second.pk, first.pk]
+    assert items[1]["category"] == "Drinks"
+    assert all(item["is_favorite"] for item in items)
+    assert all(item["favorited_at"].endswith("+08:00") for item in items)
+
+
+def test_what_was_withdrawn_stays_and_says_so():
+    person, product = make_person(), make_product()
+    kept = services.add(person=person, product_id=product.pk)
+    product.status = ProductStatus.INACTIVE
+    product.save(update_fields=["status"])
+
+    (item,) = items_of(person)
+
+    assert (item["commodity_id"], item["status"]) == (product.pk, "inactive")
+    assert services.add(person=person, product_id=product.pk) == kept
+
+
+def test_pages_follow_each_other():
+    person = make_person()
+    products = [make_product() for _ in range(3)]
+    for product in products:
+        services.add(person=person, product_id=product.pk)
+    client = client_of(person)
+
+    first = client.get(f"{FAVORITES}?page_size=2").json()["data"]
+    second = client.get(f"{FAVORITES}?page_size=2&cursor={first['next']}").json()["data"]
+
+    shown = [item["commodity_id"] for item in first["items"] + second["items"]]
+    assert shown == [product.pk for product in reversed(products)]
+    assert second["next"] is None
+
+
+def test_letting_go_of_what_is_absent_is_fine():
+    person, product = make_person(), make_product()
+    services.add(person=person, product_id=product.pk)
+    other = services.add(person=make_person(), product_id=product.pk)
+
+    for path in (product.pk, product.pk, 999_999, "x", "99999999999999999999"):
+        answer = client_of(person).delete(f"{FAVORITES}/{path}")
+        assert (answer.status_code, answer.json()["data"]) == (200, None)
+
+    assert list(Favorite.objects.all()) == [other]
+
+
+def test_check_tells_of_each_id():
+    person, kept, other = make_person(), make_product(), make_product()
+    services.add(person=person, product_id=kept.pk)
+    asked = [kept.pk, other.pk, 999_999, "x", 10**30]
+
+    answer = client_of(person).post(f"{FAVORITES}/check", {"product_ids": asked})
+
+    assert answer.json()["data"] == {
+        str(kept.pk): True,
+        str(other.pk): False,
+        "999999": False,
+        "x": False,
+        str(10**30): False,
+    }
+    as_text = client_of(person).post(f"{FAVORITES}/check", {"product_ids": [str(kept.pk)]})
+    assert as_text.json()["data"] == {str(kept.pk): True}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"product_ids": None},
+        {"product_ids": 5},
+        {"product_ids": list(range(101))},
+        {"product_ids": [True]},
+        {"product_ids": [[1]]},
+    ],
+)
+def test_a_check_of_something_else_is_refused(body):
+    answer = client_of(make_person()).post(f"{FAVORITES}/check", body)
+
+    assert (answer.status_code, answer.json()["code"]) == (400, 1011)
+    assert all(name.startswith("product_ids") for name in answer.json()["data"])
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("get", ""), ("post", ""), ("delete", "/1"), ("post", "/check")],
+)
+def test_strangers_keep_nothing(method, path):
+    answer = getattr(APIClient(), method)(f"{FAVORITES}{path}")
+
+    assert (answer.status_code, answer.json()["code"]) == (401, 1006)
+
+
+def test_the_number_of_queries_does_not_grow_with_the_page():
+    person = make_person()
+
+    def fill(number):
+        for _ in range(number):
+            services.add(person=person, product_id=make_product(category=make_category()).pk)
+
+    def count():
+        with CaptureQueriesContext(connection) as queries:
+            items_of(person)
+        return len(queries)
+
+    fill(1)
+    with_one = count()
+    fill(4)
+    assert count() == with_one == 3

@@ -1,0 +1,27 @@
+from functools import partial
+
+import pytest
+
+from catalog.tests.factories import make_person, make_product
+from catalog.tests.races import race, without_constraint
+from favorites import services
+from favorites.models import Favorite
+
+pytestmark = [pytest.mark.postgresql, pytest.mark.django_db(transaction=True)]
+
+
+def test_keeping_at_once_keeps_once():
+    person, product = make_person(), make_product()
+
+    outcomes = race([partial(services.add, person=person, product_id=product.pk)] * 20)
+
+    assert set(outcomes) == {Favorite.objects.get()}
+
+
+def test_without_the_constraint_it_is_kept_often():
+    person, product = make_person(), make_product()
+
+    with without_constraint(Favorite, "favorite_kept_once"):
+        race([partial(Favorite.objects.create, person=person, product=product)] * 8)
+
+        assert Favorite.objects.count() == 8
