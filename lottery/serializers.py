@@ -1,0 +1,251 @@
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from catalog.api import OrderOutput
+from config.fields import MAX_ID, IdentifierField, TextField, WholeNumberField
+from lottery.errors import InvalidCount
+from lottery.models import PrizeType
+from lottery.services.draws import MAX_COUNT
+
+NO_WHEEL = 0  # an id that no wheel has
+
+
+class WheelIdentifierField(IdentifierField):
+    """A wheel's id. Left out or null it means the default wheel, anything unfit means none."""
+
+    def to_internal_value(self, data):
+        return super().to_internal_value(data) or NO_WHEEL
+
+
+class WheelQuery(serializers.Serializer):
+    wheel_id = serializers.IntegerField(
+        required=False, default=None, help_text="Left out: the default wheel."
+    )
+
+    def validate_wheel_id(self, number):
+        return number if number is None or 0 < number <= MAX_ID else NO_WHEEL
+
+
+class PagedWheelQuery(WheelQuery):
+    cursor = serializers.CharField(required=False, help_text="`next` of the page before.")
+    page_size = serializers.IntegerField(
+        required=False, min_value=1, help_text="20 by default; over 100 is taken as 100."
+    )
+
+
+class DrawInput(serializers.Serializer):
+    refusals = {"count": InvalidCount}
+
+    wheel_id = WheelIdentifierField()
+    count = WholeNumberField(min_value=1, max_value=MAX_COUNT, default=1)
+
+
+class SeedInput(serializers.Serializer):
+    client_seed = TextField(
+        required=False, min_length=1, max_length=64, help_text="Left out: a random one."
+    )
+
+
+class ProbabilityField(serializers.DecimalField):
+    """A string with four decimals."""
+
+    def __init__(self, **kwargs):
+        super().__init__(max_digits=5, decimal_places=4, **kwargs)
+
+
+class MoneyField(serializers.DecimalField):
+    """A string with two decimals."""
+
+    def __init__(self, **kwargs):
+        super().__init__(max_digits=9, decimal_places=2, **kwargs)
+
+
+class PrizeOutput(serializers.Serializer):
+    """A prize of a published wheel."""
+
+    prize_id = serializers.IntegerField()
+    prize_name = serializers.CharField(source="name")
+    prize_type = serializers.ChoiceField(choices=PrizeType.choices, source="type")
+    prize_value = MoneyField(source="value", help_text="Points for a prize of points, else CNY.")
+    angle = serializers.IntegerField(help_text="Degrees: 0, 45, … 315.")
+    color = serializers.CharField(help_text="#RRGGBB")
+    probability = ProbabilityField()
+    is_activity = serializers.BooleanField()
+    is_pity_prize = serializers.BooleanField()
+    special_effect = serializers.CharField()
+
+
+class SheetPrizeOutput(PrizeOutput):
+    """A prize as the odds sheet and the proof name it."""
+
+    weight = serializers.IntegerField(help_text="Probability × 10000.")
+    quantity = serializers.IntegerField(
+        allow_null=True, help_text="How often it is given in all; null: not limited by a number."
+    )
+    daily_cap = serializers.IntegerField(allow_null=True)
+
+
+class PityOutput(serializers.Serializer):
+    threshold = serializers.IntegerField()
+    current = serializers.IntegerField(
+        allow_null=True, help_text="Draws without a pity prize so far; null for strangers."
+    )
+
+
+class NextSeedsOutput(serializers.Serializer):
+    server_seed_hash = serializers.CharField()
+    client_seed = serializers.CharField()
+    nonce = serializers.IntegerField(help_text="The next to be used.")
+    next_server_seed_hash = serializers.CharField()
+
+
+class ConfigOutput(serializers.Serializer):
+    wheel_id = serializers.IntegerField()
+    name = serializers.CharField()
+    version = serializers.IntegerField()
+    cost_points = serializers.IntegerField(help_text="Of one draw.")
+    max_count = serializers.IntegerField()
+    prizes = PrizeOutput(many=True)
+    fallback_prize_id = serializers.IntegerField()
+    pity = PityOutput(allow_null=True)
+    daily_limit = serializers.IntegerField(allow_null=True)
+    remaining_today = serializers.IntegerField(
+        allow_null=True, help_text="Null without a limit and for strangers."
+    )
+    fairness = NextSeedsOutput(allow_null=True, help_text="Null for strangers.")
+
+
+class DrawOutput(serializers.Serializer):
+    """One draw. Wants `sheets` by version id and `orders` by order id in its context."""
+
+    draw_id = serializers.CharField(source="pk")
+    wheel_id = serializers.IntegerField()
+    prize = serializers.SerializerMethodField()
+    angle = serializers.SerializerMethodField()
+    is_pity = serializers.BooleanField()
+    near_miss = serializers.BooleanField()
+    order = serializers.SerializerMethodField()
+    nonce = serializers.IntegerField()
+    ticket = serializers.IntegerField()
+
+    @extend_schema_field(PrizeOutput)
+    def get_prize(self, draw):
+        return PrizeOutput(self._prize(draw)).data
+
+    def get_angle(self, draw) -> int:
+        """Where the wheel has to stop."""
+        return self._prize(draw).angle
+
+    @extend_schema_field(OrderOutput(allow_null=True))
+    def get_order(self, draw):
+        return self.context["orders"].get(draw.order_id)
+
+    def _prize(self, draw):
+        return self.context["sheets"][draw.version_id].prize(draw.prize_id)
+
+
+class RecordOutput(DrawOutput):
+    """A draw of the past."""
+
+    created_at = serializers.DateTimeField()
+
+
+class RecordPage(serializers.Serializer):
+    items = RecordOutput(many=True)
+    next = serializers.CharField(allow_null=True)
+
+
+class DrawnOutput(serializers.Serializer):
+    draws = DrawOutput(many=True)
+    cost_points = serializers.IntegerField(help_text="Of all these draws together.")
+    total_points = serializers.IntegerField(help_text="After all of them.")
+    points_version = serializers.IntegerField()
+    remaining_today = serializers.IntegerField(allow_null=True)
+    pity = PityOutput(allow_null=True)
+
+
+class RevealedSeedsOutput(serializers.Serializer):
+    server_seed = serializers.CharField()
+    server_seed_hash = serializers.CharField()
+    client_seed = serializers.CharField()
+    nonces = serializers.IntegerField(help_text="How many were used: 0 to one less than this.")
+
+
+class RotationOutput(serializers.Serializer):
+    revealed = RevealedSeedsOutput()
+    next = NextSeedsOutput()
+
+
+class ProofOutput(serializers.Serializer):
+    """A proof, from `lottery.services.proofs.Proof`. docs/verify_draw.py recomputes it."""
+
+    draw_id = serializers.CharField(source="draw.pk")
+    wheel_id = serializers.IntegerField(source="draw.wheel_id")
+    version = serializers.IntegerField(source="draw.version.number")
+    server_seed = serializers.CharField()
+    server_seed_hash = serializers.CharField(source="draw.seed_pair.server_seed_hash")
+    client_seed = serializers.CharField(source="draw.seed_pair.client_seed")
+    nonce = serializers.IntegerField(source="draw.nonce")
+    ticket = serializers.IntegerField(source="draw.ticket")
+    prizes = SheetPrizeOutput(many=True, source="sheet.prizes", help_text="As they stood.")
+    threshold = serializers.IntegerField(source="sheet.pity_threshold", allow_null=True)
+    pity_before = serializers.IntegerField(source="draw.pity_before")
+    is_pity = serializers.BooleanField(source="draw.is_pity")
+    fallback_prize_id = serializers.IntegerField(source="sheet.fallback_prize_id")
+    stock_out = serializers.ListField(
+        child=serializers.IntegerField(), source="draw.stock_out", help_text="Prize ids."
+    )
+    outcome = serializers.IntegerField(source="draw.prize_id", help_text="The prize given.")
+
+
+class PityRuleOutput(serializers.Serializer):
+    threshold = serializers.IntegerField(
+        help_text="At the latest this draw in a row gives one of these prizes."
+    )
+    prizes = serializers.ListField(child=serializers.IntegerField(), help_text="Prize ids.")
+
+
+class OddsSheetOutput(serializers.Serializer):
+    """A published version. Wants `sheets` by version id and `ends` by number in its context."""
+
+    version = serializers.IntegerField(source="number")
+    to = serializers.SerializerMethodField(help_text="Null: in force.")
+    name = serializers.CharField()
+    organiser = serializers.CharField()
+    cost_points = serializers.IntegerField()
+    daily_limit = serializers.IntegerField(allow_null=True)
+    prizes = serializers.SerializerMethodField()
+    fallback_prize_id = serializers.IntegerField()
+    pity = serializers.SerializerMethodField()
+
+    def get_fields(self):
+        # `from` is a word of the language, so the class cannot name it.
+        return {"from": serializers.DateTimeField(source="published_at"), **super().get_fields()}
+
+    @extend_schema_field(serializers.DateTimeField(allow_null=True))
+    def get_to(self, version):
+        end = self.context["ends"].get(version.number)
+        return end and serializers.DateTimeField().to_representation(end)
+
+    @extend_schema_field(SheetPrizeOutput(many=True))
+    def get_prizes(self, version):
+        return SheetPrizeOutput(self.context["sheets"][version.pk].prizes, many=True).data
+
+    @extend_schema_field(PityRuleOutput(allow_null=True))
+    def get_pity(self, version):
+        if version.pity_threshold is None:
+            return None
+        prizes = self.context["sheets"][version.pk].pity_prizes()
+        return {
+            "threshold": version.pity_threshold,
+            "prizes": [prize.prize_id for prize in prizes],
+        }
+
+
+class OddsSheetPage(serializers.Serializer):
+    """The sheet in force first, then the earlier ones."""
+
+    wheel_id = serializers.IntegerField()
+    name = serializers.CharField()
+    items = OddsSheetOutput(many=True)
+    next = serializers.CharField(allow_null=True)

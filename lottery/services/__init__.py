@@ -1,0 +1,1 @@
+"""Every change to wheels, seeds and draws."""

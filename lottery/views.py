@@ -1,0 +1,172 @@
+from uuid import UUID
+
+from django.utils import timezone
+from drf_spectacular.utils import extend_schema
+from rest_framework.response import Response
+
+from catalog.api import order_items
+from config.api import ApiView, OpenView
+from config.pagination import page
+from lottery import serializers
+from lottery.models import Draw, PityCounter
+from lottery.services import draws, proofs, seeds, wheels
+from ops.api import answer_once
+
+
+class ConfigView(OpenView):
+    """A wheel as it is in force, and what it is for the person who asks."""
+
+    @extend_schema(parameters=[serializers.WheelQuery], responses=serializers.ConfigOutput)
+    def get(self, request):
+        version = wheels.version_in_force(self.query(serializers.WheelQuery)["wheel_id"])
+        sheet = wheels.sheet_of(version)
+        person = request.user if request.user.is_authenticated else None
+        config = {
+            "wheel_id": version.wheel_id,
+            "name": version.name,
+            "version": version.number,
+            "cost_points": version.cost_points,
+            "max_count": draws.MAX_COUNT,
+            "prizes": sheet.prizes,
+            "fallback_prize_id": version.fallback_prize_id,
+            "pity": _pity(version, person and self._pity_of(person, version)),
+            "daily_limit": version.daily_limit,
+            "remaining_today": person and self._remaining_today(person, version),
+            "fairness": person and _fairness(*seeds.pairs_of(person.pk)),
+        }
+        return Response(serializers.ConfigOutput(config).data)
+
+    def _pity_of(self, person, version):
+        counter = PityCounter.objects.filter(person=person, wheel=version.wheel_id).first()
+        return counter.current if counter else 0
+
+    def _remaining_today(self, person, version):
+        if version.daily_limit is None:
+            return None
+        used = draws.used_today(
+            person_id=person.pk, wheel_id=version.wheel_id, moment=timezone.now()
+        )
+        return max(0, version.daily_limit - used)  # the limit may have been lowered today
+
+
+class DrawView(ApiView):
+    """Draw 1 to 10 times: all of them happen, or none."""
+
+    @extend_schema(request=serializers.DrawInput, responses=serializers.DrawnOutput)
+    def post(self, request):
+        body = self.body(serializers.DrawInput)
+
+        def effect():
+            drawn = draws.draw(person_id=request.user.pk, **body)
+            context = _draw_context(request, drawn.draws)
+            answer = {
+                "draws": drawn.draws,
+                "cost_points": drawn.cost_points,
+                "total_points": drawn.total_points,
+                "points_version": drawn.points_version,
+                "remaining_today": drawn.remaining_today,
+                "pity": _pity(drawn.version, drawn.pity_current),
+            }
+            return serializers.DrawnOutput(answer, context=context).data
+
+        return answer_once(request, effect)
+
+
+class RecordsView(ApiView):
+    """The person's draws on a wheel, newest first."""
+
+    @extend_schema(parameters=[serializers.PagedWheelQuery], responses=serializers.RecordPage)
+    def get(self, request):
+        wheel_id = self.query(serializers.WheelQuery)["wheel_id"]
+        mine = Draw.objects.filter(
+            person=request.user, wheel=wheels.version_in_force(wheel_id).wheel_id
+        )
+        joined = mine.select_related("version", "order").defer("version__prizes")
+        rows, following = page(request, joined)
+        items = serializers.RecordOutput(rows, many=True, context=_draw_context(request, rows)).data
+        return Response({"items": items, "next": following})
+
+
+class SeedView(ApiView):
+    """Reveal the seeds in use and go on with the next ones."""
+
+    @extend_schema(request=serializers.SeedInput, responses=serializers.RotationOutput)
+    def post(self, request):
+        body = self.body(serializers.SeedInput)
+        rotation = seeds.rotate(person_id=request.user.pk, **body)
+        answer = {
+            "revealed": {
+                "server_seed": rotation.server_seed,
+                "server_seed_hash": rotation.revealed.server_seed_hash,
+                "client_seed": rotation.revealed.client_seed,
+                "nonces": rotation.revealed.next_nonce,
+            },
+            "next": _fairness(rotation.active, rotation.next),
+        }
+        return Response(serializers.RotationOutput(answer).data)
+
+
+class ProofView(ApiView):
+    """All that decides a draw again, once its seed was revealed: for its owner and for staff."""
+
+    @extend_schema(responses=serializers.ProofOutput)
+    def get(self, request, draw_id):
+        proof = proofs.proof_of(draw_id=_path_uuid(draw_id), viewer=request.user)
+        return Response(serializers.ProofOutput(proof).data)
+
+
+class RulesView(OpenView):
+    """The odds sheets of a wheel: the one in force first, then the earlier ones."""
+
+    @extend_schema(parameters=[serializers.PagedWheelQuery], responses=serializers.OddsSheetPage)
+    def get(self, request):
+        current = wheels.version_in_force(self.query(serializers.WheelQuery)["wheel_id"])
+        published = wheels.versions().filter(wheel=current.wheel_id)
+        rows, following = page(request, published, ordering=["-number"])
+        # A sheet ends where the next one begins; that of the first row stands on the page before.
+        later = published.filter(number__in=[row.number + 1 for row in rows])
+        ends = {version.number - 1: version.published_at for version in later}
+        context = {"sheets": wheels.sheets_of(rows), "ends": ends}
+        items = serializers.OddsSheetOutput(rows, many=True, context=context).data
+        return Response(
+            {
+                "wheel_id": current.wheel_id,
+                "name": current.name,
+                "items": items,
+                "next": following,
+            }
+        )
+
+
+def _pity(version, current):
+    if version.pity_threshold is None:
+        return None
+    return {"threshold": version.pity_threshold, "current": current}
+
+
+def _fairness(active, following):
+    return {
+        "server_seed_hash": active.server_seed_hash,
+        "client_seed": active.client_seed,
+        "nonce": active.next_nonce,
+        "next_server_seed_hash": following.server_seed_hash,
+    }
+
+
+def _draw_context(request, rows):
+    """What draws are shown with, by a number of queries that does not grow with theirs."""
+    orders = [draw.order for draw in rows if draw.order is not None]
+    return {
+        "sheets": wheels.sheets_of(draw.version for draw in rows),
+        "orders": {
+            order.pk: item for order, item in zip(orders, order_items(request, orders), strict=True)
+        },
+    }
+
+
+def _path_uuid(text):
+    """Read a draw's id out of a path; None when it cannot be one."""
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
