@@ -57,7 +57,10 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):
         "created_at",
     ]
     fieldsets = [
-        (None, {"fields": ["nickname", "masked_phone", "status", "is_premium", "daily_upload_quota"]}),
+        (
+            None,
+            {"fields": ["nickname", "masked_phone", "status", "is_premium", "daily_upload_quota"]},
+        ),
         (_("Points"), {"fields": ["total_points", "lifetime_points", "points_version"]}),
         (_("Console"), {"fields": ["username", "password", "is_staff", "is_superuser", "groups"]}),
         (_("Dates"), {"fields": ["created_at", "last_login", "login_count"]}),

@@ -1,8 +1,9 @@
 """`/ws/`: one socket of one person."""
 
 import asyncio
+import logging
 import uuid
-from datetime import datetime
+from datetime import UTC, datetime
 
 import orjson
 from channels.db import database_sync_to_async
@@ -23,6 +24,9 @@ REPLAY_LIMIT = 100
 NOT_SIGNED_IN = 4401
 CLOSED_TO_YOU = 4403
 TRY_AGAIN_LATER = 1013
+SECONDS_TO_JOIN = 5
+
+logger = logging.getLogger(__name__)
 
 
 class RealtimeConsumer(AsyncWebsocketConsumer):
@@ -38,13 +42,21 @@ class RealtimeConsumer(AsyncWebsocketConsumer):
         self.is_open = True
         self._own = asyncio.Lock()
         self._tasks = set()
+        self._before_hello = []
         self.outbox = hub.Outbox(self.write, self._drop)
         offered, token = _offered_token(self.scope)
         await self.accept(subprotocol="bearer" if offered else None)
         # Accepted first and closed then: a refused handshake cannot carry a close code.
-        if await self._sign_in(token):
-            await hub.current().join(self)
+        if not await self._sign_in(token):
+            return
+        try:
+            async with asyncio.timeout(SECONDS_TO_JOIN):
+                await hub.current().join(self)
             await self._hello()
+        except Exception:
+            # No channel layer, or no database: the client comes back when there is one.
+            logger.exception("A socket could not be served")
+            await self.disconnect_with(TRY_AGAIN_LATER)
 
     async def _sign_in(self, token):
         try:
@@ -78,6 +90,9 @@ class RealtimeConsumer(AsyncWebsocketConsumer):
                     "server_time": push.timestamp(timezone.now()),
                 },
             )
+            for text in self._before_hello or ():
+                self.outbox.put(text)
+            self._before_hello = None
 
     # --- From the client --------------------------------------------------------------------
     async def receive(self, text_data=None, bytes_data=None):
@@ -93,7 +108,7 @@ class RealtimeConsumer(AsyncWebsocketConsumer):
             case "ping":
                 self.put("pong", {"server_time": push.timestamp(timezone.now())})
             case "auth":
-                token = message.get("token") or (data or {}).get("token")
+                token = message.get("token")
                 await self._sign_in(token if isinstance(token, str) else "")
             case "resume":
                 await self._resume(data if isinstance(data, dict) else {})
@@ -106,14 +121,19 @@ class RealtimeConsumer(AsyncWebsocketConsumer):
             events = await database_sync_to_async(_missed)(self.owner_id, version, since)
             for event in events if len(events) <= REPLAY_LIMIT else ():
                 self.outbox.put(hub.encode(event))
+                if event.type == "points_update":  # it need not come a second time as a push
+                    self.points_version = max(self.points_version, event.version)
         if len(events) > REPLAY_LIMIT:
             await self._hello()
 
     # --- From the hub -----------------------------------------------------------------------
     def deliver(self, event, text):
-        """Send one event; ledger changes wait their turn."""
+        """Send one event, after the hello; ledger changes wait their turn."""
         if event.type != "points_update":
-            self.outbox.put(text)
+            if self._before_hello is None:
+                self.outbox.put(text)
+            else:
+                self._before_hello.append(text)
             return
         task = asyncio.create_task(self._deliver_points(event, text))
         self._tasks.add(task)
@@ -194,9 +214,11 @@ def _read_token(token):
 def _moment(text) -> datetime | None:
     try:
         moment = parse_datetime(text) if isinstance(text, str) else None
-    except ValueError:
+        if moment and timezone.is_naive(moment):
+            moment = timezone.make_aware(moment)
+        return moment and moment.astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
-    return timezone.make_aware(moment) if moment and timezone.is_naive(moment) else moment
 
 
 def _ended_sessions(session_ids):
@@ -238,7 +260,9 @@ async def close_ended(sockets):
     now = timezone.now()
     await hub.close_all((socket for socket in sockets if socket.expires_at <= now), NOT_SIGNED_IN)
     if sockets:
-        ended = await database_sync_to_async(_ended_sessions)({socket.session_id for socket in sockets})
+        ended = await database_sync_to_async(_ended_sessions)(
+            {socket.session_id for socket in sockets}
+        )
         await hub.close_all(
             (socket for socket in sockets if socket.session_id in ended), CLOSED_TO_YOU
         )

@@ -43,15 +43,15 @@ class User(AbstractBaseUser, PermissionsMixin):
         _("user name"),
         max_length=150,
         unique=True,
-        null=True,  # noqa: DJ001  customers have none, and two empty names would collide
+        null=True,
         blank=True,
         help_text=_("For the console alone; customers have none."),
     )
-    phone = models.CharField(_("phone"), max_length=20, unique=True, null=True, blank=True)  # noqa: DJ001
-    wechat_openid = models.CharField(  # noqa: DJ001
+    phone = models.CharField(_("phone"), max_length=20, unique=True, null=True, blank=True)
+    wechat_openid = models.CharField(
         _("WeChat openid"), max_length=64, unique=True, null=True, blank=True
     )
-    wechat_unionid = models.CharField(  # noqa: DJ001
+    wechat_unionid = models.CharField(
         _("WeChat unionid"), max_length=64, unique=True, null=True, blank=True
     )
     nickname = models.CharField(_("nickname"), max_length=40, blank=True)
@@ -110,6 +110,7 @@ class User(AbstractBaseUser, PermissionsMixin):
         return self.nickname or self.username or self.masked_phone or f"#{self.pk}"
 
     @property
+    @override
     def is_active(self) -> bool:  # type: ignore[override]
         """Django's word for it; decides about the console."""
         return self.status == UserStatus.ACTIVE
@@ -139,6 +140,7 @@ class Tier(models.Model):
             ),
         ]
 
+    @override
     def __str__(self) -> str:
         return self.name
 
@@ -167,12 +169,13 @@ class SignInCode(models.Model):
         ]
         indexes = [models.Index(fields=["phone", "-created_at"], name="signincode_newest")]
 
+    @override
     def __str__(self) -> str:
         return f"{self.phone[:3]}**** {self.created_at:%Y-%m-%d %H:%M}"
 
 
 class RegistrationMark(models.Model):
-    """That this phone or openid had its welcome points: a keyed hash, kept when a person is erased."""
+    """That a phone or openid had its welcome points: a keyed hash, kept for ever."""
 
     key_hash = models.CharField(_("key hash"), max_length=64, unique=True)
     created_at = models.DateTimeField(_("created at"), default=timezone.now)
@@ -181,6 +184,7 @@ class RegistrationMark(models.Model):
         verbose_name = _("registration mark")
         verbose_name_plural = _("registration marks")
 
+    @override
     def __str__(self) -> str:
         return self.key_hash[:12]
 
@@ -214,6 +218,7 @@ class DeviceSession(models.Model):
             ),
         ]
 
+    @override
     def __str__(self) -> str:
         return f"{self.user_id} {self.device_info or self.user_agent}"[:80]
 

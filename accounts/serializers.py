@@ -1,3 +1,6 @@
+import orjson
+from django.utils.translation import gettext as _
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from accounts.errors import InvalidPhone, WrongCode
@@ -22,8 +25,19 @@ class LoginInput(serializers.Serializer):
 
     def validate_device_info(self, value):
         if len(str(value)) > 2000:
-            raise serializers.ValidationError(serializers.CharField.default_error_messages["max_length"].format(max_length=2000))
+            raise serializers.ValidationError(_("At most 2000 characters."))
+        if not _can_be_kept(value):
+            raise serializers.ValidationError(_("It holds a character or number that is none."))
         return value
+
+
+def _can_be_kept(value):
+    """Whether JSON that could be read can be written too: no NUL, half character, huge number."""
+    try:
+        written = orjson.dumps(value)
+    except orjson.JSONEncodeError:
+        return False
+    return rb"\u0000" not in written and orjson.loads(written) == value
 
 
 class RefreshInput(serializers.Serializer):
@@ -42,7 +56,9 @@ class ProfileInput(serializers.Serializer):
 
 class PointsQuery(serializers.Serializer):
     type = serializers.ChoiceField(choices=["earn", "spend"], required=False)
-    source = serializers.ChoiceField(choices=PointsSource.choices, required=False)
+    source = serializers.ChoiceField(  # type: ignore[assignment]  # a field, not its argument
+        choices=PointsSource.choices, required=False
+    )
 
 
 class CodeOutput(serializers.Serializer):
@@ -125,7 +141,8 @@ class ProfileOutput(UserOutput):
     def get_uploads_left_today(self, person) -> int:
         return profile.profile_facts(person)["uploads_left_today"]
 
-    def get_next_tier(self, person) -> NextTierOutput(allow_null=True):
+    @extend_schema_field(NextTierOutput(allow_null=True))
+    def get_next_tier(self, person):
         _reached, following = profile.tiers_around(person.lifetime_points)
         if following is None:
             return None

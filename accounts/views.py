@@ -1,4 +1,5 @@
 from django.conf import settings
+from django.db.models import Q
 from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
 
@@ -94,7 +95,9 @@ class ProfileView(ApiView):
 
     @extend_schema(request=serializers.ProfileInput, responses=serializers.ProfileOutput)
     def patch(self, request):
-        profile.rename(person=request.user, nickname=self.body(serializers.ProfileInput)["nickname"])
+        profile.rename(
+            person=request.user, nickname=self.body(serializers.ProfileInput)["nickname"]
+        )
         return Response(serializers.ProfileOutput(request.user).data)
 
 
@@ -108,7 +111,8 @@ class PointsView(ApiView):
         wanted = self.query(serializers.PointsQuery)
         entries = PointsEntry.objects.filter(user=request.user)
         if "type" in wanted:
-            entries = entries.filter(**{"points__gt" if wanted["type"] == "earn" else "points__lt": 0})
+            is_earning = Q(points__gt=0)
+            entries = entries.filter(is_earning if wanted["type"] == "earn" else ~is_earning)
         if "source" in wanted:
             entries = entries.filter(source=wanted["source"])
         rows, following = page(request, entries, ordering=["-sequence"])

@@ -1,5 +1,6 @@
 """How a view of the API reads and refuses. Every view of every app is one of these."""
 
+import ipaddress
 from collections.abc import Mapping
 from typing import Any, ClassVar, override
 
@@ -14,13 +15,19 @@ from config.errors import DomainError, NotFound, ValidationFailed
 
 
 def client_address(request: HttpRequest | Request) -> str:
-    """The address of the person at the other end, as far as the trusted proxies tell."""
+    """The address of the person at the other end, as far as the trusted proxies tell; else ""."""
     meta = request.META
-    hops = [hop.strip() for hop in meta.get("HTTP_X_FORWARDED_FOR", "").split(",") if hop.strip()]
-    trusted = settings.TRUSTED_PROXIES
+    hops: list[str] = [
+        hop.strip() for hop in meta.get("HTTP_X_FORWARDED_FOR", "").split(",") if hop.strip()
+    ]
+    trusted: int = settings.TRUSTED_PROXIES
+    address: str = meta.get("REMOTE_ADDR") or ""
     if trusted and len(hops) >= trusted:
-        return hops[-trusted]
-    return meta.get("REMOTE_ADDR") or ""
+        address = hops[-trusted]
+    try:
+        return str(ipaddress.ip_address(address))
+    except ValueError:  # a unix socket has none, and a proxy may write "unknown"
+        return ""
 
 
 class ApiView(APIView):
@@ -42,11 +49,11 @@ class ApiView(APIView):
         if request.method in {"POST", "PUT", "PATCH", "DELETE"}:
             request.data  # noqa: B018  unreadable bodies are refused before anything is looked up
 
-    def body(self, shape: type[serializers.Serializer]) -> dict[str, Any]:
+    def body(self, shape: type[serializers.Serializer[Any]]) -> dict[str, Any]:
         """Read the body in this shape; raises what the shape's `refusals` name, else 1011."""
         return _read(shape, self.request.data)
 
-    def query(self, shape: type[serializers.Serializer]) -> dict[str, Any]:
+    def query(self, shape: type[serializers.Serializer[Any]]) -> dict[str, Any]:
         """Read the query string in this shape; raises 1011 naming the parameter."""
         return _read(shape, self.request.query_params)
 
@@ -57,7 +64,7 @@ class OpenView(ApiView):
     permission_classes = ()
 
 
-def _read(shape: type[serializers.Serializer], data: Any) -> dict[str, Any]:
+def _read(shape: type[serializers.Serializer[Any]], data: Any) -> dict[str, Any]:
     serializer = shape(data=data)
     if serializer.is_valid():
         return serializer.validated_data  # type: ignore[no-any-return]

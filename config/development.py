@@ -14,8 +14,8 @@ def kept_secret(path: Path, *, length: int = 48) -> str:
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = path.with_name(f".{path.name}.{os.getpid()}")
+        draft.touch(mode=0o600)  # before the secret is in it
         draft.write_text(secrets.token_urlsafe(length), encoding="ascii")
-        draft.chmod(0o600)
         try:
             os.link(draft, path)
         except FileExistsError:

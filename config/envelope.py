@@ -4,19 +4,25 @@ These are the classes that DRF's settings name; `config.api` builds the views on
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, override
 
 import orjson
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import (
+    PermissionDenied,
+    RequestDataTooBig,
+    SuspiciousOperation,
+)
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpResponse
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
+from redis import RedisError
 from rest_framework import exceptions, negotiation, parsers, renderers, throttling
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from config import request_id
 from config.errors import (
     DomainError,
     NotAllowed,
@@ -33,12 +39,19 @@ logger = logging.getLogger(__name__)
 
 
 OUTSIDE_THE_ENVELOPE = ("/api/health", "/api/ready", "/api/schema", "/api/docs")
+DEEPEST_BODY = 32  # levels of a JSON body; what works on it may call itself once a level
 
 
 # --- The refusals of the frame itself -----------------------------------------------------------
 class Failure(DomainError):
+    """What nobody foresaw; the request id leads to its lines in the log."""
+
     code, status = 1000, 500
     message = _("Something went wrong on our side. Nothing was changed.")
+    reveals = ("request_id",)
+
+    def __init__(self) -> None:
+        super().__init__(request_id=request_id.current.get())
 
 
 class MethodNotAllowed(DomainError):
@@ -141,12 +154,14 @@ def _as_domain_error(raised: Exception) -> DomainError | None:
         case exceptions.NotAuthenticated() | exceptions.AuthenticationFailed():
             return NotSignedIn()
         case exceptions.Throttled():
-            return TooManyRequests(retry_after=max(1, round(raised.wait or 1)))
+            return TooManyRequests(retry_after=max(1, round(getattr(raised, "wait", None) or 1)))
         case exceptions.PermissionDenied() | PermissionDenied():
             return NotAllowed()
         case exceptions.UnsupportedMediaType():
             return UnsupportedMediaType()
-        case exceptions.ParseError():
+        case RequestDataTooBig():
+            return BodyTooLarge()
+        case exceptions.ParseError() | SuspiciousOperation():
             return Unreadable()
         case exceptions.MethodNotAllowed():
             return MethodNotAllowed()
@@ -154,6 +169,9 @@ def _as_domain_error(raised: Exception) -> DomainError | None:
             return NotFound()
         case OperationalError() | InterfaceError():
             logger.warning("The database is away or busy: %s", raised)
+            return Unavailable()
+        case RedisError():
+            logger.warning("Redis is away: %s", raised)
             return Unavailable()
     return None
 
@@ -171,28 +189,44 @@ def answer_exception(raised: Exception, context: Mapping[str, Any]) -> Response:
 
 # --- Reading a request ---------------------------------------------------------------------------
 class JSONParser(parsers.JSONParser):
-    """DRF's parser, for which a body nested beyond Python's stack is unreadable, not a failure."""
+    """DRF's parser, for which a body nested too deep is unreadable, not a failure later on."""
 
     @override
     def parse(self, *args: Any, **kwargs: Any) -> Any:
         try:
-            return super().parse(*args, **kwargs)
+            body = super().parse(*args, **kwargs)
         except RecursionError as error:
             raise exceptions.ParseError from error
+        level = [body]
+        for _depth in range(DEEPEST_BODY):
+            level = [inner for outer in level for inner in _members(outer)]
+            if not level:
+                return body
+        raise exceptions.ParseError
+
+
+def _members(value: Any) -> Iterable[Any]:
+    match value:
+        case dict():
+            return value.values()
+        case list():
+            return value
+    return ()
 
 
 class OnlyJSON(negotiation.BaseContentNegotiation):
     """Every answer is JSON whatever the client says it accepts: it must be able to read errors."""
 
     @override
-    def select_parser(self, request: Request, parsers: Sequence[Any]) -> Any:
+    def select_parser(self, request: Request, parsers: Iterable[Any]) -> Any:
         return negotiation.DefaultContentNegotiation().select_parser(request, parsers)
 
     @override
     def select_renderer(
-        self, request: Request, renderers: Sequence[Any], format_suffix: str | None = None
+        self, request: Request, renderers: Iterable[Any], format_suffix: str | None = None
     ) -> tuple[Any, str]:
-        return renderers[0], renderers[0].media_type
+        renderer = next(iter(renderers))
+        return renderer, renderer.media_type
 
 
 class PersonThrottle(throttling.SimpleRateThrottle):
@@ -205,5 +239,3 @@ class PersonThrottle(throttling.SimpleRateThrottle):
         if not request.user.is_authenticated:
             return None
         return f"throttle:person:{request.user.pk}"
-
-

@@ -30,7 +30,11 @@ class EnvelopeMiddleware:
         ):
             return response
         with translation.override(translation.get_language_from_request(request)):
-            return answer_status(response.status_code)
+            answer = answer_status(response.status_code)
+        for name, value in response.items():
+            if name == "Vary" or name.lower().startswith("access-control-"):
+                answer[name] = value  # or a web page could not read the refusal
+        return answer
 
 
 class LanguageMiddleware(LocaleMiddleware):

@@ -5,6 +5,7 @@ The cost of a page does not grow with its depth, and rows added meanwhile shift 
 
 import base64
 import binascii
+import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,16 +28,21 @@ def _page_size(request: Request) -> int:
     return min(int(text[:9]), MAX_PAGE_SIZE)
 
 
-def _encode(values: Sequence[Any]) -> str:
-    return base64.urlsafe_b64encode(orjson.dumps(values)).decode().rstrip("=")
+def _list_name(model: type[Model], ordering: Sequence[str]) -> int:
+    """A short name of the list, so that a cursor of another list is not taken for one of this."""
+    return zlib.crc32(f"{model._meta.label} {' '.join(ordering)}".encode())
 
 
-def _decode(cursor: str, model: type[Model], fields: Sequence[str]) -> list[Any]:
+def _encode(list_name: int, values: Sequence[Any]) -> str:
+    return base64.urlsafe_b64encode(orjson.dumps([list_name, *values])).decode().rstrip("=")
+
+
+def _decode(cursor: str, list_name: int, model: type[Model], fields: Sequence[str]) -> list[Any]:
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
-        values = orjson.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
-        if not isinstance(values, list) or len(values) != len(fields):
-            raise ValueError(cursor)
+        said, *values = orjson.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+        if said != list_name:
+            raise ValueError(cursor)  # noqa: TRY301  one way out, whatever is wrong
         return [
             model._meta.get_field(field).clean(value, None)  # type: ignore[union-attr]
             for field, value in zip(fields, values, strict=True)
@@ -73,10 +79,11 @@ def page[M: Model](
     """
     size = _page_size(request)
     fields = [name.removeprefix("-") for name in ordering]
+    list_name = _list_name(rows.model, ordering)
     if cursor := request.query_params.get("cursor", ""):
-        rows = rows.filter(_after(ordering, _decode(cursor, rows.model, fields)))
+        rows = rows.filter(_after(ordering, _decode(cursor, list_name, rows.model, fields)))
     found = list(rows.order_by(*ordering)[: size + 1])
     if len(found) <= size:
         return found, None
     last = found[size - 1]
-    return found[:size], _encode([getattr(last, field) for field in fields])
+    return found[:size], _encode(list_name, [getattr(last, field) for field in fields])

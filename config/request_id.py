@@ -9,7 +9,7 @@ from typing import override
 
 from django.http import HttpRequest, HttpResponse
 
-WELL_FORMED = re.compile(r"\A[A-Za-z0-9._-]{8,128}\Z")
+WELL_FORMED = re.compile(r"\A[A-Za-z0-9._-]{1,128}\Z")
 
 current: contextvars.ContextVar[str] = contextvars.ContextVar("request_id", default="-")
 

@@ -14,7 +14,7 @@ class EnvelopeSchema(AutoSchema):
 
     @override
     def _get_response_for_code(self, *args: Any, **kwargs: Any) -> Any:
-        response = super()._get_response_for_code(*args, **kwargs)
+        response = super()._get_response_for_code(*args, **kwargs)  # type: ignore[no-untyped-call]
         for content in response.get("content", {}).values():
             content["schema"] = enveloped(content["schema"])
         return response

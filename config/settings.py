@@ -5,6 +5,7 @@
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Any, override
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
@@ -16,7 +17,19 @@ from config.theme import UNFOLD  # noqa: F401  (read by django-unfold)
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
-env = environ.Env()
+
+class _Environment(environ.Env):  # type: ignore[misc]  # environ is not typed
+    """The environment; a value that cannot be read is named, not met by a bare ValueError."""
+
+    @override
+    def get_value(self, var: str, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().get_value(var, *args, **kwargs)
+        except ValueError as error:
+            raise ImproperlyConfigured(f"{var} cannot be read: {error}.") from error
+
+
+env = _Environment()
 env.read_env(BASE_DIR / ".env")
 
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
@@ -36,7 +49,7 @@ DATA_DIR.mkdir(parents=True, exist_ok=True)
 
 def _secret(name: str) -> str:
     """Read a secret from the environment; in development one is made and kept in DATA_DIR."""
-    value = env.str(name, default="")
+    value: str = env.str(name, default="")
     if value:
         return value
     if DEBUG:
@@ -50,11 +63,13 @@ SECRET_KEY = _secret("SECRET_KEY")
 # Encrypts what must not be read from a copy of the database: unrevealed server seeds, codes.
 # The first key encrypts, all of them decrypt, so that a key can be replaced (comma-separated).
 FIELD_ENCRYPTION_KEYS = _secret("FIELD_ENCRYPTION_KEYS").split(",")
-ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[*LOOPBACK_HOSTS, "[::1]"] if DEBUG else [])
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[])
 if not DEBUG and not ALLOWED_HOSTS:
     raise ImproperlyConfigured(
         "ALLOWED_HOSTS is not set and DEBUG is off. Name the hosts this shop answers to."
     )
+# The health check asks from the machine itself.
+ALLOWED_HOSTS += ["127.0.0.1", "localhost", "[::1]"]
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 # How many proxies in front of us write X-Forwarded-For; 0 believes the connection alone.
 TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", default=0)

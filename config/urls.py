@@ -1,11 +1,11 @@
 from django.contrib import admin
-from django.urls import include, path, re_path
+from django.urls import URLPattern, URLResolver, include, path, re_path
 
 from config.api import UnknownPathView
 from config.views import DocumentsView, SchemaView, StartView
 from ops.views import HealthView, ReadyView, SignedFileView
 
-api = [
+api: list[URLPattern | URLResolver] = [
     path("health", HealthView.as_view()),
     path("ready", ReadyView.as_view()),
     path("schema", SchemaView.as_view(), name="schema"),

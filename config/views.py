@@ -20,7 +20,7 @@ class SchemaView(SpectacularAPIView):
     content_negotiation_class = DefaultContentNegotiation
 
 
-DOCUMENTS_CSP = {
+DOCUMENTS_CSP: dict[str, list[str]] = {
     "default-src": [CSP.SELF],
     "img-src": [CSP.SELF, "data:"],
     # Swagger UI writes styles into its page; its script comes from an address of its own.

@@ -1,14 +1,15 @@
 """The edge of idempotency: what other apps' views use to answer a POST at most once."""
 
 import hashlib
+import json
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
-import orjson
 from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
 from django.http import QueryDict
+from django.utils.encoding import escape_uri_path
 from django.utils.translation import gettext as _
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -34,13 +35,15 @@ def answer_once(request: Request, effect: Callable[[], Any]) -> Response:
     if not _KEY.match(key):
         raise ValidationFailed({"Idempotency-Key": [_("1 to 128 visible ASCII characters.")]})
     outcome = idempotency.run_once(
-        owner_id=request.user.pk,
-        path=request.path,
+        owner_id=cast("int", request.user.pk),
+        path=escape_uri_path(request.path)[:255],
         key=key,
         fingerprint=_fingerprint(request.data),
         effect=effect,
     )
-    return Response(outcome.data, headers={"Idempotent-Replay": "true"} if outcome.is_replay else {})
+    return Response(
+        outcome.data, headers={"Idempotent-Replay": "true"} if outcome.is_replay else {}
+    )
 
 
 def _fingerprint(data: Any) -> str:
@@ -49,13 +52,15 @@ def _fingerprint(data: Any) -> str:
         data = {
             name: [_content(value) for value in values] for name, values in sorted(data.lists())
         }
-    return hashlib.sha256(orjson.dumps(data, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    # Not orjson: a field nobody reads may hold a number or a text that it cannot write.
+    canonical = json.dumps(data, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def _content(value: Any) -> Any:
     if not isinstance(value, UploadedFile):
         return value
     value.seek(0)
-    digest = hashlib.file_digest(value, "sha256").hexdigest()  # type: ignore[arg-type]
+    digest = hashlib.file_digest(value, "sha256").hexdigest()
     value.seek(0)
     return {"sha256": digest}

@@ -17,10 +17,9 @@ CREATE TRIGGER {table}_append_only BEFORE UPDATE OR DELETE ON {table}
 """
 _POSTGRESQL_REVERSE = "DROP FUNCTION IF EXISTS {table}_append_only() CASCADE;"
 _SQLITE = [
-    "CREATE TRIGGER {table}_no_update BEFORE UPDATE ON {table} "
-    "BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END",
-    "CREATE TRIGGER {table}_no_delete BEFORE DELETE ON {table} "
-    "BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END",
+    f"CREATE TRIGGER {{table}}_no_{event.lower()} BEFORE {event} ON {{table}} "
+    "BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
+    for event in ("UPDATE", "DELETE")
 ]
 
 
@@ -42,7 +41,8 @@ class AppendOnly(Operation):
         """Triggers are no part of the models' state."""
 
     def _table(self, app_label: str, state: ProjectState) -> str:
-        return state.apps.get_model(app_label, self.model_name)._meta.db_table
+        table: str = state.apps.get_model(app_label, self.model_name)._meta.db_table
+        return table
 
     @override
     def database_forwards(
@@ -101,8 +101,6 @@ def missing_triggers(connection: Any, *tables: str) -> list[str]:
             cursor.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'")
             names = {row[0] for row in cursor.fetchall()}
             guarded = {
-                table
-                for table in tables
-                if {f"{table}_no_update", f"{table}_no_delete"} <= names
+                table for table in tables if {f"{table}_no_update", f"{table}_no_delete"} <= names
             }
     return [table for table in tables if table not in guarded]

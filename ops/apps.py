@@ -8,5 +8,7 @@ class OpsConfig(AppConfig):
 
     def ready(self):
         from ops import checks
+        from ops.services import background
 
         checks.register()
+        background.register_job("lost tasks", background.mark_lost_tasks)

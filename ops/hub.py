@@ -28,6 +28,9 @@ YIELD_EVERY = 200  # sends after which the loop may do something else
 BACKLOG = 100  # messages that a slow socket may be behind
 SECONDS_TO_TAKE_A_MESSAGE = 10
 HOUSEKEEPING_EVERY = 5  # seconds
+TRY_AGAIN_AFTER = 1  # second, when the channel layer is away
+
+_closing: set[asyncio.Task[None]] = set()
 
 
 class Socket(Protocol):
@@ -76,14 +79,17 @@ class Outbox:
 
     async def _send(self, text: str) -> None:
         try:
-            async with asyncio.timeout(SECONDS_TO_TAKE_A_MESSAGE):
-                await self._write(text)
-                while self._behind:
-                    await self._write(self._behind.pop(0))
+            await self._write_in_time(text)
+            while self._behind:
+                await self._write_in_time(self._behind.pop(0))
         except Exception:  # noqa: BLE001  a socket that breaks while written to is gone, whatever it says
             self._drop()
         finally:
             self._sending = None
+
+    async def _write_in_time(self, text: str) -> None:
+        async with asyncio.timeout(SECONDS_TO_TAKE_A_MESSAGE):
+            await self._write(text)
 
 
 class Hub:
@@ -133,11 +139,16 @@ class Hub:
                 await layer.group_add(push.GROUP, channel)
                 self._subscribed.set()
                 while True:
-                    await self._handle(await layer.receive(channel))
+                    message = await layer.receive(channel)
+                    try:
+                        await self._handle(message)
+                    except Exception:
+                        # A new subscription would miss what is sent meanwhile.
+                        logger.exception("A push could not be handed on")
             except Exception:
                 # The layer is away. Clients notice the gap in versions once it is back.
                 logger.exception("The hub lost its channel layer; it tries again")
-                await asyncio.sleep(1)
+                await asyncio.sleep(TRY_AGAIN_AFTER)
 
     async def _handle(self, message: dict[str, Any]) -> None:
         payload = message["payload"]
@@ -164,8 +175,9 @@ class Hub:
     def _merge(self, event: Event) -> None:
         """Send the first change of a subject at once and the last of a burst after the window."""
         key = (event.type, event.subject)
-        known = self._held_back.get(key)
-        if (event.version or 0) <= (known.version or 0 if known else self._sent_versions.get(key, 0)):
+        held_back = self._held_back.get(key)
+        newest = held_back.version if held_back else self._sent_versions.get(key)
+        if (event.version or 0) <= (newest or 0):
             return  # late: a newer one went out or is about to
         self._held_back[key] = event
         if key not in self._merging:
@@ -174,11 +186,13 @@ class Hub:
             task.add_done_callback(self._tasks.remove)
 
     async def _send_merged(self, key: tuple[str, str]) -> None:
-        while event := self._held_back.pop(key, None):
-            self._sent_versions[key] = event.version or 0
-            await self._broadcast(event)
-            await asyncio.sleep(MERGE_WINDOW)
-        self._merging.discard(key)
+        try:
+            while event := self._held_back.pop(key, None):
+                self._sent_versions[key] = event.version or 0
+                await self._broadcast(event)
+                await asyncio.sleep(MERGE_WINDOW)
+        finally:
+            self._merging.discard(key)
 
     async def _broadcast(self, event: Event) -> None:
         text = encode(event)
@@ -227,9 +241,21 @@ def encode(event: Event) -> str:
 
 
 async def close_all(sockets: Iterable[Socket], code: int) -> None:
-    """Close these sockets, whatever state each is in."""
+    """Close these sockets, whatever state each is in, and wait for none of them."""
+    loop = asyncio.get_running_loop()
     for socket in list(sockets):
-        await socket.disconnect_with(code)
+        # Eagerly: it is out of the hub before this line is over, even if its client hangs.
+        task = asyncio.Task(_close(socket, code), loop=loop, eager_start=True)
+        _closing.add(task)
+        task.add_done_callback(_closing.discard)
+
+
+async def _close(socket: Socket, code: int) -> None:
+    try:
+        async with asyncio.timeout(SECONDS_TO_TAKE_A_MESSAGE):
+            await socket.disconnect_with(code)
+    except Exception:  # noqa: BLE001  the server says in its own way that it is gone already
+        logger.debug("A socket was gone before it could be closed")
 
 
 _hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = WeakKeyDictionary()

@@ -1,5 +1,7 @@
 """The platform's own tables. A person is a bare `owner_id` here: ops stands below accounts."""
 
+from typing import override
+
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
@@ -43,6 +45,7 @@ class StoredFile(models.Model):
             ),
         ]
 
+    @override
     def __str__(self) -> str:
         return self.path
 
@@ -66,6 +69,7 @@ class IdempotencyRecord(models.Model):
             ),
         ]
 
+    @override
     def __str__(self) -> str:
         return f"{self.path} {self.key}"
 
@@ -102,6 +106,7 @@ class Backup(models.Model):
             ),
         ]
 
+    @override
     def __str__(self) -> str:
         return f"{self.started_at:%Y-%m-%d %H:%M} {self.get_status_display()}"
 
@@ -129,6 +134,7 @@ class MigrationRun(models.Model):
             ),
         ]
 
+    @override
     def __str__(self) -> str:
         return f"{self.started_at:%Y-%m-%d %H:%M} {self.get_status_display()}"
 
@@ -170,6 +176,7 @@ class AlertRule(models.Model):
             ),
         ]
 
+    @override
     def __str__(self) -> str:
         return self.name
 
@@ -193,5 +200,6 @@ class Alert(models.Model):
             ),
         ]
 
+    @override
     def __str__(self) -> str:
         return f"{self.rule} {self.raised_at:%Y-%m-%d %H:%M}"

@@ -21,6 +21,7 @@ from django.utils import timezone
 logger = logging.getLogger(__name__)
 
 GROUP = "push"
+MOST_WAITING = 10_000  # messages kept while the channel layer takes none; clients mend the gap
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ def publish(event: Event) -> None:
 
 def send(kind: str, payload: dict[str, Any]) -> None:
     """Hand a message to every process's hub, in the order of the calls of this process."""
-    _sender.put({"type": kind, **{"payload": payload}})
+    _sender.put({"type": kind, "payload": payload})
 
 
 @dataclass
@@ -113,20 +114,22 @@ class _Sender:
 
     def put(self, message: dict[str, Any]) -> None:
         with self.lock:
-            if self.loop is None or self.loop.is_closed():
-                if isinstance(get_channel_layer(), InMemoryChannelLayer):
-                    return  # no hub in this process, and no way to reach another one
-                self._start_loop()
+            loop = self._running_loop()
+            if loop is None or len(self.waiting) >= MOST_WAITING:
+                return
             self.waiting.append(message)
             if not self.is_draining:
                 self.is_draining = True
-                assert self.loop is not None
-                asyncio.run_coroutine_threadsafe(self._drain(), self.loop)
+                asyncio.run_coroutine_threadsafe(self._drain(), loop)
 
-    def _start_loop(self) -> None:
-        self.loop = asyncio.new_event_loop()
-        self.is_draining = False
-        threading.Thread(target=self.loop.run_forever, name="push", daemon=True).start()
+    def _running_loop(self) -> asyncio.AbstractEventLoop | None:
+        if self.loop is None or self.loop.is_closed():
+            if isinstance(get_channel_layer(), InMemoryChannelLayer):
+                return None  # no hub in this process, and no way to reach another one
+            self.loop = asyncio.new_event_loop()
+            self.is_draining = False
+            threading.Thread(target=self.loop.run_forever, name="push", daemon=True).start()
+        return self.loop
 
     async def _drain(self) -> None:
         layer = get_channel_layer()

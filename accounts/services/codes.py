@@ -3,7 +3,7 @@
 import hmac
 import re
 import secrets
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 from django.conf import settings
@@ -39,15 +39,16 @@ def ask_code(*, phone: str, address: str) -> None:
     now = timezone.now()
     today = timezone.localdate(now)
     codes = SignInCode.objects.filter(phone=phone)
+    # Counted first: whoever asks at the same time is seen below, or wants the same number.
+    sent_today = codes.filter(day=today).count()
     newest = codes.order_by("-created_at").first()
     if newest and (wait := newest.created_at + settings.SMS_RESEND_AFTER - now) > timedelta():
         raise CodeAskedTooOften(retry_after=_seconds(wait))
-    sent_today = codes.filter(day=today).count()
     if sent_today >= settings.SMS_CODES_A_DAY:
         midnight = timezone.localtime(now).replace(hour=0, minute=0, second=0, microsecond=0)
         raise CodeAskedTooOften(retry_after=_seconds(midnight + timedelta(days=1) - now))
-    if _exceeds("codes", address, settings.SMS_CODES_AN_HOUR_PER_ADDRESS):
-        raise CodeAskedTooOften(retry_after=HOUR)
+    if _count("codes", address) > settings.SMS_CODES_AN_HOUR_PER_ADDRESS:
+        raise CodeAskedTooOften(retry_after=_rest_of_hour(now))
     code = f"{secrets.randbelow(10**6):06d}"
     try:
         with transaction.atomic():
@@ -69,33 +70,37 @@ def use_code(*, phone: str, code: str, address: str) -> None:
     """Use up the phone's newest code. It works once, for 300 seconds, and for five wrong tries.
 
     Raises WrongCode, or CodeVoid after five wrong ones until a new code is asked for. While a
-    fixed code is configured (development alone) that one is right as well, sent or not.
+    fixed code is configured (development alone) that one is right as well, sent or not. An
+    address with too many wrong codes in this hour is not listened to (TooManyRequests).
     """
     check_phone(phone)
     now = timezone.now()
+    wrong_so_far = _count_of("wrong codes", address)
+    if wrong_so_far >= settings.SMS_WRONG_CODES_AN_HOUR_PER_ADDRESS:
+        raise TooManyRequests(retry_after=_rest_of_hour(now))
     newest = SignInCode.objects.filter(phone=phone).order_by("-created_at").first()
     if newest and newest.used_at is None:
         # The try is counted before the code is compared: guesses sent all at once must not
         # each see the same low count.
-        counted = SignInCode.objects.filter(
-            pk=newest.pk, used_at__isnull=True, wrong_tries__lt=WRONG_TRIES
-        ).update(wrong_tries=F("wrong_tries") + 1)
+        counted = SignInCode.objects.filter(pk=newest.pk, wrong_tries__lt=WRONG_TRIES).update(
+            wrong_tries=F("wrong_tries") + 1
+        )
         if not counted:
             wait = newest.created_at + settings.SMS_RESEND_AFTER - now
             raise CodeVoid(retry_after=_seconds(wait))
-        if (
-            newest.expires_at > now
-            and hmac.compare_digest(
-                newest.code_hash, keyed_hash("sign-in code", f"{phone}:{code}")
-            )
-        ) or _is_fixed_code(code):
-            if SignInCode.objects.filter(pk=newest.pk, used_at__isnull=True).update(used_at=now):
-                return
+        unused = SignInCode.objects.filter(pk=newest.pk, used_at__isnull=True)
+        if _is_right(newest, code, now) and unused.update(used_at=now):
+            return
     elif _is_fixed_code(code):
         return
-    if _exceeds("wrong codes", address, settings.SMS_WRONG_CODES_AN_HOUR_PER_ADDRESS):
-        raise TooManyRequests(retry_after=HOUR)
+    _count("wrong codes", address)
     raise WrongCode
+
+
+def _is_right(sent: SignInCode, code: str, now: datetime) -> bool:
+    typed = keyed_hash("sign-in code", f"{sent.phone}:{code}")
+    in_time_and_equal = sent.expires_at > now and hmac.compare_digest(sent.code_hash, typed)
+    return in_time_and_equal or _is_fixed_code(code)
 
 
 def _is_fixed_code(code: str) -> bool:
@@ -104,14 +109,31 @@ def _is_fixed_code(code: str) -> bool:
     )
 
 
-def _exceeds(what: str, address: str, limit: int) -> bool:
-    """Count one more for this address in this hour, and tell whether it is one too many."""
-    if not settings.LIMIT_LOOPBACK_ADDRESSES and LOOPBACK.match(address):
-        return False
+def _is_counted(address: str) -> bool:
+    return settings.LIMIT_LOOPBACK_ADDRESSES or not LOOPBACK.match(address)
+
+
+def _key(what: str, address: str) -> str:
     hour = int(timezone.now().timestamp()) // HOUR
-    key = f"sign-in:{what.replace(' ', '-')}:{address}:{hour}"
+    return f"sign-in:{what.replace(' ', '-')}:{address}:{hour}"
+
+
+def _count_of(what: str, address: str) -> int:
+    """How many of these this address had in this hour."""
+    return cache.get(_key(what, address), 0) if _is_counted(address) else 0
+
+
+def _count(what: str, address: str) -> int:
+    """Count one more for this address, and tell how many it had in this hour."""
+    if not _is_counted(address):
+        return 0
+    key = _key(what, address)
     cache.add(key, 0, timeout=HOUR)
-    return cache.incr(key) > limit
+    return cache.incr(key)
+
+
+def _rest_of_hour(now: datetime) -> int:
+    return HOUR - int(now.timestamp()) % HOUR
 
 
 def _seconds(wait: timedelta) -> int:

@@ -28,7 +28,7 @@ def profile_facts(person: User) -> dict[str, Any]:
 
 
 def tiers_around(lifetime_points: int) -> tuple[Tier | None, Tier | None]:
-    """The tier reached with so many lifetime points and the next one, each None if there is none."""
+    """The tier reached with so many lifetime points, and the next one; None where there is none."""
     reached = following = None
     for tier in Tier.objects.order_by("threshold"):
         if tier.threshold <= lifetime_points:

@@ -88,7 +88,8 @@ def _start_session(person: User, *, device: Device, is_new_user: bool) -> SignIn
 
 
 def _refresh_lifetime() -> timedelta:
-    return RefreshToken.lifetime
+    lifetime: timedelta = RefreshToken.lifetime
+    return lifetime
 
 
 def live_session(token: str) -> DeviceSession:

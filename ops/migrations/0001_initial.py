@@ -2,125 +2,341 @@
 
 import django.db.models.deletion
 import django.utils.timezone
-import ops.models
 from django.db import migrations, models
+
+import ops.models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='AlertRule',
+            name="AlertRule",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=100, unique=True, verbose_name='name')),
-                ('metric', models.CharField(max_length=100, verbose_name='metric')),
-                ('comparison', models.CharField(choices=[('above', 'above'), ('below', 'below')], max_length=5, verbose_name='comparison')),
-                ('threshold', models.FloatField(verbose_name='threshold')),
-                ('for_seconds', models.PositiveIntegerField(db_default=0, help_text='In seconds.', verbose_name='for')),
-                ('severity', models.CharField(choices=[('info', 'Info'), ('warning', 'Warning'), ('critical', 'Critical')], db_default='warning', max_length=8, verbose_name='severity')),
-                ('is_enabled', models.BooleanField(db_default=True, verbose_name='enabled')),
-                ('text', models.TextField(blank=True, verbose_name='text')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("name", models.CharField(max_length=100, unique=True, verbose_name="name")),
+                ("metric", models.CharField(max_length=100, verbose_name="metric")),
+                (
+                    "comparison",
+                    models.CharField(
+                        choices=[("above", "above"), ("below", "below")],
+                        max_length=5,
+                        verbose_name="comparison",
+                    ),
+                ),
+                ("threshold", models.FloatField(verbose_name="threshold")),
+                (
+                    "for_seconds",
+                    models.PositiveIntegerField(
+                        db_default=0, help_text="In seconds.", verbose_name="for"
+                    ),
+                ),
+                (
+                    "severity",
+                    models.CharField(
+                        choices=[
+                            ("info", "Info"),
+                            ("warning", "Warning"),
+                            ("critical", "Critical"),
+                        ],
+                        db_default="warning",
+                        max_length=8,
+                        verbose_name="severity",
+                    ),
+                ),
+                ("is_enabled", models.BooleanField(db_default=True, verbose_name="enabled")),
+                ("text", models.TextField(blank=True, verbose_name="text")),
             ],
             options={
-                'verbose_name': 'alert rule',
-                'verbose_name_plural': 'alert rules',
-                'constraints': [models.CheckConstraint(condition=models.Q(('comparison__in', ops.models.Comparison)), name='alertrule_comparison_known'), models.CheckConstraint(condition=models.Q(('severity__in', ops.models.Severity)), name='alertrule_severity_known')],
+                "verbose_name": "alert rule",
+                "verbose_name_plural": "alert rules",
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("comparison__in", ops.models.Comparison)),
+                        name="alertrule_comparison_known",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("severity__in", ops.models.Severity)),
+                        name="alertrule_severity_known",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Backup',
+            name="Backup",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('status', models.CharField(choices=[('running', 'Running'), ('succeeded', 'Succeeded'), ('failed', 'Failed'), ('rolled_back', 'Rolled back')], db_default='running', max_length=12, verbose_name='status')),
-                ('location', models.CharField(blank=True, max_length=255, verbose_name='location')),
-                ('size', models.PositiveBigIntegerField(db_default=0, help_text='In bytes.', verbose_name='size')),
-                ('sha256', models.CharField(blank=True, max_length=64, verbose_name='SHA-256')),
-                ('started_at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='started at')),
-                ('finished_at', models.DateTimeField(blank=True, null=True, verbose_name='finished at')),
-                ('proven_at', models.DateTimeField(blank=True, null=True, verbose_name='proven at')),
-                ('log', models.TextField(blank=True, verbose_name='log')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("running", "Running"),
+                            ("succeeded", "Succeeded"),
+                            ("failed", "Failed"),
+                            ("rolled_back", "Rolled back"),
+                        ],
+                        db_default="running",
+                        max_length=12,
+                        verbose_name="status",
+                    ),
+                ),
+                ("location", models.CharField(blank=True, max_length=255, verbose_name="location")),
+                (
+                    "size",
+                    models.PositiveBigIntegerField(
+                        db_default=0, help_text="In bytes.", verbose_name="size"
+                    ),
+                ),
+                ("sha256", models.CharField(blank=True, max_length=64, verbose_name="SHA-256")),
+                (
+                    "started_at",
+                    models.DateTimeField(
+                        default=django.utils.timezone.now, verbose_name="started at"
+                    ),
+                ),
+                (
+                    "finished_at",
+                    models.DateTimeField(blank=True, null=True, verbose_name="finished at"),
+                ),
+                (
+                    "proven_at",
+                    models.DateTimeField(blank=True, null=True, verbose_name="proven at"),
+                ),
+                ("log", models.TextField(blank=True, verbose_name="log")),
             ],
             options={
-                'verbose_name': 'backup',
-                'verbose_name_plural': 'backups',
-                'constraints': [models.CheckConstraint(condition=models.Q(('status__in', ops.models.RunStatus)), name='backup_status_known'), models.CheckConstraint(condition=models.Q(('proven_at__isnull', True), ('status', 'succeeded'), _connector='OR'), name='backup_proven_only_when_succeeded')],
+                "verbose_name": "backup",
+                "verbose_name_plural": "backups",
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("status__in", ops.models.RunStatus)),
+                        name="backup_status_known",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("proven_at__isnull", True), ("status", "succeeded"), _connector="OR"
+                        ),
+                        name="backup_proven_only_when_succeeded",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='IdempotencyRecord',
+            name="IdempotencyRecord",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('owner_id', models.BigIntegerField(verbose_name='person')),
-                ('path', models.CharField(max_length=255, verbose_name='path')),
-                ('key', models.CharField(max_length=128, verbose_name='key')),
-                ('fingerprint', models.CharField(max_length=64, verbose_name='fingerprint')),
-                ('answer', models.TextField(blank=True, verbose_name='answer')),
-                ('created_at', models.DateTimeField(db_index=True, default=django.utils.timezone.now, verbose_name='created at')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("owner_id", models.BigIntegerField(verbose_name="person")),
+                ("path", models.CharField(max_length=255, verbose_name="path")),
+                ("key", models.CharField(max_length=128, verbose_name="key")),
+                ("fingerprint", models.CharField(max_length=64, verbose_name="fingerprint")),
+                ("answer", models.TextField(blank=True, verbose_name="answer")),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        db_index=True, default=django.utils.timezone.now, verbose_name="created at"
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'idempotency record',
-                'verbose_name_plural': 'idempotency records',
-                'constraints': [models.UniqueConstraint(fields=('owner_id', 'path', 'key'), name='idempotencyrecord_one_effect')],
+                "verbose_name": "idempotency record",
+                "verbose_name_plural": "idempotency records",
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("owner_id", "path", "key"), name="idempotencyrecord_one_effect"
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='StoredFile',
+            name="StoredFile",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('owner_id', models.BigIntegerField(blank=True, db_index=True, null=True, verbose_name='owner')),
-                ('purpose', models.CharField(choices=[('receipt', 'Receipt'), ('receipt_thumbnail', 'Receipt thumbnail'), ('product', 'Product picture'), ('avatar', 'Avatar'), ('backup', 'Backup'), ('other', 'Other')], max_length=20, verbose_name='purpose')),
-                ('name', models.CharField(blank=True, help_text='As it was sent.', max_length=255, verbose_name='name')),
-                ('path', models.CharField(max_length=255, unique=True, verbose_name='path')),
-                ('media_type', models.CharField(max_length=100, verbose_name='media type')),
-                ('size', models.PositiveBigIntegerField(help_text='In bytes.', verbose_name='size')),
-                ('sha256', models.CharField(db_index=True, max_length=64, verbose_name='SHA-256')),
-                ('storage', models.CharField(db_default='default', max_length=40, verbose_name='storage')),
-                ('is_temporary', models.BooleanField(db_default=False, verbose_name='temporary')),
-                ('expires_at', models.DateTimeField(blank=True, null=True, verbose_name='expires at')),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='created at')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "owner_id",
+                    models.BigIntegerField(
+                        blank=True, db_index=True, null=True, verbose_name="owner"
+                    ),
+                ),
+                (
+                    "purpose",
+                    models.CharField(
+                        choices=[
+                            ("receipt", "Receipt"),
+                            ("receipt_thumbnail", "Receipt thumbnail"),
+                            ("product", "Product picture"),
+                            ("avatar", "Avatar"),
+                            ("backup", "Backup"),
+                            ("other", "Other"),
+                        ],
+                        max_length=20,
+                        verbose_name="purpose",
+                    ),
+                ),
+                (
+                    "name",
+                    models.CharField(
+                        blank=True, help_text="As it was sent.", max_length=255, verbose_name="name"
+                    ),
+                ),
+                ("path", models.CharField(max_length=255, unique=True, verbose_name="path")),
+                ("media_type", models.CharField(max_length=100, verbose_name="media type")),
+                (
+                    "size",
+                    models.PositiveBigIntegerField(help_text="In bytes.", verbose_name="size"),
+                ),
+                ("sha256", models.CharField(db_index=True, max_length=64, verbose_name="SHA-256")),
+                (
+                    "storage",
+                    models.CharField(db_default="default", max_length=40, verbose_name="storage"),
+                ),
+                ("is_temporary", models.BooleanField(db_default=False, verbose_name="temporary")),
+                (
+                    "expires_at",
+                    models.DateTimeField(blank=True, null=True, verbose_name="expires at"),
+                ),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        default=django.utils.timezone.now, verbose_name="created at"
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'stored file',
-                'verbose_name_plural': 'stored files',
-                'constraints': [models.CheckConstraint(condition=models.Q(('purpose__in', ops.models.FilePurpose)), name='storedfile_purpose_known'), models.CheckConstraint(condition=models.Q(('is_temporary', False), ('expires_at__isnull', False), _connector='OR'), name='storedfile_temporary_expires')],
+                "verbose_name": "stored file",
+                "verbose_name_plural": "stored files",
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("purpose__in", ops.models.FilePurpose)),
+                        name="storedfile_purpose_known",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("is_temporary", False), ("expires_at__isnull", False), _connector="OR"
+                        ),
+                        name="storedfile_temporary_expires",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Alert',
+            name="Alert",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('value', models.FloatField(verbose_name='value')),
-                ('raised_at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='raised at')),
-                ('resolved_at', models.DateTimeField(blank=True, null=True, verbose_name='resolved at')),
-                ('rule', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to='ops.alertrule', verbose_name='rule')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("value", models.FloatField(verbose_name="value")),
+                (
+                    "raised_at",
+                    models.DateTimeField(
+                        default=django.utils.timezone.now, verbose_name="raised at"
+                    ),
+                ),
+                (
+                    "resolved_at",
+                    models.DateTimeField(blank=True, null=True, verbose_name="resolved at"),
+                ),
+                (
+                    "rule",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        to="ops.alertrule",
+                        verbose_name="rule",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'alert',
-                'verbose_name_plural': 'alerts',
-                'constraints': [models.UniqueConstraint(condition=models.Q(('resolved_at__isnull', True)), fields=('rule',), name='alert_one_open_per_rule')],
+                "verbose_name": "alert",
+                "verbose_name_plural": "alerts",
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("resolved_at__isnull", True)),
+                        fields=("rule",),
+                        name="alert_one_open_per_rule",
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='MigrationRun',
+            name="MigrationRun",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('status', models.CharField(choices=[('running', 'Running'), ('succeeded', 'Succeeded'), ('failed', 'Failed'), ('rolled_back', 'Rolled back')], db_default='running', max_length=12, verbose_name='status')),
-                ('plan', models.JSONField(blank=True, default=list, verbose_name='plan')),
-                ('started_at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='started at')),
-                ('finished_at', models.DateTimeField(blank=True, null=True, verbose_name='finished at')),
-                ('log', models.TextField(blank=True, verbose_name='log')),
-                ('backup', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, to='ops.backup', verbose_name='backup')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("running", "Running"),
+                            ("succeeded", "Succeeded"),
+                            ("failed", "Failed"),
+                            ("rolled_back", "Rolled back"),
+                        ],
+                        db_default="running",
+                        max_length=12,
+                        verbose_name="status",
+                    ),
+                ),
+                ("plan", models.JSONField(blank=True, default=list, verbose_name="plan")),
+                (
+                    "started_at",
+                    models.DateTimeField(
+                        default=django.utils.timezone.now, verbose_name="started at"
+                    ),
+                ),
+                (
+                    "finished_at",
+                    models.DateTimeField(blank=True, null=True, verbose_name="finished at"),
+                ),
+                ("log", models.TextField(blank=True, verbose_name="log")),
+                (
+                    "backup",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        to="ops.backup",
+                        verbose_name="backup",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'migration run',
-                'verbose_name_plural': 'migration runs',
-                'constraints': [models.CheckConstraint(condition=models.Q(('status__in', ops.models.RunStatus)), name='migrationrun_status_known')],
+                "verbose_name": "migration run",
+                "verbose_name_plural": "migration runs",
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("status__in", ops.models.RunStatus)),
+                        name="migrationrun_status_known",
+                    )
+                ],
             },
         ),
     ]

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import override
+from typing import Any, override
 
 from django.db import close_old_connections, transaction
 from django.tasks import DEFAULT_TASK_BACKEND_ALIAS, TaskResultStatus
@@ -76,7 +76,7 @@ class _StoppableWorker(Worker):
         self._stop_requested = stop
 
     @override
-    def run_task(self, db_task_result: DBTaskResult) -> None:
+    def run_task(self, db_task_result: "DBTaskResult[Any, Any]") -> None:
         super().run_task(db_task_result)
         self.running = not self._stop_requested.is_set()
 

@@ -47,6 +47,16 @@ def store(
     )
 
 
+def keep(*files: StoredFile) -> None:
+    """Make temporary files permanent, in the transaction that needs them.
+
+    A file stored with `expires_at` and never kept is what a killed process left behind.
+    """
+    StoredFile.objects.filter(pk__in=[file.pk for file in files]).update(
+        is_temporary=False, expires_at=None
+    )
+
+
 def discard(*files: StoredFile) -> None:
     """Take files away again, row first: a row must never promise a file that is gone."""
     for file in files:

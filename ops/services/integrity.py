@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from django.db import connection, transaction
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -29,5 +31,13 @@ def names() -> list[str]:
 
 
 def run(name: str) -> Iterator[Finding]:
-    """Run one check on the live database and yield what is wrong, by id."""
-    yield from _checks[name]()
+    """Run one check on the live database and yield what is wrong, by id.
+
+    All its queries see one moment: what is sold while it counts is no contradiction.
+    """
+    is_outermost = not connection.in_atomic_block
+    with transaction.atomic():
+        if is_outermost and connection.vendor == "postgresql":
+            with connection.cursor() as cursor:
+                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        yield from _checks[name]()

@@ -1,10 +1,15 @@
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
+from django.utils.translation import gettext as _
+
+from accounts.models import User
+from config import demo
 
 
 class Command(BaseCommand):
-    help = "Load the demo shop."
+    help = "Load the demo shop into an empty database."
 
     def handle(self, **options):
-        from accounts.models import User
-        from config.demo import console_password
-        User.objects.create_superuser("admin", console_password())
+        if User.objects.exists():
+            raise CommandError(_("There are people in this database already; nothing was loaded."))
+        demo.load()
+        self.stdout.write(_("The demo shop is open."))

@@ -1,3 +1,5 @@
+import signal
+
 from daphne.endpoints import build_endpoint_description_strings
 from daphne.server import Server
 from django.conf import settings
@@ -35,6 +37,8 @@ class Command(BaseCommand):
             server_name="",
         )
         background.start()
+        # A shell starts background jobs with Ctrl-C ignored, which twisted would leave so.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         server.run()
         background.stop(seconds=10)
         if not server.listening_addresses:

@@ -1,0 +1,33 @@
+import pytest
+from rest_framework.test import APIClient
+
+from accounts.services.codes import ask_code
+from accounts.tests.factories import RecordingSender
+
+
+@pytest.fixture
+def api():
+    """A client of the API without a token."""
+    return APIClient()
+
+
+@pytest.fixture
+def sent(settings):
+    """What was sent by SMS in this test."""
+    settings.SMS_SENDER = "accounts.tests.factories.RecordingSender"
+    RecordingSender.sent.clear()
+    return RecordingSender.sent
+
+
+@pytest.fixture
+def ask(sent, settings, django_capture_on_commit_callbacks):
+    """Ask for a code as a phone does; returns the code that arrived. No fixed code is in force."""
+    settings.SMS_FIXED_CODE = ""
+
+    def asked(phone, address="198.51.100.7"):
+        with django_capture_on_commit_callbacks(execute=True):
+            ask_code(phone=phone, address=address)
+        assert sent[-1][0] == phone
+        return sent[-1][1]
+
+    return asked
