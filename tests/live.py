@@ -1,0 +1,230 @@
+"""The platform as a person starts it, `manage.py serve`, and the apps of its customers."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import httpx
+import psycopg
+import websockets
+
+ROOT = Path(__file__).resolve().parent.parent
+START_SECONDS = 60
+STOP_SECONDS = 20
+ANSWER_SECONDS = 30
+
+
+@contextmanager
+def own_database() -> Iterator[dict[str, str]]:
+    """An environment with a new database where the tests run on PostgreSQL, else with none."""
+    address = os.environ.get("DATABASE_URL")
+    if not address:
+        yield {}
+        return
+    name = f"live_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(address, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
+        try:
+            yield {"DATABASE_URL": urlunsplit(urlsplit(address)._replace(path=f"/{name}"))}
+        finally:
+            connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Platform:
+    """One `manage.py serve` and everything that belongs to its environment."""
+
+    def __init__(self, data_dir: Path, environment: dict[str, str]) -> None:
+        self.port = free_port()
+        self.base = f"http://127.0.0.1:{self.port}"
+        self.log = data_dir / "serve.log"
+        self.environment = {
+            **os.environ,
+            **environment,
+            "DATA_DIR": str(data_dir),
+            "PORT": str(self.port),
+            "HOST": "127.0.0.1",
+            "PYTHONUNBUFFERED": "1",
+        }
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start the server and return as soon as it is healthy."""
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "manage.py", "serve"],
+                cwd=ROOT,
+                env=self.environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            assert self.process.poll() is None, self.output()
+            with suppress(httpx.TransportError):
+                if httpx.get(f"{self.base}/health", timeout=3).status_code == 200:
+                    return
+            time.sleep(0.1)
+        raise AssertionError(f"not healthy after {START_SECONDS} s:\n{self.output()}")
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Send the signal and return the exit status."""
+        assert self.process is not None
+        self.process.send_signal(number)
+        return self.process.wait(STOP_SECONDS)
+
+    def output(self) -> str:
+        return self.log.read_text(encoding="utf-8")
+
+    def manage(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a management command on the same data, as staff would beside the server."""
+        return subprocess.run(
+            [sys.executable, "manage.py", *arguments],
+            cwd=ROOT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
+    def console_password(self) -> str:
+        """The administrator's password, from where a person reads it."""
+        found = re.search(r"admin / (\S+)", self.output())
+        assert found, self.output()
+        return found[1]
+
+    def sign_in(self, phone: str, code: str = "123456") -> "Client":
+        return Client(self, phone, code)
+
+
+@contextmanager
+def platform(data_dir: Path, **environment: str) -> Iterator[Platform]:
+    """A running platform with an empty database; it is killed if the test did not stop it."""
+    with own_database() as database:
+        running = Platform(data_dir, {**database, **environment})
+        try:
+            running.start()
+            yield running
+        finally:
+            if running.process and running.process.poll() is None:
+                running.process.kill()
+                running.process.wait(STOP_SECONDS)
+
+
+class Client:
+    """A signed-in person's app."""
+
+    def __init__(self, platform: Platform, phone: str, code: str) -> None:
+        self.platform = platform
+        self.http = httpx.Client(base_url=platform.base, timeout=ANSWER_SECONDS)
+        self.signed_in = self.post("/api/auth/login", {"phone": phone, "code": code})
+        self.token = self.signed_in["access_token"]
+        self.http.headers["Authorization"] = f"Bearer {self.token}"
+
+    def get(self, path: str, **query: Any) -> Any:
+        return opened(self.http.get(path, params=query))
+
+    def post(self, path: str, body: Any = None, *, key: str | None = None) -> Any:
+        headers = {"Idempotency-Key": key} if key else {}
+        return opened(self.http.post(path, json=body or {}, headers=headers))
+
+    def delete(self, path: str) -> Any:
+        return opened(self.http.delete(path))
+
+    def refused(self, method: str, path: str, body: Any = None) -> int:
+        """The code with which a request is refused."""
+        answer = self.http.request(method, path, json=body).json()
+        assert answer["code"] != 0, answer
+        return answer["code"]
+
+    def upload(self, picture: bytes, amount: str) -> Any:
+        return opened(
+            self.http.post(
+                "/api/photo/upload",
+                data={"amount": amount},
+                files={"image": ("receipt.jpg", picture, "image/jpeg")},
+                headers={"Idempotency-Key": uuid.uuid4().hex},
+            )
+        )
+
+
+def opened(response: httpx.Response) -> Any:
+    """The data in the envelope of a success."""
+    answer = response.json()
+    assert set(answer) == {"code", "msg", "data"}, answer
+    assert (response.status_code, answer["code"]) == (200, 0), answer
+    return answer["data"]
+
+
+class Listener:
+    """A person's socket: everything it heard, and waiting for what it has to hear."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self.heard: list[dict[str, Any]] = []
+        self.close_code: int | None = None
+
+    async def __aenter__(self) -> "Listener":
+        port = self.client.platform.port
+        self.socket = await websockets.connect(
+            f"ws://127.0.0.1:{port}/ws/",
+            subprotocols=[
+                websockets.Subprotocol("bearer"),
+                websockets.Subprotocol(self.client.token),
+            ],
+            proxy=None,
+        )
+        assert self.socket.subprotocol == "bearer"
+        self.reading = asyncio.create_task(self._read())
+        await self.wait_for("hello")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.socket.close()
+        await self.reading
+
+    async def _read(self) -> None:
+        try:
+            async for text in self.socket:
+                self.heard.append(json.loads(text))
+        except websockets.ConnectionClosedError:
+            pass
+        self.close_code = self.socket.close_code
+
+    async def send(self, message: dict[str, Any]) -> None:
+        await self.socket.send(json.dumps(message))
+
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        """The data of every message of one type, in the order heard."""
+        return [message["data"] for message in self.heard if message["type"] == kind]
+
+    async def wait_for(self, kind: str, **facts: Any) -> dict[str, Any]:
+        """Return the first message of this type whose data has these facts, once it is there."""
+        async with asyncio.timeout(ANSWER_SECONDS):
+            while True:
+                for data in self.of(kind):
+                    if facts.items() <= data.items():
+                        return data
+                await asyncio.sleep(0.02)
+
+    async def wait_for_close(self) -> int | None:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            await self.reading
+        return self.close_code
