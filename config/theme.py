@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.templatetags.static import static
 from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy as _
 
@@ -22,6 +23,9 @@ UNFOLD: dict[str, Any] = {
     "SITE_SUBHEADER": _("Points, draws and exchange"),
     "SITE_SYMBOL": "storefront",
     "SITE_URL": "/",
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("start/icon.svg")}
+    ],
     "SHOW_LANGUAGES": True,
     "SHOW_BACK_BUTTON": True,
     "COLORS": {
@@ -63,7 +67,6 @@ UNFOLD: dict[str, Any] = {
                     _item(_("Selections"), "fact_check", "catalog.selection"),
                     _item(_("Virtual codes"), "confirmation_number", "catalog.virtualcode"),
                     _item(_("Shops"), "store", "catalog.shop"),
-                    _item(_("Members"), "badge", "catalog.shopmember"),
                 ],
             },
             {

@@ -64,6 +64,7 @@ class Platform:
             "PYTHONUNBUFFERED": "1",
         }
         self.process: subprocess.Popen[bytes] | None = None
+        self.clients: list[Client] = []
 
     def start(self) -> None:
         """Start the server and return as soon as it is healthy."""
@@ -111,7 +112,9 @@ class Platform:
         return found[1]
 
     def sign_in(self, phone: str, code: str = "123456") -> "Client":
-        return Client(self, phone, code)
+        client = Client(self, phone, code)
+        self.clients.append(client)
+        return client
 
 
 @contextmanager
@@ -123,6 +126,8 @@ def platform(data_dir: Path, **environment: str) -> Iterator[Platform]:
             running.start()
             yield running
         finally:
+            for client in running.clients:
+                client.http.close()
             if running.process and running.process.poll() is None:
                 running.process.kill()
                 running.process.wait(STOP_SECONDS)
