@@ -93,12 +93,10 @@ check-migrations: $(READY_TO_TEST) ## Fail if a model changed without a migratio
 # The values of a production set-up, made up on the spot; nothing is connected to.
 .PHONY: check-deploy
 check-deploy: $(READY_TO_TEST) ## Run Django's deployment checks with production settings
-	@$(EMBEDDED) env DEBUG=0 \
+	@$(WITH_SERVERS) env DEBUG=0 \
 		SECRET_KEY="$$(od -An -N48 -tx1 /dev/urandom | tr -d ' \n')" \
 		FIELD_ENCRYPTION_KEYS="$$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')" \
 		ALLOWED_HOSTS=shop.example \
-		DATABASE_URL=postgres://shop:secret@127.0.0.1:5432/shop \
-		REDIS_URL=redis://127.0.0.1:6379/0 \
 		SMS_FIXED_CODE= \
 		$(PYTHON) manage.py check --deploy --fail-level WARNING
 

@@ -2,6 +2,7 @@
 
 from typing import Any, override
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 MAX_ID = 2**63 - 1
@@ -30,6 +31,7 @@ class TextField(serializers.CharField):
         return super().to_internal_value(data)
 
 
+@extend_schema_field({"type": "integer"})
 class IdentifierField(serializers.Field[Any, Any, Any, Any]):
     """The id of something. Whatever cannot be one reads as None: it does not exist.
 

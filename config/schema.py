@@ -3,21 +3,94 @@
 from typing import Any, override
 
 from drf_spectacular.openapi import AutoSchema
+from rest_framework.serializers import ListSerializer
+
+PAGE_PARAMETERS: list[dict[str, Any]] = [
+    {
+        "name": "cursor",
+        "in": "query",
+        "schema": {"type": "string"},
+        "description": "`next` of the page before; empty for the first page.",
+    },
+    {
+        "name": "page_size",
+        "in": "query",
+        "schema": {"type": "integer", "minimum": 1, "default": 20},
+        "description": "Over 100 is taken as 100.",
+    },
+]
+IDEMPOTENCY_KEY: dict[str, Any] = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "schema": {"type": "string", "pattern": "^[\\x21-\\x7e]{1,128}$"},
+    "description": "The same key and body within 24 hours get the first answer again.",
+}
+REFUSAL: dict[str, Any] = {
+    "description": "A refusal. `code` says which one, `msg` is for people.",
+    "content": {
+        "application/json": {
+            "schema": {
+                "type": "object",
+                "required": ["code", "msg", "data"],
+                "properties": {
+                    "code": {"type": "integer", "minimum": 1000, "maximum": 9999},
+                    "msg": {"type": "string"},
+                    "data": {"type": "object", "nullable": True, "additionalProperties": True},
+                },
+            }
+        }
+    },
+}
 
 
 class EnvelopeSchema(AutoSchema):
-    """Wraps every documented answer into the envelope and adds the form of a refusal."""
+    """Wraps every documented answer into the envelope; `many=True` is a page of a list."""
 
     @override
     def get_tags(self) -> list[str]:
         return [self.path.split("/")[2]]
 
     @override
-    def _get_response_for_code(self, *args: Any, **kwargs: Any) -> Any:
-        response = super()._get_response_for_code(*args, **kwargs)  # type: ignore[no-untyped-call]
-        for content in response.get("content", {}).values():
-            content["schema"] = enveloped(content["schema"])
-        return response
+    def get_operation_id(self) -> str:
+        words = self.path.removeprefix("/api/").replace("{", "").replace("}", "")
+        return f"{self.method.lower()}_{words.replace('/', '_')}"
+
+    @override
+    def get_operation(self, *args: Any, **kwargs: Any) -> Any:
+        operation = super().get_operation(*args, **kwargs)
+        if operation is None:
+            return None
+        parameters = operation.setdefault("parameters", [])
+        if self._answers_a_page():
+            parameters += PAGE_PARAMETERS
+        if self.method == "POST" and getattr(self.view, "honours_idempotency_key", False):
+            parameters.append(IDEMPOTENCY_KEY)
+        operation["responses"]["default"] = REFUSAL
+        return operation
+
+    @override
+    def _get_response_bodies(self, *args: Any, **kwargs: Any) -> Any:
+        bodies = super()._get_response_bodies(*args, **kwargs)
+        # Whatever REST would have it be (201, 204), a success is a 200 with the envelope.
+        answer = next(iter(bodies.values()))
+        data = answer.get("content", {}).get("application/json", {}).get("schema")
+        if data is not None and self._answers_a_page():
+            data = page_of(data)
+        schema = enveloped(data or {"nullable": True})
+        return {"200": {**answer, "content": {"application/json": {"schema": schema}}}}
+
+    def _answers_a_page(self) -> bool:
+        answer = self.get_response_serializers()
+        return isinstance(answer, ListSerializer)
+
+
+def page_of(items: dict[str, Any]) -> dict[str, Any]:
+    """The schema of one page of a list."""
+    return {
+        "type": "object",
+        "required": ["items", "next"],
+        "properties": {"items": items, "next": {"type": "string", "nullable": True}},
+    }
 
 
 def enveloped(data: dict[str, Any]) -> dict[str, Any]:

@@ -272,6 +272,13 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
     "SCHEMA_PATH_PREFIX": "/api",
     "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {
+        "UserStatusEnum": "accounts.models.UserStatus",
+        "OrderStatusEnum": "catalog.models.OrderStatus",
+        "ProductStatusEnum": "catalog.models.ProductStatus",
+        "ReviewStatusEnum": "reviews.models.ReceiptStatus",
+        "ProcessStatusEnum": "reviews.models.ProcessStatus",
+    },
 }
 CORS_ALLOWED_ORIGINS = env.list("CORS_ALLOWED_ORIGINS", default=[])
 CORS_URLS_REGEX = r"^/api/.*$"
