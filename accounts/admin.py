@@ -27,6 +27,14 @@ class GroupAdmin(DjangoGroupAdmin, ModelAdmin):
     pass
 
 
+class PersonForm(UserChangeForm):
+    class Meta(UserChangeForm.Meta):
+        model = User
+        fields = "__all__"
+        # Django's own field for it cannot be empty, and customers have no user name.
+        field_classes = {"username": forms.CharField}
+
+
 class PersonCreationForm(UserCreationForm):
     class Meta(UserCreationForm.Meta):
         model = User
@@ -36,7 +44,7 @@ class PersonCreationForm(UserCreationForm):
 
 @admin.register(User)
 class UserAdmin(DjangoUserAdmin, ModelAdmin):
-    form = UserChangeForm
+    form = PersonForm
     add_form = PersonCreationForm
     change_password_form = AdminPasswordChangeForm
     list_display = ["__str__", "masked_phone", "status", "total_points", "is_premium", "last_login"]

@@ -99,7 +99,9 @@ class User(AbstractBaseUser, PermissionsMixin):
         verbose_name = _("person")
         verbose_name_plural = _("people")
         constraints = [
-            models.CheckConstraint(condition=Q(status__in=UserStatus), name="user_status_known"),
+            models.CheckConstraint(
+                condition=Q(status__in=UserStatus.values), name="user_status_known"
+            ),
             models.CheckConstraint(
                 condition=Q(total_points__gte=0), name="user_points_never_negative"
             ),
@@ -276,7 +278,7 @@ class PointsEntry(models.Model):
                 name="pointsentry_once_per_cause",
             ),
             models.CheckConstraint(
-                condition=Q(source__in=PointsSource), name="pointsentry_source_known"
+                condition=Q(source__in=PointsSource.values), name="pointsentry_source_known"
             ),
             models.CheckConstraint(condition=~Q(points=0), name="pointsentry_changes_something"),
             models.CheckConstraint(

@@ -9,7 +9,9 @@ class CatalogConfig(AppConfig):
     def ready(self):
         from accounts.services import profile
         from catalog import checks
-        from catalog.services import shops
+        from catalog.services import orders, shops
+        from ops.services.background import register_job
 
         checks.register()
         profile.register_fact("is_merchant", shops.is_merchant)
+        register_job("expire orders", orders.expire_orders)

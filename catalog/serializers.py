@@ -2,7 +2,7 @@ from django.db.models import Q
 from django.utils.translation import gettext as _
 from rest_framework import serializers
 
-from catalog.api import OrderOutput, ProductOutput
+from catalog.api import OrderOutput
 from catalog.errors import ExchangeCodeUnknown, InvalidQuantity
 from catalog.models import Category, OrderStatus, Shop
 from catalog.models.orders import MAX_QUANTITY
@@ -16,14 +16,7 @@ SORTS = {
 }
 
 
-class PageQuery(serializers.Serializer):
-    cursor = serializers.CharField(required=False, help_text="`next` of the page before.")
-    page_size = serializers.IntegerField(
-        required=False, min_value=1, help_text="20 by default; over 100 is taken as 100."
-    )
-
-
-class MallQuery(PageQuery):
+class MallQuery(serializers.Serializer):
     category = serializers.CharField(required=False, help_text="Its name or its id.")
     search = serializers.CharField(
         required=False, max_length=100, help_text="In name and description."
@@ -51,7 +44,7 @@ class MallQuery(PageQuery):
         return found
 
 
-class OrdersQuery(PageQuery):
+class OrdersQuery(serializers.Serializer):
     status = serializers.ChoiceField(choices=OrderStatus.choices, required=False)
 
 
@@ -83,26 +76,6 @@ class CategoryOutput(serializers.ModelSerializer):
     class Meta:
         model = Category
         fields = ["category_id", "name"]
-
-
-class PageOutput(serializers.Serializer):
-    next = serializers.CharField(allow_null=True, help_text="The cursor of the next page.")
-
-
-class ShopPage(PageOutput):
-    items = ShopOutput(many=True)
-
-
-class CategoryPage(PageOutput):
-    items = CategoryOutput(many=True)
-
-
-class ProductPage(PageOutput):
-    items = ProductOutput(many=True)
-
-
-class OrderPage(PageOutput):
-    items = OrderOutput(many=True)
 
 
 class ExchangeOutput(serializers.Serializer):

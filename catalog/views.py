@@ -7,6 +7,7 @@ from catalog import serializers
 from catalog.api import (
     OrderOutput,
     ProductDetailOutput,
+    ProductOutput,
     order_data,
     order_items,
     product_items,
@@ -24,7 +25,7 @@ from ops.api import answer_once
 class ShopsView(OpenView):
     """The shops, also those that are closed for now."""
 
-    @extend_schema(parameters=[serializers.PageQuery], responses=serializers.ShopPage)
+    @extend_schema(responses=serializers.ShopOutput(many=True))
     def get(self, request):
         rows, following = page(request, Shop.objects.all())
         return Response({"items": serializers.ShopOutput(rows, many=True).data, "next": following})
@@ -33,7 +34,7 @@ class ShopsView(OpenView):
 class CategoriesView(OpenView):
     """The shelves of the mall, in their order."""
 
-    @extend_schema(parameters=[serializers.PageQuery], responses=serializers.CategoryPage)
+    @extend_schema(responses=serializers.CategoryOutput(many=True))
     def get(self, request):
         rows, following = page(request, Category.objects.all(), ordering=["position", "id"])
         return Response(
@@ -44,7 +45,7 @@ class CategoriesView(OpenView):
 class ProductsView(OpenView):
     """The mall. Filters can be combined."""
 
-    @extend_schema(parameters=[serializers.MallQuery], responses=serializers.ProductPage)
+    @extend_schema(parameters=[serializers.MallQuery], responses=ProductOutput(many=True))
     def get(self, request):
         wanted = self.query(serializers.MallQuery)
         products = Product.objects.visible().select_related("category")
@@ -79,6 +80,8 @@ class ProductView(OpenView):
 class ExchangeView(ApiView):
     """Buy with points. A virtual product delivers its codes at once."""
 
+    honours_idempotency_key = True
+
     @extend_schema(request=serializers.ExchangeInput, responses=serializers.ExchangeOutput)
     def post(self, request):
         body = self.body(serializers.ExchangeInput)
@@ -101,7 +104,7 @@ class ExchangeView(ApiView):
 class OrdersView(ApiView):
     """The person's orders from the mall and from the wheel, newest first."""
 
-    @extend_schema(parameters=[serializers.OrdersQuery], responses=serializers.OrderPage)
+    @extend_schema(parameters=[serializers.OrdersQuery], responses=OrderOutput(many=True))
     def get(self, request):
         wanted = self.query(serializers.OrdersQuery)
         mine = Order.objects.filter(person=request.user)
@@ -123,6 +126,8 @@ class OrderView(ApiView):
 class CancelView(ApiView):
     """Take a pending order of the mall back; points and stock return, once."""
 
+    honours_idempotency_key = True
+
     @extend_schema(request=None, responses=OrderOutput)
     def post(self, request, exchange_id):
         def effect():
@@ -134,6 +139,8 @@ class CancelView(ApiView):
 
 class RedeemView(ApiView):
     """Hand an order over at the counter: for owners, managers and cashiers of its shop."""
+
+    honours_idempotency_key = True
 
     @extend_schema(request=serializers.RedeemInput, responses=OrderOutput)
     def post(self, request):

@@ -34,6 +34,8 @@ class ApiView(APIView):
     """A view of the API. It refuses in the contract's order: sign-in, rate, permission, body."""
 
     max_body_bytes: ClassVar[int] = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    # Whether POST answers by ops.api.answer_once; the API documents say so.
+    honours_idempotency_key: ClassVar[bool] = False
 
     @override
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:

@@ -11,7 +11,6 @@ from accounts.models import Tier, User
 from catalog.models import (
     Category,
     Product,
-    ProductImage,
     ProductKind,
     ProductStatus,
     Shop,
@@ -20,14 +19,13 @@ from catalog.models import (
     StockOperation,
 )
 from catalog.services.codes import add_codes
+from catalog.services.pictures import add_picture
 from catalog.services.stock import change_stock
 from config.development import kept_secret
 from lottery.decision import ANGLES
 from lottery.models import Prize, PrizeType, Wheel
 from lottery.services.publishing import publish
 from lottery.services.wheels import make_default
-from ops.models import FilePurpose
-from ops.services import files
 
 CUSTOMER_PHONE = "13800138001"
 MERCHANT_PHONE = "13900139001"
@@ -141,15 +139,10 @@ def _load_wheel(shop: Shop, goods: dict[str, Product]) -> None:
 
 def _hang_picture(product: Product, food: str, ground: str) -> None:
     """Draw a plate from above, so that the mall shows pictures without anybody's photograph."""
-    stored = []
-    for size, purpose in ((800, FilePurpose.PRODUCT), (240, FilePurpose.PRODUCT)):
-        picture = Image.new("RGB", (800, 800), ground)
-        pen = ImageDraw.Draw(picture)
-        for margin, colour in ((110, "#d9cfc3"), (120, "#ffffff"), (190, "#f4efe8"), (230, food)):
-            pen.ellipse((margin, margin, 800 - margin, 800 - margin), fill=colour)
-        output = io.BytesIO()
-        picture.resize((size, size), Image.Resampling.LANCZOS).save(output, "JPEG", quality=85)
-        stored.append(
-            files.store(content=output.getvalue(), purpose=purpose, media_type="image/jpeg")
-        )
-    ProductImage.objects.create(product=product, file=stored[0], thumbnail=stored[1])
+    picture = Image.new("RGB", (800, 800), ground)
+    pen = ImageDraw.Draw(picture)
+    for margin, colour in ((110, "#d9cfc3"), (120, "#ffffff"), (190, "#f4efe8"), (230, food)):
+        pen.ellipse((margin, margin, 800 - margin, 800 - margin), fill=colour)
+    drawn = io.BytesIO()
+    picture.save(drawn, "PNG")
+    add_picture(product_id=product.pk, content=drawn.getvalue())

@@ -8,13 +8,6 @@ from config.fields import IdentifierField, path_identifier
 MAX_CHECKED = 100
 
 
-class PageQuery(serializers.Serializer):
-    cursor = serializers.CharField(required=False, help_text="`next` of the page before.")
-    page_size = serializers.IntegerField(
-        required=False, min_value=1, help_text="20 by default; over 100 is taken as 100."
-    )
-
-
 class FavoriteInput(serializers.Serializer):
     product_id = IdentifierField()
 
@@ -30,9 +23,6 @@ class KeyField(serializers.Field):
             self.fail("invalid")
         return str(data)
 
-    def to_representation(self, value):
-        return value
-
 
 class CheckInput(serializers.Serializer):
     product_ids = serializers.ListField(child=KeyField(), max_length=MAX_CHECKED)
@@ -45,11 +35,6 @@ class FavoriteOutput(ProductOutput):
     """A product of the mall; `status` is `inactive` once it was withdrawn."""
 
     favorited_at = serializers.DateTimeField()
-
-
-class FavoritePage(serializers.Serializer):
-    items = FavoriteOutput(many=True)
-    next = serializers.CharField(allow_null=True, help_text="The cursor of the next page.")
 
 
 class KeptOutput(serializers.Serializer):

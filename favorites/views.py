@@ -13,7 +13,7 @@ from favorites.models import Favorite
 class FavoritesView(ApiView):
     """What the person keeps, newest first."""
 
-    @extend_schema(parameters=[serializers.PageQuery], responses=serializers.FavoritePage)
+    @extend_schema(responses=serializers.FavoriteOutput(many=True))
     def get(self, request):
         mine = Favorite.objects.filter(person=request.user).select_related("product__category")
         rows, following = page(request, mine)

@@ -37,7 +37,7 @@ class StoredFile(models.Model):
         verbose_name_plural = _("stored files")
         constraints = [
             models.CheckConstraint(
-                condition=Q(purpose__in=FilePurpose), name="storedfile_purpose_known"
+                condition=Q(purpose__in=FilePurpose.values), name="storedfile_purpose_known"
             ),
             models.CheckConstraint(
                 condition=Q(is_temporary=False) | Q(expires_at__isnull=False),
@@ -85,7 +85,7 @@ class Backup(models.Model):
     """One backup, and the last time it was proven by restoring it."""
 
     status = models.CharField(
-        _("status"), max_length=12, choices=RunStatus, db_default=RunStatus.RUNNING
+        _("status"), max_length=12, choices=RunStatus, default=RunStatus.RUNNING
     )
     location = models.CharField(_("location"), max_length=255, blank=True)
     size = models.PositiveBigIntegerField(_("size"), db_default=0, help_text=_("In bytes."))
@@ -99,7 +99,9 @@ class Backup(models.Model):
         verbose_name = _("backup")
         verbose_name_plural = _("backups")
         constraints = [
-            models.CheckConstraint(condition=Q(status__in=RunStatus), name="backup_status_known"),
+            models.CheckConstraint(
+                condition=Q(status__in=RunStatus.values), name="backup_status_known"
+            ),
             models.CheckConstraint(
                 condition=Q(proven_at__isnull=True) | Q(status=RunStatus.SUCCEEDED),
                 name="backup_proven_only_when_succeeded",
@@ -115,7 +117,7 @@ class MigrationRun(models.Model):
     """One run of the safe migration: what it planned, what came of it."""
 
     status = models.CharField(
-        _("status"), max_length=12, choices=RunStatus, db_default=RunStatus.RUNNING
+        _("status"), max_length=12, choices=RunStatus, default=RunStatus.RUNNING
     )
     plan = models.JSONField(_("plan"), default=list, blank=True)
     backup = models.ForeignKey(
@@ -130,7 +132,7 @@ class MigrationRun(models.Model):
         verbose_name_plural = _("migration runs")
         constraints = [
             models.CheckConstraint(
-                condition=Q(status__in=RunStatus), name="migrationrun_status_known"
+                condition=Q(status__in=RunStatus.values), name="migrationrun_status_known"
             ),
         ]
 
@@ -159,7 +161,7 @@ class AlertRule(models.Model):
     threshold = models.FloatField(_("threshold"))
     for_seconds = models.PositiveIntegerField(_("for"), db_default=0, help_text=_("In seconds."))
     severity = models.CharField(
-        _("severity"), max_length=8, choices=Severity, db_default=Severity.WARNING
+        _("severity"), max_length=8, choices=Severity, default=Severity.WARNING
     )
     is_enabled = models.BooleanField(_("enabled"), db_default=True)
     text = models.TextField(_("text"), blank=True)
@@ -169,10 +171,10 @@ class AlertRule(models.Model):
         verbose_name_plural = _("alert rules")
         constraints = [
             models.CheckConstraint(
-                condition=Q(comparison__in=Comparison), name="alertrule_comparison_known"
+                condition=Q(comparison__in=Comparison.values), name="alertrule_comparison_known"
             ),
             models.CheckConstraint(
-                condition=Q(severity__in=Severity), name="alertrule_severity_known"
+                condition=Q(severity__in=Severity.values), name="alertrule_severity_known"
             ),
         ]
 

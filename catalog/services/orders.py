@@ -37,6 +37,7 @@ from catalog.services.stock import lock_product, lock_products, write_entry
 from config.errors import NotAllowed
 
 # Who may hand goods over at the counter.
+AT_ONCE = 500  # orders that one round of the job takes back
 COUNTER_ROLES = (ShopRole.OWNER, ShopRole.MANAGER, ShopRole.CASHIER)
 
 
@@ -181,14 +182,14 @@ def cancel(*, person_id: int, order_id: int | None) -> Order:
 
 
 def expire_orders(*, now: datetime) -> int:
-    """Take back the pending orders whose time is over; returns how many these were.
+    """Take back pending orders whose time is over, AT_ONCE at most; returns how many these were.
 
     Each in a transaction of its own: stock returns, and points if any were paid.
     """
     overdue = Order.objects.filter(status=OrderStatus.PENDING, expires_at__lte=now)
     return sum(
         _take_back(order, status=OrderStatus.EXPIRED, now=now)
-        for order in overdue.order_by("expires_at", "pk")
+        for order in overdue.order_by("expires_at", "pk")[:AT_ONCE]
     )
 
 

@@ -16,6 +16,7 @@ from catalog.tests.factories import (
     make_shop,
 )
 from catalog.tests.test_pictures import make_png
+from ops.models import IdempotencyRecord
 
 pytestmark = pytest.mark.django_db
 
@@ -146,6 +147,18 @@ def test_the_same_key_buys_once():
     assert second.headers["Idempotent-Replay"] == "true"
     assert code_of(other) == (422, 1014)
     assert Order.objects.count() == 1
+
+
+def test_the_kept_answer_does_not_hold_delivered_codes_in_plain_text():
+    person, product = make_person(points=1000), make_product(codes=["SECRET-CODE"])
+    body, key = {"product_id": product.pk}, {"Idempotency-Key": "k1"}
+
+    first = post(person, SUBMIT, body, **key)
+    second = post(person, SUBMIT, body, **key)
+
+    assert first.json()["data"]["order"]["delivered"] == ["SECRET-CODE"]
+    assert second.json()["data"] == first.json()["data"]
+    assert "SECRET" not in IdempotencyRecord.objects.get().answer
 
 
 def test_strangers_buy_nothing():

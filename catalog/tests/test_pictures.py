@@ -21,6 +21,7 @@ def make_png(size=(2000, 1000), colour=(0, 0, 0, 0)):
 def test_a_picture_is_kept_in_two_sizes_on_white():
     image = add_picture(product_id=make_product().pk, content=make_png(), name="tea.png")
 
+    assert image.thumbnail is not None
     kept = Image.open(io.BytesIO(files.read(image.file)))
     small = Image.open(io.BytesIO(files.read(image.thumbnail)))
     assert (kept.format, kept.size, small.size) == ("JPEG", (1600, 800), (400, 200))

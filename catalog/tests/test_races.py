@@ -244,7 +244,7 @@ def test_writing_regardless_delivers_one_code_to_many():
     together = threading.Barrier(FEW)
 
     def deliver(order):
-        code = VirtualCode.objects.filter(product=product).free().first()
+        code = VirtualCode.objects.free().get(product=product)
         together.wait(30)
         VirtualCode.objects.filter(pk=code.pk).update(order=order, delivered_at=timezone.now())
         return code.pk

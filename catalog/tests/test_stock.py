@@ -102,7 +102,7 @@ def test_a_code_is_loaded_once():
 
     product.refresh_from_db()
     assert (product.stock, VirtualCode.objects.count()) == (2, 2)
-    twin = VirtualCode.objects.first()
+    twin = VirtualCode.objects.earliest("pk")
     twin.pk = None
     with pytest.raises(IntegrityError), transaction.atomic():
         twin.save(force_insert=True)
@@ -140,28 +140,28 @@ def test_the_stock_of_a_virtual_product_is_nothing_but_codes():
 def hear():
     """A listener on the group that every web process listens to; gives so many messages."""
     loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
 
     def run(coroutine):
         return asyncio.run_coroutine_threadsafe(coroutine, loop).result(10)
 
     layer = get_channel_layer()
-    channel = run(layer.new_channel())
-    run(layer.group_add(push.GROUP, channel))
-    push.use_loop(loop)
+    try:
+        channel = run(layer.new_channel())
+        run(layer.group_add(push.GROUP, channel))
+        push.use_loop(loop)
 
-    def heard(number):
-        push.flush()
-        return [run(layer.receive(channel))["payload"] for _ in range(number)]
+        def heard(number):
+            push.flush()
+            return [run(layer.receive(channel))["payload"] for _ in range(number)]
 
-    yield heard
-    run(layer.group_discard(push.GROUP, channel))
-    if hasattr(layer, "close_pools"):
-        run(layer.close_pools())
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
-    loop.close()
+        yield heard
+        run(layer.flush())
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+        loop.close()
 
 
 def test_everybody_hears_of_a_change_once_it_is_committed(hear, django_capture_on_commit_callbacks):

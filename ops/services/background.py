@@ -6,9 +6,8 @@
 import logging
 import threading
 import time
-from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any, override
+from typing import Any, Protocol, override
 
 from django.db import close_old_connections, transaction
 from django.tasks import DEFAULT_TASK_BACKEND_ALIAS, TaskResultStatus
@@ -23,13 +22,18 @@ POLL_EVERY = 0.5  # seconds between looks into an empty queue
 ROUND_EVERY = 5  # seconds between two rounds of the periodic jobs
 LOST_AFTER = timedelta(minutes=15)  # no task of ours runs that long
 
-type Job = Callable[[datetime], object]
+
+class Job(Protocol):
+    """Something that comes round again; `now` is the moment of the round."""
+
+    def __call__(self, *, now: datetime) -> object: ...
+
 
 _jobs: dict[str, Job] = {}
 
 
 def register_job(name: str, job: Job) -> None:
-    """Run `job(now)` every few seconds wherever background work runs; from AppConfig.ready().
+    """Run `job(now=now)` every few seconds wherever background work runs; from AppConfig.ready().
 
     Several machines may run it at the same time: it has to claim what it does.
     """
@@ -40,7 +44,7 @@ def run_jobs(now: datetime) -> None:
     """Run every registered job once; one that fails does not keep the others from running."""
     for name, job in _jobs.items():
         try:
-            job(now)
+            job(now=now)
         except Exception:
             logger.exception("The periodic job %s failed; it runs again", name)
 
@@ -49,7 +53,7 @@ class WorkerLostError(Exception):
     """The worker of a task was killed. Whoever needs the task's effect has queued it again."""
 
 
-def mark_lost_tasks(now: datetime) -> None:
+def mark_lost_tasks(*, now: datetime) -> None:
     """Close the books on tasks whose worker was killed: the queue itself never does."""
     with transaction.atomic():
         running = DBTaskResult.objects.filter(

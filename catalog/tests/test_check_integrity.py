@@ -1,0 +1,150 @@
+import pytest
+from django.db import connection
+from django.db.models import F
+
+from accounts.models import PointsSource
+from accounts.services.points import change_points
+from catalog import checks
+from catalog.models import Order, Product, StockEntry, VirtualCode
+from catalog.services import orders
+from catalog.tests.factories import (
+    make_member,
+    make_order,
+    make_person,
+    make_prize_order,
+    make_product,
+)
+
+pytestmark = pytest.mark.django_db
+
+
+def stock_findings():
+    return [(found.rule, found.object_id) for found in checks.stock_adds_up()]
+
+
+def order_findings():
+    return {(found.rule, found.object_id) for found in checks.orders_are_settled()}
+
+
+def let_entries_be_altered():
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("DROP FUNCTION catalog_stockentry_append_only CASCADE")
+        else:
+            cursor.execute("DROP TRIGGER catalog_stockentry_no_update")
+            cursor.execute("DROP TRIGGER catalog_stockentry_no_delete")
+
+
+def test_a_sound_database_is_found_sound():
+    person, product = make_person(points=1000), make_product()
+    redeemed = make_order(person=person, product=product)
+    orders.redeem(cashier=make_member(shop=product.shop), exchange_code=redeemed.exchange_code)
+    cancelled = make_order(person=person, product=product)
+    orders.cancel(person_id=person.pk, order_id=cancelled.pk)
+    make_order(product=make_product(codes=["A-1", "A-2"]), quantity=2)
+    won = make_prize_order(product=product)
+    make_prize_order()
+    orders.expire_orders(now=won.expires_at)
+
+    assert stock_findings() == []
+    assert order_findings() == set()
+
+
+def test_stock_that_differs_from_its_ledger():
+    product = make_product(stock=5)
+    Product.objects.update(stock=6)
+
+    assert stock_findings() == [("stock", f"product {product.pk}")]
+
+
+def test_stock_without_any_entry():
+    product = make_product(stock=0)
+    Product.objects.update(stock=1)
+
+    assert stock_findings() == [("stock", f"product {product.pk}")]
+
+
+def test_an_altered_ledger_and_its_missing_trigger():
+    product = make_product(stock=5)
+    let_entries_be_altered()
+    StockEntry.objects.update(quantity=4)
+
+    assert stock_findings() == [
+        ("append-only", "catalog_stockentry"),
+        ("stock", f"stock entry {product.pk}/1"),
+    ]
+
+
+def test_an_entry_that_was_taken_out():
+    product = make_product(stock=5)
+    make_order(product=product)
+    make_order(product=product)
+    let_entries_be_altered()
+    StockEntry.objects.filter(sequence=2).delete()
+
+    assert ("sequence", f"stock entry {product.pk}/3") in stock_findings()
+    assert ("stock", f"stock entry {product.pk}/3") in stock_findings()
+
+
+def test_codes_that_differ_from_the_stock():
+    product = make_product(codes=["A-1", "A-2"])
+    VirtualCode.objects.earliest("pk").delete()
+
+    assert stock_findings() == [("codes", f"product {product.pk}")]
+
+
+def test_an_order_that_was_not_paid_as_it_says():
+    order = make_order()
+    Order.objects.update(unit_points=F("unit_points") + 1, total_points=F("total_points") + 1)
+
+    assert order_findings() == {("spending entries", f"order {order.pk}")}
+
+
+def test_an_order_that_took_another_quantity():
+    order = make_order()
+    Order.objects.update(quantity=2, unit_points=50)
+
+    assert order_findings() == {("stock entries taking it", f"order {order.pk}")}
+
+
+def test_an_order_that_was_marked_cancelled_by_hand():
+    order = make_order()
+    Order.objects.update(status="cancelled", returned_at=order.created_at)
+
+    assert order_findings() == {
+        ("return entries", f"order {order.pk}"),
+        ("stock entries returning it", f"order {order.pk}"),
+    }
+
+
+def test_an_order_without_its_code():
+    order = make_order(product=make_product(codes=["A-1"]))
+    VirtualCode.objects.update(order=None, delivered_at=None)
+
+    assert order_findings() == {("codes", f"order {order.pk}")}
+
+
+@pytest.mark.parametrize("related_id", ["999999", "nothing"])
+def test_a_payment_for_no_order(related_id):
+    person = make_person(points=100)
+    change_points(
+        user_id=person.pk, points=-10, source=PointsSource.EXCHANGE, related_id=related_id
+    )
+
+    assert order_findings() == {("order", f"entry {person.pk}/2")}
+
+
+@pytest.mark.postgresql
+def test_a_code_that_opens_two_orders():
+    """Only a database that lost its constraint can come to this."""
+    first, second = make_order(), make_order()
+    with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        cursor.execute(
+            "SELECT conname FROM pg_constraint WHERE contype = 'u' "
+            "AND conrelid = 'catalog_order'::regclass AND conname LIKE '%%exchange_code%%'"
+        )
+        cursor.execute(f"ALTER TABLE catalog_order DROP CONSTRAINT {cursor.fetchone()[0]}")
+    Order.objects.filter(pk=second.pk).update(exchange_code=first.exchange_code)
+
+    assert order_findings() == {("exchange code", first.exchange_code)}
