@@ -9,9 +9,11 @@ class ReviewsConfig(AppConfig):
     def ready(self):
         from accounts.services import profile
         from ops.push import register_replay
+        from ops.services.background import register_job
         from reviews import checks, push
-        from reviews.services import uploads
+        from reviews.services import reading, uploads
 
         profile.register_fact("uploads_left_today", uploads.uploads_left_today, profile_only=True)
         register_replay(push.reviewed_since)
+        register_job("sweep readings", reading.sweep_readings)
         checks.register()

@@ -114,8 +114,8 @@ class Receipt(models.Model):
         db_index=True,
         help_text=_("Equal for photos of one receipt: its shop, number, time and amount as read."),
     )
-    paid_as = models.CharField(
-        _("paid as"), max_length=64, null=True, blank=True, unique=True, editable=False
+    paid_as = models.CharField(  # noqa: DJ001  two empty keys would collide
+        _("paid as"), max_length=64, null=True, blank=True, editable=False
     )
     created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
 
@@ -175,6 +175,7 @@ class Receipt(models.Model):
                 | Q(status=ReceiptStatus.APPROVED, paid_as=F("read_as")),
                 name="receipt_paid_as_it_was_read",
             ),
+            models.UniqueConstraint(fields=["paid_as"], name="receipt_paid_once"),
             # The same file comes once, and once more after a rejection. The service decides who
             # may send it again; this decides between those who send it at the same time.
             models.UniqueConstraint(fields=["sha256", "submission"], name="receipt_file_once"),

@@ -9,9 +9,10 @@ import io
 import math
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from django.conf import settings
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image
 from pillow_heif import register_heif_opener
 
 from reviews.errors import ImageBroken, ImageTooLarge, NoImage, NotAnImage
@@ -27,6 +28,17 @@ THUMBNAIL_SIDE = 480
 QUALITY = 90
 THUMBNAIL_QUALITY = 80
 HASH_SIDE = 16
+
+# What EXIF's orientations ask for.
+_TURNS: dict[Any, Image.Transpose] = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
 # Brands of the container; what is in it, its list of compatible brands says.
@@ -102,10 +114,14 @@ def _decode(received: bytes, image_format: str) -> Image.Image:
 
 
 def _upright(picture: Image.Image) -> Image.Image:
-    """Turn the picture as its camera says; one whose metadata is unreadable stays as it is."""
+    """Turn the picture as its camera says; one whose metadata is unreadable stays as it is.
+
+    Pillow's exif_transpose would write the metadata anew, and fail with phones that write nonsense.
+    """
+    turn = None
     with suppress(Exception):
-        return ImageOps.exif_transpose(picture)
-    return picture
+        turn = _TURNS.get(picture.getexif().get(ExifTags.Base.Orientation))
+    return picture if turn is None else picture.transpose(turn)
 
 
 def _on_white(picture: Image.Image) -> Image.Image:

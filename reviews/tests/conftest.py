@@ -40,6 +40,19 @@ def as_person():
     return client
 
 
+@pytest.fixture
+def fetch():
+    """The bytes behind a signed address, which needs no header."""
+
+    def get(address):
+        response = APIClient().get(address)
+        assert response.status_code == 200
+        assert response.headers["Content-Type"] == "image/jpeg"
+        return b"".join(getattr(response, "streaming_content"))  # noqa: B009  unknown to the stubs
+
+    return get
+
+
 class Pushes:
     """Listens where the sockets' hub listens."""
 
@@ -66,14 +79,12 @@ class Pushes:
 def pushes():
     """Every push of this test, as it goes to the hubs."""
     loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     push.use_loop(loop)
     heard = Pushes(loop)
     yield heard
-    heard.run(heard.layer.group_discard(push.GROUP, heard.channel))
-    if hasattr(heard.layer, "close_pools"):
-        heard.run(heard.layer.close_pools())
+    heard.run(heard.layer.flush())
     loop.call_soon_threadsafe(loop.stop)
-    thread.join()
+    thread.join(10)
     loop.close()

@@ -12,8 +12,8 @@ RACERS = 50
 
 
 def race(attempt, *, racers=RACERS):
-    """Run `attempt(number)` in so many threads at once; the outcomes, refusals included, in order."""
-    start = threading.Barrier(racers)
+    """Run `attempt(number)` in so many threads at once; their outcomes, refusals included."""
+    start = threading.Barrier(racers, timeout=30)
 
     def run(number):
         start.wait()

@@ -7,8 +7,15 @@ from django.db.models import F
 from django.utils import timezone
 from django_tasks_db.models import DBTaskResult
 
-from ops.services import files
-from reviews.models import ProcessRecord, ProcessStatus, Receipt, ReceiptStatus, reading_key
+from ops.services import background, files
+from reviews.models import (
+    ProcessError,
+    ProcessRecord,
+    ProcessStatus,
+    Receipt,
+    ReceiptStatus,
+    reading_key,
+)
 from reviews.services import reading
 from reviews.services.reading import read_receipt, sweep_readings
 from reviews.tests.factories import (
@@ -94,9 +101,7 @@ def test_the_rules_of_the_day_of_upload_hold(receipt, record, reader, settings):
     assert receipt.estimated_points == 150
 
 
-def test_every_step_is_told(
-    receipt, record, reader, pushes, django_capture_on_commit_callbacks
-):
+def test_every_step_is_told(receipt, record, reader, pushes, django_capture_on_commit_callbacks):
     reader.script.append(make_reading())
 
     with django_capture_on_commit_callbacks(execute=True):
@@ -164,9 +169,7 @@ def test_a_receipt_is_known_by_all_four(receipt, record, reader):
         assert reading_key(**facts | {name: other}) not in {"", receipt.read_as}
 
 
-@pytest.mark.parametrize(
-    "missing", [{"amount": None}, {"receipt_number": ""}, {"issued_at": None}]
-)
+@pytest.mark.parametrize("missing", [{"amount": None}, {"receipt_number": ""}, {"issued_at": None}])
 def test_what_was_not_read_is_no_key(receipt, record, reader, missing):
     reader.script.append(make_reading(**missing))
 
@@ -244,7 +247,7 @@ def test_a_worker_thought_dead_writes_nothing(record, receipt):
 
     assert reading.report(slow, progress=60) is False
     assert reading.complete(slow, make_reading(), duration=1, now=LATER) is False
-    assert reading.fail(slow, "not_read", now=LATER) is False
+    assert reading.fail(slow, ProcessError.NOT_READ, now=LATER) is False
     reading.give_back(slow, now=LATER)
 
     receipt.refresh_from_db()
@@ -303,6 +306,13 @@ def test_a_job_whose_message_was_lost_is_sent_again(record, django_capture_on_co
     assert DBTaskResult.objects.get().args_kwargs["args"] == [record.pk]
 
 
+def test_the_sweep_runs_with_the_background_work(record, django_capture_on_commit_callbacks):
+    with django_capture_on_commit_callbacks(execute=True):
+        background.run_jobs(LATER)
+
+    assert DBTaskResult.objects.get().args_kwargs["args"] == [record.pk]
+
+
 def test_a_running_job_is_left_alone(record):
     claimed(record, now=LATER)
 
@@ -344,7 +354,7 @@ def test_of_two_sweeps_one_sends(record, django_capture_on_commit_callbacks):
 @pytest.mark.parametrize(
     ("fields", "constraint"),
     [
-        ({"status": "lost"}, "processrecord_status_known"),
+        ({"status": "lost", "finished_at": NOW}, "processrecord_status_known"),
         ({"kind": "painting"}, "processrecord_kind_known"),
         ({"progress": 101}, "processrecord_progress_in_range"),
         ({"lease_until": NOW}, "processrecord_lease_while_processing"),

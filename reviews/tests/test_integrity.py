@@ -1,0 +1,137 @@
+import pytest
+
+from accounts.models import PointsSource
+from accounts.services.points import change_points
+from ops.services import integrity
+from reviews.models import Receipt
+from reviews.services.review import Action, Decision, review
+from reviews.tests.factories import (
+    EPOCH,
+    make_decided,
+    make_person,
+    make_receipt,
+    make_reviewer,
+    make_shop,
+)
+
+pytestmark = pytest.mark.django_db
+
+
+def findings():
+    return [(finding.object_id, finding.problem) for finding in integrity.run("receipts")]
+
+
+def approve(receipt, **fields):
+    decision = Decision(upload_id=receipt.pk, action=Action.APPROVE, **fields)
+    review(reviewer=make_reviewer(receipt.shop), decision=decision)
+    return receipt
+
+
+def pay(receipt, points, *, source=PointsSource.PHOTO_UPLOAD, person=None):
+    person = person or receipt.person
+    change_points(user_id=person.pk, points=points, source=source, related_id=str(receipt.pk))
+
+
+def test_what_the_services_do_holds():
+    approve(make_receipt())
+    approve(make_receipt(), points=0)
+    make_receipt()
+    make_decided("rejected")
+    change_points(user_id=make_person().pk, points=5, source=PointsSource.ADJUST)
+
+    assert findings() == []
+
+
+def test_approved_but_not_paid():
+    receipt = make_decided(points=5)
+
+    assert findings() == [(f"receipt {receipt.pk}", "is approved with points but was not paid")]
+
+
+def test_paid_twice():
+    receipt = approve(make_receipt())
+    pay(receipt, 1000)
+
+    assert findings() == [(f"receipt {receipt.pk}", "was paid 2000 points, not 1000")]
+
+
+def test_paid_in_two_parts():
+    receipt = make_decided(points=7)
+    pay(receipt, 3)
+    pay(receipt, 4)
+
+    assert findings() == [(f"receipt {receipt.pk}", "has 2 payments and 0 reversals")]
+
+
+@pytest.mark.parametrize("make", [make_receipt, lambda: make_decided("rejected")])
+def test_paid_without_approval(make):
+    receipt = make()
+    pay(receipt, 9)
+
+    assert findings() == [(f"receipt {receipt.pk}", "was paid 9 points, not 0")]
+
+
+def test_paid_to_somebody_else():
+    receipt, other = make_decided(points=9), make_person()
+    pay(receipt, 9, person=other)
+
+    assert findings() == [(f"receipt {receipt.pk}", f"was paid to user {other.pk}")]
+
+
+def test_a_payment_for_nothing():
+    person = make_person()
+    for related_id in ("999999", "nonsense"):
+        change_points(
+            user_id=person.pk, points=9, source=PointsSource.PHOTO_UPLOAD, related_id=related_id
+        )
+
+    assert findings() == [
+        ("receipt 999999", "was paid but is not there"),
+        ("receipt nonsense", "was paid but is not there"),
+    ]
+
+
+def test_a_reversed_payment_may_be_made_again():
+    receipt = make_decided(points=9)
+    pay(receipt, 9)
+    pay(receipt, -9, source=PointsSource.REVERSE)
+    pay(receipt, 9)
+
+    assert findings() == []
+
+
+def test_a_reversed_decision_is_paid_nothing():
+    receipt = make_receipt()
+    pay(receipt, 9)
+    pay(receipt, -9, source=PointsSource.REVERSE)
+
+    assert findings() == []
+
+
+def test_one_receipt_paid_as_two():
+    """Only possible without the constraint, or by hand."""
+    shop = make_shop()
+    receipts = [
+        make_decided(shop=shop, receipt_number="A1", issued_at=EPOCH)
+        if number == 0
+        else make_receipt(shop=shop, receipt_number="A1", issued_at=EPOCH)
+        for number in range(2)
+    ]
+    Receipt.objects.filter(pk=receipts[1].pk).update(
+        status="approved", points_awarded=0, reviewer=make_person(), reviewed_at=EPOCH
+    )
+
+    assert findings() == [
+        (
+            f"receipts {receipts[0].pk}, {receipts[1].pk}",
+            "are one receipt that was paid more than once",
+        )
+    ]
+
+
+def test_it_asks_by_the_thousand(django_assert_max_num_queries):
+    for _ in range(5):
+        approve(make_receipt())
+
+    with django_assert_max_num_queries(7):
+        assert findings() == []

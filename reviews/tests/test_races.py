@@ -1,0 +1,374 @@
+"""What must hold when many do it at once, with twins that show the race without its guard."""
+
+import threading
+from decimal import Decimal
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connection, transaction
+from django.utils import timezone
+from rest_framework.test import APIClient
+
+from accounts.models import PointsEntry, PointsSource, User
+from accounts.services.points import change_points
+from ops.models import StoredFile
+from reviews.errors import AlreadyReviewed, PaidBefore, SubmittedBefore, UploadQuotaUsed
+from reviews.models import (
+    ProcessRecord,
+    ProcessStatus,
+    Receipt,
+    ReceiptQuerySet,
+    ReceiptStatus,
+)
+from reviews.services import reading, review, uploads
+from reviews.services.review import Action, Decision
+from reviews.tests.factories import (
+    EPOCH,
+    make_decided,
+    make_file,
+    make_person,
+    make_photo,
+    make_receipt,
+    make_record,
+    make_reviewer,
+    make_shop,
+    upload,
+)
+from reviews.tests.racing import RACERS, kinds, race
+
+pytestmark = [pytest.mark.postgresql, pytest.mark.django_db(transaction=True)]
+
+# Twins hold their transactions open side by side: as many as the pool has connections for.
+TWINS = 8
+
+
+@pytest.fixture
+def without():
+    """Take a constraint of Receipt away until the test is over."""
+    taken = []
+
+    def take(name):
+        (constraint,) = (one for one in Receipt._meta.constraints if one.name == name)
+        with connection.schema_editor() as editor:
+            editor.remove_constraint(Receipt, constraint)
+        taken.append(constraint)
+
+    yield take
+    ProcessRecord.objects.all().delete()
+    Receipt.objects.all().delete()
+    for constraint in taken:
+        with connection.schema_editor() as editor:
+            editor.add_constraint(Receipt, constraint)
+
+
+def approve(receipt, reviewer):
+    decision = Decision(upload_id=receipt.pk, action=Action.APPROVE)
+    return review.review(reviewer=reviewer, decision=decision)
+
+
+# --- One receipt is paid once ---------------------------------------------------------------------
+def test_fifty_approve_one_receipt():
+    receipt = make_receipt()
+    reviewers = [make_reviewer(receipt.shop) for _ in range(RACERS)]
+
+    outcomes = race(lambda number: approve(receipt, reviewers[number]))
+
+    assert kinds(outcomes) == {review.Reviewed: 1, AlreadyReviewed: RACERS - 1}
+    assert PointsEntry.objects.get().points == 1000
+    assert User.objects.get(pk=receipt.person_id).total_points == 1000
+    (winner,) = (at for at, one in enumerate(outcomes) if isinstance(one, review.Reviewed))
+    receipt.refresh_from_db()
+    assert receipt.reviewer == reviewers[winner]
+
+
+def test_without_the_lock_the_conditional_update_still_decides(monkeypatch):
+    monkeypatch.setattr(ReceiptQuerySet, "locked", lambda receipts: receipts.order_by("pk"))
+    receipt = make_receipt(read=False)
+    reviewers = [make_reviewer(receipt.shop) for _ in range(RACERS)]
+
+    outcomes = race(lambda number: approve(receipt, reviewers[number]))
+
+    assert kinds(outcomes) == {review.Reviewed: 1, AlreadyReviewed: RACERS - 1}
+    assert PointsEntry.objects.count() == 1
+
+
+def test_twin_without_lock_and_condition_a_receipt_is_paid_many_times():
+    receipt = make_receipt()
+    reviewer = make_reviewer(receipt.shop)
+    all_have_read = threading.Barrier(TWINS, timeout=30)
+
+    def attempt(_number):
+        with transaction.atomic():
+            assert Receipt.objects.get(pk=receipt.pk).status == ReceiptStatus.PENDING
+            all_have_read.wait()
+            Receipt.objects.filter(pk=receipt.pk).update(
+                status=ReceiptStatus.APPROVED,
+                points_awarded=1000,
+                reviewer=reviewer,
+                reviewed_at=timezone.now(),
+            )
+            change_points(
+                user_id=receipt.person_id,
+                points=1000,
+                source=PointsSource.PHOTO_UPLOAD,
+                related_id=str(receipt.pk),
+            )
+
+    race(attempt, racers=TWINS)
+
+    assert PointsEntry.objects.count() == TWINS
+
+
+def photos_of_one_receipt(number):
+    shop = make_shop()
+    return [
+        make_receipt(shop=shop, receipt_number="A1", issued_at=EPOCH) for _ in range(number)
+    ], make_reviewer(shop)
+
+
+def test_fifty_photos_of_one_receipt_are_paid_once():
+    receipts, reviewer = photos_of_one_receipt(RACERS)
+
+    outcomes = race(lambda number: approve(receipts[number], reviewer))
+
+    assert kinds(outcomes) == {review.Reviewed: 1, PaidBefore: RACERS - 1}
+    paid = Receipt.objects.get(status=ReceiptStatus.APPROVED)
+    refusals = [one for one in outcomes if isinstance(one, PaidBefore)]
+    assert {refusal.data["upload_id"] for refusal in refusals} == {paid.pk}
+    assert PointsEntry.objects.count() == 1
+
+
+def decide_side_by_side(receipts, reviewer):
+    """Everybody asks whether the receipt was paid before anybody pays it."""
+    all_have_asked = threading.Barrier(len(receipts), timeout=30)
+
+    def attempt(number):
+        receipt = receipts[number]
+        with transaction.atomic():
+            assert not Receipt.objects.filter(paid_as=receipt.read_as).exists()
+            all_have_asked.wait()
+            review._settle(receipt, reviewer, ReceiptStatus.APPROVED, 10, "", timezone.now())
+            return review._pay(receipt)
+
+    return race(attempt, racers=len(receipts))
+
+
+def test_asking_first_is_not_what_keeps_it_from_being_paid_twice():
+    outcomes = decide_side_by_side(*photos_of_one_receipt(TWINS))
+
+    assert kinds(outcomes) == {int: 1, PaidBefore: TWINS - 1}
+    assert PointsEntry.objects.count() == 1
+
+
+def test_twin_without_the_constraint_one_receipt_is_paid_many_times(without):
+    without("receipt_paid_once")
+
+    outcomes = decide_side_by_side(*photos_of_one_receipt(TWINS))
+
+    assert kinds(outcomes) == {int: TWINS}
+    assert PointsEntry.objects.count() == TWINS
+
+
+def test_two_batches_in_opposite_order_do_not_block_each_other():
+    shop = make_shop()
+    people = [make_person() for _ in range(5)]
+    receipts = [make_receipt(shop=shop, person=people[n % 5]) for n in range(40)]
+    reviewers = [make_reviewer(shop) for _ in range(6)]
+
+    def attempt(number):
+        mine = receipts[number::2] if number < 2 else receipts
+        order = mine if number % 2 else mine[::-1]
+        decisions = [Decision(upload_id=one.pk, action=Action.APPROVE) for one in order]
+        return review.review_batch(reviewer=reviewers[number], decisions=decisions)
+
+    outcomes = race(attempt, racers=6)
+
+    assert sum(refusal is None for one in outcomes for refusal in one) == 40
+    assert PointsEntry.objects.count() == 40
+    assert {
+        person.total_points for person in User.objects.filter(pk__in=[p.pk for p in people])
+    } == {8000}
+
+
+# --- One key, one effect --------------------------------------------------------------------------
+def post_review(receipt, reviewer, **headers):
+    client = APIClient()
+    client.force_authenticate(reviewer)
+    body = {"upload_id": receipt.pk, "action": "approve"}
+    return client.post("/api/merchant/review", body, headers=headers)
+
+
+def test_fifty_reviews_with_one_key_are_one():
+    receipt = make_receipt()
+    reviewer = make_reviewer(receipt.shop)
+
+    answers = race(lambda _number: post_review(receipt, reviewer, **{"Idempotency-Key": "k"}))
+
+    assert {answer.status_code for answer in answers} == {200}
+    assert len({answer.content for answer in answers}) == 1
+    assert sum("Idempotent-Replay" not in answer.headers for answer in answers) == 1
+    assert PointsEntry.objects.count() == 1
+
+
+def test_twin_without_the_key_all_but_one_are_refused():
+    receipt = make_receipt()
+    reviewer = make_reviewer(receipt.shop)
+
+    answers = race(lambda _number: post_review(receipt, reviewer))
+
+    assert sorted(answer.json()["code"] for answer in answers) == [0] + [6004] * (RACERS - 1)
+
+
+def test_fifty_uploads_with_one_key_are_one(stored_files):
+    make_shop()
+    person, image = make_person(), make_file()
+
+    def attempt(_number):
+        client = APIClient()
+        client.force_authenticate(person)
+        return client.post(
+            "/api/photo/upload",
+            {"image": SimpleUploadedFile("a.jpg", image), "amount": "12.50"},
+            format="multipart",
+            headers={"Idempotency-Key": "k"},
+        )
+
+    answers = race(attempt)
+
+    assert {answer.status_code for answer in answers} == {200}
+    assert len({answer.content for answer in answers}) == 1
+    assert (Receipt.objects.count(), ProcessRecord.objects.count()) == (1, 1)
+    assert (StoredFile.objects.count(), len(stored_files())) == (2, 2)
+
+
+# --- The same file once ---------------------------------------------------------------------------
+def test_fifty_people_send_the_same_file(stored_files):
+    make_shop()
+    people, photo = [make_person() for _ in range(RACERS)], make_photo()
+
+    outcomes = race(lambda number: upload(people[number], photo=photo))
+
+    assert kinds(outcomes) == {Receipt: 1, SubmittedBefore: RACERS - 1}
+    assert all(one.data is None for one in outcomes if isinstance(one, SubmittedBefore))
+    assert Receipt.objects.count() == 1
+    assert (StoredFile.objects.count(), len(stored_files())) == (2, 2)
+
+
+def test_one_person_sends_the_same_file_fifty_times(stored_files):
+    make_shop()
+    person, photo = make_person(), make_photo()
+
+    outcomes = race(lambda _number: upload(person, photo=photo))
+
+    assert kinds(outcomes) == {Receipt: 1, SubmittedBefore: RACERS - 1}
+    receipt = Receipt.objects.get()
+    refusals = [one for one in outcomes if isinstance(one, SubmittedBefore)]
+    assert [one.data for one in refusals] == [{"upload_id": receipt.pk}] * (RACERS - 1)
+    assert len(stored_files()) == 2
+    assert uploads.uploads_left_today(person) == 19
+
+
+def test_what_was_rejected_is_sent_again_once():
+    person, photo = make_person(), make_photo()
+    make_decided(ReceiptStatus.REJECTED, person=person, sha256=photo.sha256)
+
+    outcomes = race(lambda _number: upload(person, photo=photo))
+
+    assert kinds(outcomes) == {Receipt: 1, SubmittedBefore: RACERS - 1}
+    assert Receipt.objects.filter(sha256=photo.sha256).count() == 2
+
+
+def send_side_by_side(photo):
+    """Everybody asks whether the file is known before anybody submits it."""
+    shop = make_shop()
+    people = [make_person() for _ in range(TWINS)]
+    all_have_asked = threading.Barrier(TWINS, timeout=30)
+
+    def attempt(number):
+        with transaction.atomic():
+            uploads._submission_number(people[number], photo.sha256)
+            all_have_asked.wait()
+            return make_receipt(shop=shop, person=people[number], sha256=photo.sha256)
+
+    return attempt
+
+
+def test_twin_without_the_constraint_the_same_file_comes_many_times(without):
+    without("receipt_file_once")
+
+    outcomes = race(send_side_by_side(make_photo()), racers=TWINS)
+
+    assert kinds(outcomes) == {Receipt: TWINS}
+
+
+# --- So many a day --------------------------------------------------------------------------------
+def test_fifty_uploads_at_once_stay_within_the_quota(stored_files):
+    make_shop()
+    person = make_person(daily_upload_quota=7)
+    photos = [make_photo() for _ in range(RACERS)]
+
+    outcomes = race(lambda number: upload(person, photo=photos[number]))
+
+    assert kinds(outcomes) == {Receipt: 7, UploadQuotaUsed: RACERS - 7}
+    assert Receipt.objects.count() == 7
+    assert len(stored_files()) == 14
+
+
+def test_twin_without_the_lock_the_quota_is_exceeded():
+    shop, person = make_shop(), make_person(daily_upload_quota=1)
+    all_have_counted = threading.Barrier(TWINS, timeout=30)
+
+    def attempt(_number):
+        with transaction.atomic():
+            assert uploads.uploads_left_today(person) == 1
+            all_have_counted.wait()
+            return make_receipt(shop=shop, person=person)
+
+    outcomes = race(attempt, racers=TWINS)
+
+    assert kinds(outcomes) == {Receipt: TWINS}
+
+
+# --- One worker at a time -------------------------------------------------------------------------
+def pending_record():
+    return make_record(make_receipt(read=False, reading=None), status=ProcessStatus.PENDING)
+
+
+def test_fifty_workers_claim_one_job(settings):
+    record = pending_record()
+    reader = reading.load_reader(settings.RECEIPT_READER)
+    now = timezone.now()
+
+    outcomes = race(lambda _number: reading.claim(record.pk, reader=reader, now=now))
+
+    assert kinds(outcomes) == {ProcessRecord: 1, type(None): RACERS - 1}
+    record.refresh_from_db()
+    assert record.attempts == 1
+
+
+def test_twin_without_the_condition_many_workers_have_it():
+    record = pending_record()
+    all_have_read = threading.Barrier(TWINS, timeout=30)
+
+    def attempt(_number):
+        mine = ProcessRecord.objects.get(pk=record.pk)
+        all_have_read.wait()
+        if mine.status == ProcessStatus.PENDING:
+            ProcessRecord.objects.filter(pk=mine.pk).update(
+                status=ProcessStatus.PROCESSING, lease_until=timezone.now()
+            )
+            return mine
+        return None
+
+    assert kinds(race(attempt, racers=TWINS)) == {ProcessRecord: TWINS}
+
+
+def test_fifty_tasks_for_one_receipt_read_it_once(reader):
+    record = pending_record()
+
+    race(lambda _number: reading.read_receipt.call(record.pk))
+
+    record.refresh_from_db()
+    assert (record.status, record.attempts) == ("completed", 1)
+    assert len(reader.pictures) == 1
+    assert record.receipt.input_amount == Decimal(100)

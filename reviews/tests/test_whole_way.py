@@ -1,0 +1,65 @@
+"""From the photo to the points, by the API, with nothing between but the queue."""
+
+from decimal import Decimal
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django_tasks_db.models import DBTaskResult
+
+from ops.services import integrity
+from reviews.services import reading
+from reviews.tests.factories import make_file, make_person, make_reviewer, make_shop
+from reviews.tests.readers import make_reading
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def work(django_capture_on_commit_callbacks):
+    """Do what a worker does: everything that is in the queue, in order."""
+
+    def run():
+        for queued in DBTaskResult.objects.order_by("enqueued_at"):
+            assert queued.task_path == reading.read_receipt.module_path
+            with django_capture_on_commit_callbacks(execute=True):
+                reading.read_receipt.call(*queued.args_kwargs["args"])
+
+    return run
+
+
+def test_upload_read_approve(as_person, reader, work, pushes, django_capture_on_commit_callbacks):
+    shop = make_shop()
+    customer, merchant = make_person(), make_reviewer(shop)
+    phone, till = as_person(customer), as_person(merchant)
+    reader.script.append(make_reading(amount=Decimal("100.00")))
+
+    with django_capture_on_commit_callbacks(execute=True):
+        form = {"image": SimpleUploadedFile("a.jpg", make_file()), "amount": "128.50"}
+        uploaded = phone.post("/api/photo/upload", form, format="multipart").json()["data"]
+    too_early = till.post(
+        "/api/merchant/review", {"upload_id": uploaded["upload_id"], "action": "approve"}
+    )
+    assert too_early.json()["code"] == 6006
+    work()
+    (waiting,) = till.get("/api/merchant/reviews", {"status": "pending"}).json()["data"]["items"]
+    assert waiting["upload_id"] == uploaded["upload_id"]
+    assert (waiting["input_amount"], waiting["recognized_amount"]) == ("128.50", "100.00")
+    assert (uploaded["estimated_points"], waiting["estimated_points"]) == (1285, 1000)
+    assert [reason["code"] for reason in waiting["risk"]["reasons"]] == ["amount_above_read"]
+    with django_capture_on_commit_callbacks(execute=True):
+        reviewed = till.post(
+            "/api/merchant/review", {"upload_id": uploaded["upload_id"], "action": "approve"}
+        ).json()["data"]
+
+    assert (reviewed["points_awarded"], reviewed["user_new_balance"]) == (1000, 1000)
+    (shown,) = phone.get("/api/photo/history").json()["data"]["items"]
+    assert (shown["review_status"], shown["points_awarded"]) == ("approved", 1000)
+    assert shown["task"]["task_id"] == uploaded["task_id"]
+    assert [event["type"] for event in pushes.take(6)] == [
+        *["upload_progress"] * 4,
+        "review_result",
+        "points_update",
+    ]
+    work()
+    for name in ("receipts", "points"):
+        assert list(integrity.run(name)) == []
