@@ -3,28 +3,22 @@
 from typing import Any, override
 
 from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.utils import OpenApiParameter
 from rest_framework.serializers import ListSerializer
 
-PAGE_PARAMETERS: list[dict[str, Any]] = [
-    {
-        "name": "cursor",
-        "in": "query",
-        "schema": {"type": "string"},
-        "description": "`next` of the page before; empty for the first page.",
-    },
-    {
-        "name": "page_size",
-        "in": "query",
-        "schema": {"type": "integer", "minimum": 1, "default": 20},
-        "description": "Over 100 is taken as 100.",
-    },
-]
-IDEMPOTENCY_KEY: dict[str, Any] = {
-    "name": "Idempotency-Key",
-    "in": "header",
-    "schema": {"type": "string", "pattern": "^[\\x21-\\x7e]{1,128}$"},
-    "description": "The same key and body within 24 hours get the first answer again.",
-}
+PAGE_PARAMETERS = (
+    OpenApiParameter(
+        "cursor", str, description="`next` of the page before; empty for the first page."
+    ),
+    OpenApiParameter("page_size", int, default=20, description="Over 100 is taken as 100."),
+)
+IDEMPOTENCY_KEY = OpenApiParameter(
+    "Idempotency-Key",
+    str,
+    OpenApiParameter.HEADER,
+    description="1 to 128 visible ASCII characters. The same key and body within 24 hours get the "
+    "first answer again.",
+)
 REFUSAL: dict[str, Any] = {
     "description": "A refusal. `code` says which one, `msg` is for people.",
     "content": {
@@ -56,15 +50,19 @@ class EnvelopeSchema(AutoSchema):
         return f"{self.method.lower()}_{words.replace('/', '_')}"
 
     @override
-    def get_operation(self, *args: Any, **kwargs: Any) -> Any:
-        operation = super().get_operation(*args, **kwargs)
-        if operation is None:
-            return None
-        parameters = operation.setdefault("parameters", [])
+    def get_override_parameters(self) -> list[Any]:
+        parameters = list(super().get_override_parameters())
         if self._answers_a_page():
             parameters += PAGE_PARAMETERS
         if self.method == "POST" and getattr(self.view, "honours_idempotency_key", False):
             parameters.append(IDEMPOTENCY_KEY)
+        return parameters
+
+    @override
+    def get_operation(self, *args: Any, **kwargs: Any) -> Any:
+        operation = super().get_operation(*args, **kwargs)
+        if operation is None:
+            return None
         operation["responses"]["default"] = REFUSAL
         return operation
 

@@ -244,6 +244,10 @@ UPLOADS_A_DAY_PREMIUM = env.int("UPLOADS_A_DAY_PREMIUM", default=50)
 ORDER_LIFETIME = timedelta(days=env.int("ORDER_LIFETIME_DAYS", default=30))
 REQUIRE_IDEMPOTENCY_KEY = env.bool("REQUIRE_IDEMPOTENCY_KEY", default=False)
 RECEIPT_READER = env.str("RECEIPT_READER", default="reviews.reading.engine.RapidReceiptReader")
+# So long a worker may keep a reading to itself before it counts as killed...
+READING_LEASE = timedelta(seconds=env.int("READING_LEASE_SECONDS", default=45))
+# ...and so long a job may stand in the queue before it counts as lost. Reading twice is harmless.
+READING_QUEUED_TOO_LONG = timedelta(seconds=env.int("READING_QUEUED_TOO_LONG_SECONDS", default=60))
 # Above this many points over the estimate a second person has to agree.
 ADJUSTMENT_SECOND_PERSON_ABOVE = env.int("ADJUSTMENT_SECOND_PERSON_ABOVE", default=10_000)
 

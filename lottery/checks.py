@@ -130,14 +130,18 @@ def _decide_again(draw: Draw, sheet: Sheet, server_seed: str) -> Iterator[Findin
     ticket = decision.draw_ticket(
         server_seed=server_seed, client_seed=draw.seed_pair.client_seed, nonce=draw.nonce
     )
-    decided = decision.decide(
-        sectors=sheet.prizes,
-        fallback_prize_id=sheet.fallback_prize_id,
-        threshold=sheet.pity_threshold,
-        pity_before=draw.pity_before,
-        ticket=ticket,
-        is_gone=lambda prize: prize.prize_id in draw.stock_out,
-    )
+    try:
+        decided = decision.decide(
+            sectors=sheet.prizes,
+            fallback_prize_id=sheet.fallback_prize_id,
+            threshold=sheet.pity_threshold,
+            pity_before=draw.pity_before,
+            ticket=ticket,
+            is_gone=lambda prize: prize.prize_id in draw.stock_out,
+        )
+    except (IndexError, StopIteration):
+        yield Finding("proof", _name(draw), "leads to no prize: its version was altered")
+        return
     expected = {
         "ticket": ticket,
         "landed_prize_id": decided.landed.prize_id,

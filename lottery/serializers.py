@@ -26,13 +26,6 @@ class WheelQuery(serializers.Serializer):
         return number if number is None or 0 < number <= MAX_ID else NO_WHEEL
 
 
-class PagedWheelQuery(WheelQuery):
-    cursor = serializers.CharField(required=False, help_text="`next` of the page before.")
-    page_size = serializers.IntegerField(
-        required=False, min_value=1, help_text="20 by default; over 100 is taken as 100."
-    )
-
-
 class DrawInput(serializers.Serializer):
     refusals = {"count": InvalidCount}
 
@@ -148,11 +141,6 @@ class RecordOutput(DrawOutput):
     """A draw of the past."""
 
     created_at = serializers.DateTimeField()
-
-
-class RecordPage(serializers.Serializer):
-    items = RecordOutput(many=True)
-    next = serializers.CharField(allow_null=True)
 
 
 class DrawnOutput(serializers.Serializer):

@@ -7,6 +7,7 @@ from rest_framework.response import Response
 from catalog.api import order_items
 from config.api import ApiView, OpenView
 from config.pagination import page
+from config.schema import PAGE_PARAMETERS
 from lottery import serializers
 from lottery.models import Draw, PityCounter
 from lottery.services import draws, proofs, seeds, wheels
@@ -52,6 +53,8 @@ class ConfigView(OpenView):
 class DrawView(ApiView):
     """Draw 1 to 10 times: all of them happen, or none."""
 
+    honours_idempotency_key = True
+
     @extend_schema(request=serializers.DrawInput, responses=serializers.DrawnOutput)
     def post(self, request):
         body = self.body(serializers.DrawInput)
@@ -75,7 +78,9 @@ class DrawView(ApiView):
 class RecordsView(ApiView):
     """The person's draws on a wheel, newest first."""
 
-    @extend_schema(parameters=[serializers.PagedWheelQuery], responses=serializers.RecordPage)
+    @extend_schema(
+        parameters=[serializers.WheelQuery], responses=serializers.RecordOutput(many=True)
+    )
     def get(self, request):
         wheel_id = self.query(serializers.WheelQuery)["wheel_id"]
         mine = Draw.objects.filter(
@@ -118,7 +123,9 @@ class ProofView(ApiView):
 class RulesView(OpenView):
     """The odds sheets of a wheel: the one in force first, then the earlier ones."""
 
-    @extend_schema(parameters=[serializers.PagedWheelQuery], responses=serializers.OddsSheetPage)
+    @extend_schema(
+        parameters=[serializers.WheelQuery, *PAGE_PARAMETERS], responses=serializers.OddsSheetPage
+    )
     def get(self, request):
         current = wheels.version_in_force(self.query(serializers.WheelQuery)["wheel_id"])
         published = wheels.versions().filter(wheel=current.wheel_id)

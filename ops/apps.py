@@ -8,7 +8,8 @@ class OpsConfig(AppConfig):
 
     def ready(self):
         from ops import checks
-        from ops.services import background
+        from ops.services import background, files
 
         checks.register()
         background.register_job("lost tasks", background.mark_lost_tasks)
+        background.register_job("expired files", files.discard_expired)

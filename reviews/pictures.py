@@ -68,6 +68,8 @@ def take_photo(received: bytes) -> Photo:
     if image_format is None:
         raise NotAnImage
     try:
+        if image_format == "JPEG":
+            _check_end(received)
         picture = _decode(received, image_format)
         return Photo(
             content=_jpeg(picture, QUALITY),
@@ -95,6 +97,16 @@ def _format_of(received: bytes) -> str | None:
         if major in _HEIC_BRANDS or (major in _CONTAINER_BRANDS and brands & _HEIC_BRANDS):
             return "HEIF"
     return None
+
+
+def _check_end(jpeg: bytes) -> None:
+    """Raise ImageBroken when the picture has no end: decoders forgive the loss of a few bytes.
+
+    Phones put other things behind the end, so it is looked for behind the last start of a scan;
+    inside of one the two bytes of the marker never stand (ITU T.81, B.1.1.5).
+    """
+    if jpeg.find(b"\xff\xd9", jpeg.rfind(b"\xff\xda")) < 0:
+        raise ImageBroken
 
 
 def _decode(received: bytes, image_format: str) -> Image.Image:

@@ -28,6 +28,7 @@ class MayReview(BasePermission):
 class UploadView(ApiView):
     """Submit a photo of a receipt; it is read in the background, then a shop decides."""
 
+    honours_idempotency_key = True
     parser_classes = (MultiPartParser, FormParser, JSONParser)
     # Far over what an image may have, so that it is told apart by 5004.
     max_body_bytes = 64 * 1024 * 1024
@@ -117,6 +118,7 @@ class ReviewsView(ApiView):
 class ReviewView(ApiView):
     """Approve or reject one receipt."""
 
+    honours_idempotency_key = True
     permission_classes = (IsAuthenticated, MayReview)
 
     @extend_schema(request=serializers.DecisionInput, responses=serializers.DecisionOutput)
@@ -139,6 +141,7 @@ class ReviewView(ApiView):
 class BatchView(ApiView):
     """Decide about up to 100 receipts, each on its own: a refused one stops no other."""
 
+    honours_idempotency_key = True
     permission_classes = (IsAuthenticated, MayReview)
 
     @extend_schema(request=serializers.BatchInput, responses=serializers.BatchOutput)

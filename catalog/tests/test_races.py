@@ -18,8 +18,8 @@ from catalog.models.stock import VirtualCodeQuerySet
 from catalog.services import orders
 from catalog.services.codes import codes_of
 from catalog.tests.factories import make_member, make_order, make_person, make_product
-from catalog.tests.races import kinds, race, take_lock_away, without_constraint
 from ops.models import IdempotencyRecord
+from tests.races import kinds, race, take_lock_away, without_constraint
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.django_db(transaction=True)]
 

@@ -3,9 +3,9 @@ from functools import partial
 import pytest
 
 from catalog.tests.factories import make_person, make_product
-from catalog.tests.races import race, without_constraint
 from favorites import services
 from favorites.models import Favorite
+from tests.races import race, without_constraint
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.django_db(transaction=True)]
 

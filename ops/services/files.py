@@ -14,6 +14,7 @@ from django.utils import timezone
 from ops.models import FilePurpose, StoredFile
 
 _EXTENSIONS = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp"}
+AT_ONCE = 200  # expired files that one round of the job takes away
 _SIGNER = signing.TimestampSigner(salt="ops.files")
 
 
@@ -62,6 +63,15 @@ def discard(*files: StoredFile) -> None:
     for file in files:
         file.delete()
         default_storage.delete(file.path)
+
+
+def discard_expired(*, now: datetime) -> int:
+    """Take away temporary files whose time is over, AT_ONCE at most; returns how many."""
+    expired = list(
+        StoredFile.objects.filter(is_temporary=True, expires_at__lte=now).order_by("pk")[:AT_ONCE]
+    )
+    discard(*expired)
+    return len(expired)
 
 
 def read(file: StoredFile) -> bytes:

@@ -9,7 +9,7 @@ that this one does is change state and tell of it.
 
 import logging
 import time
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cache, partial
 
 from django.conf import settings
@@ -33,10 +33,7 @@ from reviews.reading.types import Reading, ReceiptReader
 
 logger = logging.getLogger(__name__)
 
-LEASE = timedelta(seconds=120)
 ATTEMPTS = 3
-# So long may a job stand in the queue before it counts as lost; reading twice changes nothing.
-QUEUED_TOO_LONG = timedelta(seconds=60)
 SWEPT_AT_ONCE = 100
 CLAIMED, READ, DONE = 10, 60, 100  # percent
 
@@ -77,7 +74,7 @@ def _held(record: ProcessRecord) -> QuerySet[ProcessRecord]:
 
 @transaction.atomic
 def claim(record_id: int, *, reader: ReceiptReader, now: datetime) -> ProcessRecord | None:
-    """Take the job for LEASE; None when it is done or another worker is at it."""
+    """Take the job for READING_LEASE; None when it is done or another worker is at it."""
     claimed = ProcessRecord.objects.filter(
         Q(status=ProcessStatus.PENDING) | Q(status=ProcessStatus.PROCESSING, lease_until__lt=now),
         pk=record_id,
@@ -86,7 +83,7 @@ def claim(record_id: int, *, reader: ReceiptReader, now: datetime) -> ProcessRec
         status=ProcessStatus.PROCESSING,
         progress=CLAIMED,
         attempts=F("attempts") + 1,
-        lease_until=now + LEASE,
+        lease_until=now + settings.READING_LEASE,
         started_at=now,
         model_name=reader.model_name,
         settings=reader.settings,
@@ -193,10 +190,15 @@ def sweep_readings(*, now: datetime) -> int:
     the lease that ran out. After the last attempt the job is given up.
     Returns how many jobs were sent again or given up.
     """
-    lost = ProcessRecord.objects.filter(
-        Q(status=ProcessStatus.PENDING) | Q(status=ProcessStatus.PROCESSING, lease_until__lt=now),
-        queued_at__lt=now - QUEUED_TOO_LONG,
-    ).select_related("receipt")
+    never_taken = Q(
+        status=ProcessStatus.PENDING, queued_at__lt=now - settings.READING_QUEUED_TOO_LONG
+    )
+    abandoned = Q(
+        status=ProcessStatus.PROCESSING,
+        lease_until__lt=now,
+        queued_at__lt=now - settings.READING_LEASE,
+    )
+    lost = ProcessRecord.objects.filter(never_taken | abandoned).select_related("receipt")
     return sum(_take_up(record, now=now) for record in lost.order_by("queued_at")[:SWEPT_AT_ONCE])
 
 

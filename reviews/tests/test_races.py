@@ -34,7 +34,7 @@ from reviews.tests.factories import (
     make_shop,
     upload,
 )
-from reviews.tests.racing import RACERS, kinds, race
+from tests.races import RACERS, kinds, race_numbered
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.django_db(transaction=True)]
 
@@ -71,7 +71,7 @@ def test_fifty_approve_one_receipt():
     receipt = make_receipt()
     reviewers = [make_reviewer(receipt.shop) for _ in range(RACERS)]
 
-    outcomes = race(lambda number: approve(receipt, reviewers[number]))
+    outcomes = race_numbered(lambda number: approve(receipt, reviewers[number]))
 
     assert kinds(outcomes) == {review.Reviewed: 1, AlreadyReviewed: RACERS - 1}
     assert PointsEntry.objects.get().points == 1000
@@ -86,7 +86,7 @@ def test_without_the_lock_the_conditional_update_still_decides(monkeypatch):
     receipt = make_receipt(read=False)
     reviewers = [make_reviewer(receipt.shop) for _ in range(RACERS)]
 
-    outcomes = race(lambda number: approve(receipt, reviewers[number]))
+    outcomes = race_numbered(lambda number: approve(receipt, reviewers[number]))
 
     assert kinds(outcomes) == {review.Reviewed: 1, AlreadyReviewed: RACERS - 1}
     assert PointsEntry.objects.count() == 1
@@ -114,7 +114,7 @@ def test_twin_without_lock_and_condition_a_receipt_is_paid_many_times():
                 related_id=str(receipt.pk),
             )
 
-    race(attempt, racers=TWINS)
+    race_numbered(attempt, racers=TWINS)
 
     assert PointsEntry.objects.count() == TWINS
 
@@ -129,7 +129,7 @@ def photos_of_one_receipt(number):
 def test_fifty_photos_of_one_receipt_are_paid_once():
     receipts, reviewer = photos_of_one_receipt(RACERS)
 
-    outcomes = race(lambda number: approve(receipts[number], reviewer))
+    outcomes = race_numbered(lambda number: approve(receipts[number], reviewer))
 
     assert kinds(outcomes) == {review.Reviewed: 1, PaidBefore: RACERS - 1}
     paid = Receipt.objects.get(status=ReceiptStatus.APPROVED)
@@ -150,7 +150,7 @@ def decide_side_by_side(receipts, reviewer):
             review._settle(receipt, reviewer, ReceiptStatus.APPROVED, 10, "", timezone.now())
             return review._pay(receipt)
 
-    return race(attempt, racers=len(receipts))
+    return race_numbered(attempt, racers=len(receipts))
 
 
 def test_asking_first_is_not_what_keeps_it_from_being_paid_twice():
@@ -181,7 +181,7 @@ def test_two_batches_in_opposite_order_do_not_block_each_other():
         decisions = [Decision(upload_id=one.pk, action=Action.APPROVE) for one in order]
         return review.review_batch(reviewer=reviewers[number], decisions=decisions)
 
-    outcomes = race(attempt, racers=6)
+    outcomes = race_numbered(attempt, racers=6)
 
     assert sum(refusal is None for one in outcomes for refusal in one) == 40
     assert PointsEntry.objects.count() == 40
@@ -202,7 +202,9 @@ def test_fifty_reviews_with_one_key_are_one():
     receipt = make_receipt()
     reviewer = make_reviewer(receipt.shop)
 
-    answers = race(lambda _number: post_review(receipt, reviewer, **{"Idempotency-Key": "k"}))
+    answers = race_numbered(
+        lambda _number: post_review(receipt, reviewer, **{"Idempotency-Key": "k"})
+    )
 
     assert {answer.status_code for answer in answers} == {200}
     assert len({answer.content for answer in answers}) == 1
@@ -214,7 +216,7 @@ def test_twin_without_the_key_all_but_one_are_refused():
     receipt = make_receipt()
     reviewer = make_reviewer(receipt.shop)
 
-    answers = race(lambda _number: post_review(receipt, reviewer))
+    answers = race_numbered(lambda _number: post_review(receipt, reviewer))
 
     assert sorted(answer.json()["code"] for answer in answers) == [0] + [6004] * (RACERS - 1)
 
@@ -233,7 +235,7 @@ def test_fifty_uploads_with_one_key_are_one(stored_files):
             headers={"Idempotency-Key": "k"},
         )
 
-    answers = race(attempt)
+    answers = race_numbered(attempt)
 
     assert {answer.status_code for answer in answers} == {200}
     assert len({answer.content for answer in answers}) == 1
@@ -246,7 +248,7 @@ def test_fifty_people_send_the_same_file(stored_files):
     make_shop()
     people, photo = [make_person() for _ in range(RACERS)], make_photo()
 
-    outcomes = race(lambda number: upload(people[number], photo=photo))
+    outcomes = race_numbered(lambda number: upload(people[number], photo=photo))
 
     assert kinds(outcomes) == {Receipt: 1, SubmittedBefore: RACERS - 1}
     assert all(one.data is None for one in outcomes if isinstance(one, SubmittedBefore))
@@ -258,7 +260,7 @@ def test_one_person_sends_the_same_file_fifty_times(stored_files):
     make_shop()
     person, photo = make_person(), make_photo()
 
-    outcomes = race(lambda _number: upload(person, photo=photo))
+    outcomes = race_numbered(lambda _number: upload(person, photo=photo))
 
     assert kinds(outcomes) == {Receipt: 1, SubmittedBefore: RACERS - 1}
     receipt = Receipt.objects.get()
@@ -272,7 +274,7 @@ def test_what_was_rejected_is_sent_again_once():
     person, photo = make_person(), make_photo()
     make_decided(ReceiptStatus.REJECTED, person=person, sha256=photo.sha256)
 
-    outcomes = race(lambda _number: upload(person, photo=photo))
+    outcomes = race_numbered(lambda _number: upload(person, photo=photo))
 
     assert kinds(outcomes) == {Receipt: 1, SubmittedBefore: RACERS - 1}
     assert Receipt.objects.filter(sha256=photo.sha256).count() == 2
@@ -296,7 +298,7 @@ def send_side_by_side(photo):
 def test_twin_without_the_constraint_the_same_file_comes_many_times(without):
     without("receipt_file_once")
 
-    outcomes = race(send_side_by_side(make_photo()), racers=TWINS)
+    outcomes = race_numbered(send_side_by_side(make_photo()), racers=TWINS)
 
     assert kinds(outcomes) == {Receipt: TWINS}
 
@@ -307,7 +309,7 @@ def test_fifty_uploads_at_once_stay_within_the_quota(stored_files):
     person = make_person(daily_upload_quota=7)
     photos = [make_photo() for _ in range(RACERS)]
 
-    outcomes = race(lambda number: upload(person, photo=photos[number]))
+    outcomes = race_numbered(lambda number: upload(person, photo=photos[number]))
 
     assert kinds(outcomes) == {Receipt: 7, UploadQuotaUsed: RACERS - 7}
     assert Receipt.objects.count() == 7
@@ -324,7 +326,7 @@ def test_twin_without_the_lock_the_quota_is_exceeded():
             all_have_counted.wait()
             return make_receipt(shop=shop, person=person)
 
-    outcomes = race(attempt, racers=TWINS)
+    outcomes = race_numbered(attempt, racers=TWINS)
 
     assert kinds(outcomes) == {Receipt: TWINS}
 
@@ -339,7 +341,7 @@ def test_fifty_workers_claim_one_job(settings):
     reader = reading.load_reader(settings.RECEIPT_READER)
     now = timezone.now()
 
-    outcomes = race(lambda _number: reading.claim(record.pk, reader=reader, now=now))
+    outcomes = race_numbered(lambda _number: reading.claim(record.pk, reader=reader, now=now))
 
     assert kinds(outcomes) == {ProcessRecord: 1, type(None): RACERS - 1}
     record.refresh_from_db()
@@ -360,13 +362,13 @@ def test_twin_without_the_condition_many_workers_have_it():
             return mine
         return None
 
-    assert kinds(race(attempt, racers=TWINS)) == {ProcessRecord: TWINS}
+    assert kinds(race_numbered(attempt, racers=TWINS)) == {ProcessRecord: TWINS}
 
 
 def test_fifty_tasks_for_one_receipt_read_it_once(reader):
     record = pending_record()
 
-    race(lambda _number: reading.read_receipt.call(record.pk))
+    race_numbered(lambda _number: reading.read_receipt.call(record.pk))
 
     record.refresh_from_db()
     assert (record.status, record.attempts) == ("completed", 1)

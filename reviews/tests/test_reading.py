@@ -2,6 +2,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from django.conf import settings as django_settings
 from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.utils import timezone
@@ -224,7 +225,7 @@ def test_only_one_worker_is_at_it(record):
     assert claimed(record).attempts == 1
 
     assert claimed(record) is None
-    assert claimed(record, now=NOW + reading.LEASE) is None
+    assert claimed(record, now=NOW + django_settings.READING_LEASE) is None
 
 
 def test_a_killed_workers_job_is_taken_up(record, receipt, reader):
@@ -232,7 +233,7 @@ def test_a_killed_workers_job_is_taken_up(record, receipt, reader):
     claimed(record)
     reader.script.append(make_reading())
 
-    assert sweep_readings(now=NOW + reading.LEASE + timedelta(seconds=1)) == 1
+    assert sweep_readings(now=NOW + django_settings.READING_LEASE + timedelta(minutes=1)) == 1
     ProcessRecord.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
     run(record)
 
@@ -316,7 +317,7 @@ def test_the_sweep_runs_with_the_background_work(record, django_capture_on_commi
 def test_a_running_job_is_left_alone(record):
     claimed(record, now=LATER)
 
-    assert sweep_readings(now=LATER + timedelta(seconds=100)) == 0
+    assert sweep_readings(now=LATER + django_settings.READING_LEASE) == 0
 
 
 def test_finished_jobs_are_left_alone():
@@ -330,7 +331,7 @@ def test_a_picture_that_kills_its_workers_is_given_up(record, receipt):
     now = NOW
     for attempt in range(1, 4):
         assert claimed(record, now=now).attempts == attempt
-        now += reading.LEASE + timedelta(seconds=1)
+        now += django_settings.READING_LEASE + timedelta(minutes=1)
         assert sweep_readings(now=now) == 1
 
     record.refresh_from_db()

@@ -1,10 +1,16 @@
 """Many threads at once, and the same with a lock or a constraint taken away."""
 
 import threading
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from functools import partial
 
 from django.db import connection
+
+from config.errors import DomainError
+
+RACERS = 50
 
 
 def race(attempts):
@@ -23,9 +29,18 @@ def race(attempts):
         return list(pool.map(run, attempts))
 
 
+def race_numbered(attempt, *, racers=RACERS):
+    """Run `attempt(number)` so many times at once; refusals are outcomes, failures are raised."""
+    outcomes = race([partial(attempt, number) for number in range(racers)])
+    for outcome in outcomes:
+        if isinstance(outcome, Exception) and not isinstance(outcome, DomainError):
+            raise outcome
+    return outcomes
+
+
 def kinds(outcomes):
     """How often each type was among the outcomes."""
-    return {kind: sum(type(one) is kind for one in outcomes) for kind in set(map(type, outcomes))}
+    return Counter(map(type, outcomes))
 
 
 class Unlocked:

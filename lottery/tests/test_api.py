@@ -1,0 +1,236 @@
+"""Config, seeds, proofs and rules as clients see them."""
+
+import pytest
+
+from lottery.models import SeedPair, Wheel
+from lottery.services import publishing, seeds
+from lottery.services.draws import draw
+from lottery.tests.client import PRIZE, STRANGER, client_of, data, refusal
+from lottery.tests.factories import (
+    make_draft,
+    make_person,
+    make_wheel,
+)
+
+pytestmark = pytest.mark.django_db
+
+
+# --- Config -----------------------------------------------------------------------------------
+def test_config_for_a_stranger(wheel):
+    config = data(STRANGER.get("/api/lottery/config"))
+
+    assert set(config) == {
+        "wheel_id",
+        "name",
+        "version",
+        "cost_points",
+        "max_count",
+        "prizes",
+        "fallback_prize_id",
+        "pity",
+        "daily_limit",
+        "remaining_today",
+        "fairness",
+    }
+    assert (config["wheel_id"], config["version"], config["cost_points"]) == (wheel.pk, 1, 100)
+    assert (config["max_count"], config["daily_limit"]) == (10, 100)
+    assert config["fallback_prize_id"] == wheel.fallback_prize_id
+    assert config["pity"] == {"threshold": 10, "current": None}
+    assert (config["remaining_today"], config["fairness"]) == (None, None)
+    assert [prize["angle"] for prize in config["prizes"]] == list(range(0, 360, 45))
+    first = config["prizes"][0]
+    assert set(first) == PRIZE
+    assert (first["prize_type"], first["prize_value"]) == ("points", "50.00")
+    assert (first["probability"], first["color"]) == ("0.2500", "#c8261b")
+    assert not SeedPair.objects.exists()
+
+
+def test_config_for_a_person(wheel, person):
+    client = client_of(person)
+    before = data(client.get("/api/lottery/config"))
+    assert before["pity"] == {"threshold": 10, "current": 0}
+    assert before["remaining_today"] == 100
+    assert set(before["fairness"]) == {
+        "server_seed_hash",
+        "client_seed",
+        "nonce",
+        "next_server_seed_hash",
+    }
+    drawn = data(client.post("/api/lottery/draw", {"count": 3}))
+
+    after = data(client.get("/api/lottery/config"))
+
+    assert after["remaining_today"] == drawn["remaining_today"] == 97
+    assert after["pity"] == drawn["pity"]
+    assert after["fairness"] == {**before["fairness"], "nonce": 3}
+
+
+def test_config_without_pity_and_limit(person):
+    wheel = make_wheel()
+    for client in (STRANGER, client_of(person)):
+        config = data(client.get("/api/lottery/config", {"wheel_id": wheel.pk}))
+        assert (config["pity"], config["daily_limit"], config["remaining_today"]) == (None,) * 3
+
+
+def test_nothing_remains_when_the_limit_was_lowered_today(wheel, person):
+    draw(person_id=person.pk, wheel_id=wheel.pk, count=3)
+    Wheel.objects.filter(pk=wheel.pk).update(daily_limit=2)
+    publishing.publish(wheel_id=wheel.pk)
+    assert data(client_of(person).get("/api/lottery/config"))["remaining_today"] == 0
+
+
+@pytest.mark.parametrize("path", ["config", "rules", "records"])
+def test_which_wheel(path, wheel, person):
+    client, address = client_of(person), f"/api/lottery/{path}"
+    data(client.get(address))
+    data(client.get(address, {"wheel_id": wheel.pk}))
+    data(client.get(address, {"wheel_id": ""}))  # as if it were left out
+    data(client.get(address, {"wheel_id": make_wheel().pk, "unknown": "x"}))
+    for unreadable in ("abc", "1.5", "1e3", "x1", "true"):
+        status, code, fields = refusal(client.get(address, {"wheel_id": unreadable}))
+        assert (status, code, list(fields)) == (400, 1011, ["wheel_id"]), unreadable
+    for missing in (make_draft().pk, 0, -1, 10**8, 2**63, 10**30):
+        assert refusal(client.get(address, {"wheel_id": missing})) == (404, 1010, None)
+    Wheel.objects.update(is_default=False)
+    assert refusal(client.get(address)) == (404, 1010, None)
+
+
+def test_config_queries(wheel, person, django_assert_num_queries):
+    client = client_of(person)
+    client.get("/api/lottery/config")
+    with django_assert_num_queries(1):
+        STRANGER.get("/api/lottery/config")
+    with django_assert_num_queries(4):  # version, pity, today's draws, seeds
+        client.get("/api/lottery/config")
+
+
+# --- Seeds and proofs -------------------------------------------------------------------------
+def test_seed(wheel, person):
+    client = client_of(person)
+    data(client.post("/api/lottery/draw", {"count": 3}))
+    shown = data(client.get("/api/lottery/config"))["fairness"]
+
+    answer = data(client.post("/api/lottery/seed", {"client_seed": "我的运气"}))
+
+    assert set(answer) == {"revealed", "next"}
+    assert set(answer["revealed"]) == {"server_seed", "server_seed_hash", "client_seed", "nonces"}
+    assert answer["revealed"]["server_seed_hash"] == shown["server_seed_hash"]
+    assert answer["revealed"]["client_seed"] == shown["client_seed"]
+    assert answer["revealed"]["nonces"] == 3
+    assert answer["next"]["server_seed_hash"] == shown["next_server_seed_hash"]
+    assert (answer["next"]["client_seed"], answer["next"]["nonce"]) == ("我的运气", 0)
+    assert data(client.get("/api/lottery/config"))["fairness"] == answer["next"]
+
+
+@pytest.mark.parametrize("client_seed", ["x", " ", "字" * 64, "a:b", '"\n'])
+def test_client_seeds_are_taken_as_they_are(client_seed, person):
+    answer = data(client_of(person).post("/api/lottery/seed", {"client_seed": client_seed}))
+    assert answer["next"]["client_seed"] == client_seed
+
+
+@pytest.mark.parametrize("client_seed", ["", "x" * 65, 1, None, True, [], {}, "\x00"])
+def test_client_seeds_that_cannot_be(client_seed, person):
+    response = client_of(person).post("/api/lottery/seed", {"client_seed": client_seed})
+    status, code, fields = refusal(response)
+    assert (status, code, list(fields)) == (400, 1011, ["client_seed"])
+    assert not SeedPair.objects.exists()
+
+
+def test_half_a_character_is_no_client_seed(person):
+    body = b'{"client_seed": "\\ud800"}'
+    response = client_of(person).post("/api/lottery/seed", body, content_type="application/json")
+    assert refusal(response)[:2] == (400, 1011)
+
+
+def test_a_client_seed_left_out_is_random(person):
+    client = client_of(person)
+    chosen = {data(client.post("/api/lottery/seed"))["next"]["client_seed"] for _ in range(3)}
+    assert len(chosen) == 3
+
+
+def test_proof(wheel, person):
+    client = client_of(person)
+    drawn = data(client.post("/api/lottery/draw", {"count": 2}))["draws"]
+    address = f"/api/lottery/draws/{drawn[1]['draw_id']}/proof"
+    assert refusal(client.get(address)) == (409, 3005, None)
+    revealed = data(client.post("/api/lottery/seed"))["revealed"]
+
+    proof = data(client.get(address))
+
+    assert list(proof) == [
+        "draw_id",
+        "wheel_id",
+        "version",
+        "server_seed",
+        "server_seed_hash",
+        "client_seed",
+        "nonce",
+        "ticket",
+        "prizes",
+        "threshold",
+        "pity_before",
+        "is_pity",
+        "fallback_prize_id",
+        "stock_out",
+        "outcome",
+    ]
+    assert proof["server_seed"] == revealed["server_seed"]
+    assert proof["server_seed_hash"] == revealed["server_seed_hash"]
+    assert (proof["client_seed"], proof["nonce"]) == (revealed["client_seed"], 1)
+    assert (proof["ticket"], proof["threshold"]) == (drawn[1]["ticket"], 10)
+    assert proof["outcome"] == drawn[1]["prize"]["prize_id"]
+    assert set(proof["prizes"][0]) == PRIZE | {"weight", "quantity", "daily_cap"}
+    assert sum(prize["weight"] for prize in proof["prizes"]) == 10_000
+
+
+def test_a_proof_is_for_owner_and_staff(wheel, person):
+    one = draw(person_id=person.pk, wheel_id=wheel.pk, count=1).draws[0]
+    seeds.rotate(person_id=person.pk)
+    address = f"/api/lottery/draws/{one.pk}/proof"
+    assert data(client_of(make_person(is_staff=True)).get(address))["draw_id"] == str(one.pk)
+    nothing = refusal(client_of(make_person()).get(address))
+    assert nothing == (404, 1010, None)
+    for unknown in ("1", "x", "00000000-0000-7000-8000-000000000000", "%20", "é"):
+        assert refusal(client_of(person).get(f"/api/lottery/draws/{unknown}/proof")) == nothing
+
+
+# --- Rules ------------------------------------------------------------------------------------
+def test_rules_are_the_sheet_in_force_and_the_earlier_ones(wheel):
+    Wheel.objects.filter(pk=wheel.pk).update(pity_threshold=None, cost_points=80)
+    publishing.publish(wheel_id=wheel.pk)
+    publishing.publish(wheel_id=wheel.pk)
+
+    rules = data(STRANGER.get("/api/lottery/rules"))
+
+    assert set(rules) == {"wheel_id", "name", "items", "next"}
+    assert [sheet["version"] for sheet in rules["items"]] == [3, 2, 1]
+    newest, middle, oldest = rules["items"]
+    assert set(newest) == {
+        "from",
+        "version",
+        "to",
+        "name",
+        "organiser",
+        "cost_points",
+        "daily_limit",
+        "prizes",
+        "fallback_prize_id",
+        "pity",
+    }
+    assert newest["to"] is None
+    assert (middle["to"], oldest["to"]) == (newest["from"], middle["from"])
+    assert (newest["pity"], newest["cost_points"], newest["organiser"]) == (None, 80, "老王")
+    assert oldest["pity"] == {"threshold": 10, "prizes": [oldest["prizes"][2]["prize_id"]]}
+    assert set(oldest["prizes"][0]) == PRIZE | {"weight", "quantity", "daily_cap"}
+
+    first = data(STRANGER.get("/api/lottery/rules", {"page_size": 1}))
+    second = data(STRANGER.get("/api/lottery/rules", {"page_size": 1, "cursor": first["next"]}))
+    assert first["items"] + second["items"] == rules["items"][:2]
+    status, code, fields = refusal(STRANGER.get("/api/lottery/rules", {"page_size": "many"}))
+    assert (status, code, list(fields)) == (400, 1011, ["page_size"])
+
+
+def test_the_schema_tells_the_paths():
+    schema = STRANGER.get("/api/schema", {"format": "json"}).content.decode()
+    for path in ("config", "draw", "records", "seed", "draws/{draw_id}/proof", "rules"):
+        assert f"/api/lottery/{path}" in schema

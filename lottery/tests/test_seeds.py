@@ -1,0 +1,121 @@
+"""Seeds: committed to before they are used, revealed when changed, seen by nobody before."""
+
+import pytest
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from config.errors import NotFound
+from lottery.decision import hash_seed
+from lottery.errors import ProofNotRevealed
+from lottery.models import Draw, PityCounter, SeedPair, SeedState
+from lottery.services import seeds
+from lottery.services.draws import draw
+from lottery.services.proofs import proof_of
+from lottery.tests.factories import make_person, make_wheel
+
+pytestmark = pytest.mark.django_db
+
+
+def test_the_first_look_makes_a_pair_in_use_and_the_next():
+    person = make_person()
+    active, following = seeds.pairs_of(person.pk)
+    assert (active.state, following.state) == (SeedState.ACTIVE, SeedState.NEXT)
+    assert (len(active.client_seed), following.client_seed) == (32, "")
+    assert active.server_seed_hash != following.server_seed_hash
+    assert [pair.pk for pair in seeds.pairs_of(person.pk)] == [active.pk, following.pk]
+    assert SeedPair.objects.count() == 2
+
+
+def test_the_seed_is_encrypted_and_its_hash_is_its_own():
+    active, _following = seeds.pairs_of(make_person().pk)
+    server_seed = seeds.reveal(active)
+    assert len(bytes.fromhex(server_seed)) == 32
+    assert hash_seed(server_seed) == active.server_seed_hash
+    assert server_seed not in active.server_seed_encrypted
+
+
+def test_a_rotation_reveals_the_old_and_uses_what_was_shown():
+    person, wheel = make_person(points=1000), make_wheel()
+    draw(person_id=person.pk, wheel_id=wheel.pk, count=4)
+    active, following = seeds.pairs_of(person.pk)
+
+    rotation = seeds.rotate(person_id=person.pk, client_seed="my choice")
+
+    assert (rotation.revealed.pk, rotation.revealed.next_nonce) == (active.pk, 4)
+    assert hash_seed(rotation.server_seed) == active.server_seed_hash
+    assert rotation.active.server_seed_hash == following.server_seed_hash
+    assert (rotation.active.client_seed, rotation.active.next_nonce) == ("my choice", 0)
+    assert rotation.next.server_seed_hash not in {
+        active.server_seed_hash,
+        following.server_seed_hash,
+    }
+    now_active, now_next = seeds.pairs_of(person.pk)
+    assert (now_active.pk, now_next.pk) == (following.pk, rotation.next.pk)
+    active.refresh_from_db()
+    assert active.state == SeedState.REVEALED
+    assert active.revealed_at == now_active.activated_at
+    assert draw(person_id=person.pk, wheel_id=wheel.pk, count=1).draws[0].nonce == 0
+
+
+def test_the_first_rotation_of_somebody_who_never_drew():
+    rotation = seeds.rotate(person_id=make_person().pk)
+    assert rotation.revealed.next_nonce == 0
+    assert len(rotation.active.client_seed) == 32
+    assert rotation.active.client_seed != rotation.revealed.client_seed
+
+
+def test_nothing_shows_a_seed_by_accident():
+    person = make_person(points=100)
+    one = draw(person_id=person.pk, wheel_id=make_wheel().pk, count=1).draws[0]
+    server_seed = seeds.reveal(one.seed_pair)
+    rotation = seeds.rotate(person_id=person.pk)
+    proof = proof_of(draw_id=one.pk, viewer=person)
+    assert proof.server_seed == server_seed
+    for shown in (one.seed_pair, rotation, proof):
+        assert server_seed not in repr(shown)
+        assert server_seed not in str(shown)
+
+
+def test_the_proof_waits_for_the_rotation_and_is_for_owner_and_staff():
+    person, staff = make_person(points=100), make_person(is_staff=True)
+    one = draw(person_id=person.pk, wheel_id=make_wheel().pk, count=1).draws[0]
+    for viewer in (person, staff):
+        with pytest.raises(ProofNotRevealed):
+            proof_of(draw_id=one.pk, viewer=viewer)
+    with pytest.raises(NotFound):
+        proof_of(draw_id=one.pk, viewer=make_person())
+
+    seeds.rotate(person_id=person.pk)
+
+    for viewer in (person, staff):
+        assert proof_of(draw_id=one.pk, viewer=viewer).draw == one
+    for viewer, draw_id in ((make_person(), one.pk), (person, None), (staff, None)):
+        with pytest.raises(NotFound):
+            proof_of(draw_id=draw_id, viewer=viewer)
+
+
+def test_the_database_keeps_one_of_each_and_their_times():
+    person = make_person()
+    active, following = seeds.pairs_of(person.pk)
+    now = timezone.now()
+    wrong: list[tuple[SeedPair, dict]] = [
+        (following, {"state": "active", "activated_at": now, "client_seed": "x"}),
+        (active, {"state": "next", "client_seed": "", "activated_at": None}),
+        (active, {"revealed_at": now}),
+        (active, {"state": "revealed"}),
+        (active, {"client_seed": ""}),
+        (active, {"state": "lost"}),
+        (following, {"next_nonce": 1}),
+        (following, {"server_seed_hash": active.server_seed_hash}),
+    ]
+    for pair, change in wrong:
+        with pytest.raises(IntegrityError), transaction.atomic():
+            SeedPair.objects.filter(pk=pair.pk).update(**change)
+
+
+def test_names():
+    person = make_person(points=100)
+    one = draw(person_id=person.pk, wheel_id=make_wheel().pk, count=1).draws[0]
+    assert str(one) == str(Draw.objects.get().pk)
+    assert str(PityCounter.objects.get()) == f"{person.pk}/{one.wheel_id}: 1"
+    assert str(one.seed_pair).startswith(one.seed_pair.server_seed_hash[:12])
