@@ -31,14 +31,14 @@ class ReceiptAdmin(ReadOnlyAdmin):
     list_display = [
         "small_picture",
         "id",
-        "person",
-        "shop",
+        "status",
         "input_amount",
         "recognized_amount",
         "confidence",
-        "estimated_points",
         "risk_score",
-        "status",
+        "estimated_points",
+        "person",
+        "shop",
         "created_at",
     ]
     list_display_links = ["small_picture", "id"]
@@ -75,7 +75,9 @@ class ReceiptAdmin(ReadOnlyAdmin):
     @admin.display(description=_("picture"))
     def small_picture(self, receipt):
         address = files.signed_path(receipt.thumbnail)
-        return format_html('<img src="{}" alt="#{}" height="56">', address, receipt.pk)
+        # The theme resets the attribute `height` of pictures, but not a style.
+        style = "height: 4.5rem; width: auto; max-width: none"
+        return format_html('<img src="{}" alt="#{}" style="{}">', address, receipt.pk, style)
 
     @admin.display(description=_("picture"))
     def large_picture(self, receipt):
