@@ -103,8 +103,11 @@ check-deploy: $(READY_TO_TEST) ## Run Django's deployment checks with production
 # --- Generated files that are committed ---------------------------------------------------------
 .PHONY: messages
 messages: $(READY_TO_TEST) ## Collect the texts to translate into locale/ (needs gettext)
-	@$(EMBEDDED) $(PYTHON) manage.py makemessages --all --no-wrap --add-location=file \
-		--ignore='$(VENV)' --ignore=data
+	@for domain in django djangojs; do \
+		$(EMBEDDED) $(PYTHON) manage.py makemessages --all --domain=$$domain --no-wrap \
+			--add-location=file --ignore='$(VENV)' --ignore=data --ignore=staticfiles \
+			--ignore=tests || exit 1; \
+	done
 
 .PHONY: compilemessages
 compilemessages: $(READY_TO_TEST) ## Compile the translations; commit the .mo files (needs gettext)

@@ -1,6 +1,5 @@
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
 from django.utils.translation import gettext_lazy as _
@@ -19,12 +18,8 @@ from accounts.models import (
 from accounts.services import sign_in
 from ops.console import ReadOnlyAdmin
 
+# Roles come as groups of their own; until then a page of single permissions helps nobody.
 admin.site.unregister(Group)
-
-
-@admin.register(Group)
-class GroupAdmin(DjangoGroupAdmin, ModelAdmin):
-    pass
 
 
 class PersonForm(UserChangeForm):
@@ -70,11 +65,11 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):
             {"fields": ["nickname", "masked_phone", "status", "is_premium", "daily_upload_quota"]},
         ),
         (_("Points"), {"fields": ["total_points", "lifetime_points", "points_version"]}),
-        (_("Console"), {"fields": ["username", "password", "is_staff", "is_superuser", "groups"]}),
+        (_("Console"), {"fields": ["username", "password", "is_staff", "is_superuser"]}),
         (_("Dates"), {"fields": ["created_at", "last_login", "login_count"]}),
     ]
     add_fieldsets = [(None, {"fields": ["username", "password1", "password2"]})]
-    filter_horizontal = ["groups"]
+    filter_horizontal = []
 
     def has_delete_permission(self, request, obj=None):
         return False

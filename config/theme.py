@@ -101,7 +101,6 @@ UNFOLD: dict[str, Any] = {
                     _item(_("Backups"), "backup", "ops.backup"),
                     _item(_("Migration runs"), "upgrade", "ops.migrationrun"),
                     _item(_("Idempotency records"), "repeat_one", "ops.idempotencyrecord"),
-                    _item(_("Groups"), "groups", "auth.group"),
                 ],
             },
         ],

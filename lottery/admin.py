@@ -1,4 +1,5 @@
 from django.contrib import admin, messages
+from django.utils.html import format_html_join
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin, TabularInline
 
@@ -132,6 +133,33 @@ class WheelVersionAdmin(ReadOnlyAdmin):
     list_filter = ["wheel", "published_at"]
     list_select_related = ["wheel", "published_by"]
     ordering = ["-id"]
+    fields = [
+        "wheel",
+        "number",
+        "name",
+        "organiser",
+        "cost_points",
+        "daily_limit",
+        "pity_threshold",
+        "published_at",
+        "published_by",
+        "odds",
+    ]
+
+    @admin.display(description=_("prizes"))
+    def odds(self, version):
+        """The odds sheet, a line for each prize."""
+        fallback = _("fallback prize")
+        lines = (
+            (
+                f"{prize.angle}°",
+                f"{prize.probability:.2%}",
+                prize.name,
+                fallback if prize.prize_id == version.fallback_prize_id else "",
+            )
+            for prize in wheels.sheet_of(version).prizes
+        )
+        return format_html_join("", "<div>{} · {} · {} {}</div>", lines)
 
 
 @admin.register(Draw)

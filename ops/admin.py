@@ -1,8 +1,13 @@
 from django.contrib import admin
+from django_tasks_db.models import DBTaskResult
 from unfold.admin import ModelAdmin
 
 from ops.console import ReadOnlyAdmin
 from ops.models import Alert, AlertRule, Backup, IdempotencyRecord, MigrationRun, StoredFile
+
+# The queue's own page is neither in the theme's style nor in Chinese; what matters of a reading
+# is in its ProcessRecord.
+admin.site.unregister(DBTaskResult)
 
 
 @admin.register(StoredFile)

@@ -50,13 +50,23 @@ class Command(BaseCommand):
 
     def say_where_to_go(self):
         base = f"http://{settings.HOST}:{settings.PORT}"
-        self.stdout.write(f"{base}/           {_('start page')}")
-        self.stdout.write(f"{base}/admin/     {_('console')}")
-        self.stdout.write(f"{base}/api/docs   {_('API documents')}")
+        for path, name in (
+            ("/", _("start page")),
+            ("/admin/", _("console")),
+            ("/api/docs", _("API documents")),
+        ):
+            self.stdout.write(f"{base}{path:<12}{name}")
         if settings.DEBUG:
-            code = settings.SMS_FIXED_CODE
-            self.stdout.write(f"{_('Customer')}: {CUSTOMER_PHONE}, {_('code')} {code}")
-            self.stdout.write(f"{_('Merchant')}: {MERCHANT_PHONE}, {_('code')} {code}")
-            self.stdout.write(f"{_('Console')}: admin / {console_password()}")
+            self.say_who_can_sign_in()
         self.stdout.write(_("Ctrl-C stops it."))
         self.stdout.flush()
+
+    def say_who_can_sign_in(self):
+        code = settings.SMS_FIXED_CODE
+        customer = {"phone": CUSTOMER_PHONE, "code": code}
+        merchant = {"phone": MERCHANT_PHONE, "code": code}
+        self.stdout.write(_("Customer: %(phone)s, code %(code)s") % customer)
+        self.stdout.write(_("Merchant: %(phone)s, code %(code)s") % merchant)
+        admin = User.objects.filter(username="admin").first()
+        if admin and admin.check_password(console_password()):
+            self.stdout.write(_("Console: admin / %(password)s") % {"password": console_password()})

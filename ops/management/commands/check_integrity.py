@@ -15,7 +15,8 @@ class Command(BaseCommand):
         for name in [only] if only else integrity.names():
             findings = list(integrity.run(name))
             wrong += len(findings)
-            self.stdout.write(f"{name}: {_('ok') if not findings else len(findings)}")
+            outcome = _("%(count)d wrong") % {"count": len(findings)} if findings else _("ok")
+            self.stdout.write(f"{name}: {outcome}")
             for finding in findings:
                 self.stdout.write(f"  {finding.rule} {finding.object_id}: {finding.problem}")
         if wrong:

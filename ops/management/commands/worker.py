@@ -2,6 +2,7 @@ import signal
 import threading
 
 from django.core.management.base import BaseCommand
+from django.utils.translation import gettext as _
 
 from ops.services.background import Background
 
@@ -15,7 +16,7 @@ class Command(BaseCommand):
             signal.signal(number, lambda *_: stop.set())
         background = Background()
         background.start()
-        self.stdout.write("Background work has started.")
+        self.stdout.write(_("Background work has started."))
         stop.wait()
         background.stop(seconds=20)
-        self.stdout.write("Background work has stopped.")
+        self.stdout.write(_("Background work has stopped."))
