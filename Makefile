@@ -104,7 +104,7 @@ check-deploy: $(READY_TO_TEST) ## Run Django's deployment checks with production
 .PHONY: messages
 messages: $(READY_TO_TEST) ## Collect the texts to translate into locale/ (needs gettext)
 	@for domain in django djangojs; do \
-		$(EMBEDDED) $(PYTHON) manage.py makemessages --all --domain=$$domain --no-wrap \
+		$(EMBEDDED) $(PYTHON) manage.py makemessages --all --domain=$$domain --no-wrap --no-obsolete \
 			--add-location=file --ignore='$(VENV)' --ignore=data --ignore=staticfiles \
 			--ignore=tests || exit 1; \
 	done

@@ -1,9 +1,16 @@
+from typing import override
+
 from django.utils.csp import CSP
 from django.utils.decorators import method_decorator
 from django.views.decorators.csp import csp_override
 from django.views.generic import TemplateView
-from drf_spectacular.renderers import OpenApiJsonRenderer2, OpenApiYamlRenderer
+from drf_spectacular.renderers import (
+    OpenApiJsonRenderer2,
+    OpenApiYamlRenderer,
+    OpenApiYamlRenderer2,
+)
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from rest_framework.exceptions import NotAcceptable
 from rest_framework.negotiation import DefaultContentNegotiation
 
 
@@ -13,11 +20,22 @@ class StartView(TemplateView):
     template_name = "start.html"
 
 
+class SchemaNegotiation(DefaultContentNegotiation):
+    """Takes the client's wish for a form where there is one."""
+
+    @override
+    def select_renderer(self, request, renderers, format_suffix=None):
+        try:
+            return super().select_renderer(request, renderers, format_suffix)
+        except NotAcceptable:
+            return renderers[0], renderers[0].media_type
+
+
 class SchemaView(SpectacularAPIView):
     """The API as OpenAPI 3: JSON, or YAML for those who accept only that."""
 
-    renderer_classes = [OpenApiJsonRenderer2, OpenApiYamlRenderer]
-    content_negotiation_class = DefaultContentNegotiation
+    renderer_classes = [OpenApiJsonRenderer2, OpenApiYamlRenderer, OpenApiYamlRenderer2]
+    content_negotiation_class = SchemaNegotiation
 
 
 DOCUMENTS_CSP: dict[str, list[str]] = {

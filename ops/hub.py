@@ -147,6 +147,7 @@ class Hub:
                         logger.exception("A push could not be handed on")
             except Exception:
                 # The layer is away. Clients notice the gap in versions once it is back.
+                self._subscribed.clear()
                 logger.exception("The hub lost its channel layer; it tries again")
                 await asyncio.sleep(TRY_AGAIN_AFTER)
 

@@ -7,167 +7,469 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('auth', '0012_alter_user_first_name_max_length'),
-        ('ops', '0001_initial'),
+        ("auth", "0012_alter_user_first_name_max_length"),
+        ("ops", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='RegistrationMark',
+            name="RegistrationMark",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('key_hash', models.CharField(max_length=64, unique=True, verbose_name='key hash')),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='created at')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("key_hash", models.CharField(max_length=64, unique=True, verbose_name="key hash")),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        default=django.utils.timezone.now, verbose_name="created at"
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'registration mark',
-                'verbose_name_plural': 'registration marks',
+                "verbose_name": "registration mark",
+                "verbose_name_plural": "registration marks",
             },
         ),
         migrations.CreateModel(
-            name='User',
+            name="User",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('password', models.CharField(max_length=128, verbose_name='password')),
-                ('last_login', models.DateTimeField(blank=True, null=True, verbose_name='last login')),
-                ('is_superuser', models.BooleanField(default=False, help_text='Designates that this user has all permissions without explicitly assigning them.', verbose_name='superuser status')),
-                ('username', models.CharField(blank=True, help_text='For the console alone; customers have none.', max_length=150, null=True, unique=True, verbose_name='user name')),
-                ('phone', models.CharField(blank=True, max_length=20, null=True, unique=True, verbose_name='phone')),
-                ('wechat_openid', models.CharField(blank=True, max_length=64, null=True, unique=True, verbose_name='WeChat openid')),
-                ('wechat_unionid', models.CharField(blank=True, max_length=64, null=True, unique=True, verbose_name='WeChat unionid')),
-                ('nickname', models.CharField(blank=True, max_length=40, verbose_name='nickname')),
-                ('status', models.CharField(choices=[('active', 'Active'), ('inactive', 'Inactive'), ('banned', 'Banned')], default='active', max_length=8, verbose_name='status')),
-                ('is_premium', models.BooleanField(default=False, verbose_name='premium')),
-                ('is_staff', models.BooleanField(default=False, verbose_name='may sign in to the console')),
-                ('total_points', models.PositiveBigIntegerField(default=0, editable=False, verbose_name='points')),
-                ('lifetime_points', models.PositiveBigIntegerField(default=0, editable=False, help_text='Receipt points less their reversals; they decide the tier.', verbose_name='lifetime points')),
-                ('points_version', models.PositiveBigIntegerField(default=0, editable=False, help_text='The newest ledger entry.', verbose_name='points version')),
-                ('points_hash', models.CharField(default='0000000000000000000000000000000000000000000000000000000000000000', editable=False, max_length=64, verbose_name='points hash')),
-                ('daily_upload_quota', models.PositiveIntegerField(blank=True, help_text="Empty: the platform's, by premium or not.", null=True, verbose_name='daily upload quota')),
-                ('login_count', models.PositiveIntegerField(default=0, editable=False, verbose_name='sign-ins')),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False, verbose_name='created at')),
-                ('avatar', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='ops.storedfile', verbose_name='avatar')),
-                ('groups', models.ManyToManyField(blank=True, help_text='The groups this user belongs to. A user will get all permissions granted to each of their groups.', related_name='user_set', related_query_name='user', to='auth.group', verbose_name='groups')),
-                ('user_permissions', models.ManyToManyField(blank=True, help_text='Specific permissions for this user.', related_name='user_set', related_query_name='user', to='auth.permission', verbose_name='user permissions')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("password", models.CharField(max_length=128, verbose_name="password")),
+                (
+                    "last_login",
+                    models.DateTimeField(blank=True, null=True, verbose_name="last login"),
+                ),
+                (
+                    "is_superuser",
+                    models.BooleanField(
+                        default=False,
+                        help_text="Designates that this user has all permissions without explicitly assigning them.",
+                        verbose_name="superuser status",
+                    ),
+                ),
+                (
+                    "username",
+                    models.CharField(
+                        blank=True,
+                        help_text="For the console alone; customers have none.",
+                        max_length=150,
+                        null=True,
+                        unique=True,
+                        verbose_name="user name",
+                    ),
+                ),
+                (
+                    "phone",
+                    models.CharField(
+                        blank=True, max_length=20, null=True, unique=True, verbose_name="phone"
+                    ),
+                ),
+                (
+                    "wechat_openid",
+                    models.CharField(
+                        blank=True,
+                        max_length=64,
+                        null=True,
+                        unique=True,
+                        verbose_name="WeChat openid",
+                    ),
+                ),
+                (
+                    "wechat_unionid",
+                    models.CharField(
+                        blank=True,
+                        max_length=64,
+                        null=True,
+                        unique=True,
+                        verbose_name="WeChat unionid",
+                    ),
+                ),
+                ("nickname", models.CharField(blank=True, max_length=40, verbose_name="nickname")),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("active", "Active"),
+                            ("inactive", "Inactive"),
+                            ("banned", "Banned"),
+                        ],
+                        default="active",
+                        max_length=8,
+                        verbose_name="status",
+                    ),
+                ),
+                ("is_premium", models.BooleanField(default=False, verbose_name="premium")),
+                (
+                    "is_staff",
+                    models.BooleanField(default=False, verbose_name="may sign in to the console"),
+                ),
+                (
+                    "total_points",
+                    models.PositiveBigIntegerField(
+                        default=0, editable=False, verbose_name="points"
+                    ),
+                ),
+                (
+                    "lifetime_points",
+                    models.PositiveBigIntegerField(
+                        default=0,
+                        editable=False,
+                        help_text="Receipt points less their reversals; they decide the tier.",
+                        verbose_name="lifetime points",
+                    ),
+                ),
+                (
+                    "points_version",
+                    models.PositiveBigIntegerField(
+                        default=0,
+                        editable=False,
+                        help_text="The newest ledger entry.",
+                        verbose_name="points version",
+                    ),
+                ),
+                (
+                    "points_hash",
+                    models.CharField(
+                        default="0000000000000000000000000000000000000000000000000000000000000000",
+                        editable=False,
+                        max_length=64,
+                        verbose_name="points hash",
+                    ),
+                ),
+                (
+                    "daily_upload_quota",
+                    models.PositiveIntegerField(
+                        blank=True,
+                        help_text="Empty: the platform's, by premium or not.",
+                        null=True,
+                        verbose_name="daily upload quota",
+                    ),
+                ),
+                (
+                    "login_count",
+                    models.PositiveIntegerField(default=0, editable=False, verbose_name="sign-ins"),
+                ),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        default=django.utils.timezone.now, editable=False, verbose_name="created at"
+                    ),
+                ),
+                (
+                    "avatar",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to="ops.storedfile",
+                        verbose_name="avatar",
+                    ),
+                ),
+                (
+                    "groups",
+                    models.ManyToManyField(
+                        blank=True,
+                        help_text="The groups this user belongs to. A user will get all permissions granted to each of their groups.",
+                        related_name="user_set",
+                        related_query_name="user",
+                        to="auth.group",
+                        verbose_name="groups",
+                    ),
+                ),
+                (
+                    "user_permissions",
+                    models.ManyToManyField(
+                        blank=True,
+                        help_text="Specific permissions for this user.",
+                        related_name="user_set",
+                        related_query_name="user",
+                        to="auth.permission",
+                        verbose_name="user permissions",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'person',
-                'verbose_name_plural': 'people',
+                "verbose_name": "person",
+                "verbose_name_plural": "people",
             },
         ),
         migrations.CreateModel(
-            name='DeviceSession',
+            name="DeviceSession",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('generation', models.PositiveIntegerField(default=0, verbose_name='generation')),
-                ('rotated_at', models.DateTimeField(verbose_name='rotated at')),
-                ('device_info', models.JSONField(blank=True, null=True, verbose_name='device')),
-                ('ip_address', models.GenericIPAddressField(blank=True, null=True, verbose_name='address')),
-                ('user_agent', models.CharField(blank=True, max_length=255, verbose_name='user agent')),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='signed in at')),
-                ('last_activity_at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='last activity')),
-                ('expires_at', models.DateTimeField(verbose_name='expires at')),
-                ('revoked_at', models.DateTimeField(blank=True, db_index=True, null=True, verbose_name='revoked at')),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='sessions', to=settings.AUTH_USER_MODEL, verbose_name='person')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("generation", models.PositiveIntegerField(default=0, verbose_name="generation")),
+                ("rotated_at", models.DateTimeField(verbose_name="rotated at")),
+                ("device_info", models.JSONField(blank=True, null=True, verbose_name="device")),
+                (
+                    "ip_address",
+                    models.GenericIPAddressField(blank=True, null=True, verbose_name="address"),
+                ),
+                (
+                    "user_agent",
+                    models.CharField(blank=True, max_length=255, verbose_name="user agent"),
+                ),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        default=django.utils.timezone.now, verbose_name="signed in at"
+                    ),
+                ),
+                (
+                    "last_activity_at",
+                    models.DateTimeField(
+                        default=django.utils.timezone.now, verbose_name="last activity"
+                    ),
+                ),
+                ("expires_at", models.DateTimeField(verbose_name="expires at")),
+                (
+                    "revoked_at",
+                    models.DateTimeField(
+                        blank=True, db_index=True, null=True, verbose_name="revoked at"
+                    ),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="sessions",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="person",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'device',
-                'verbose_name_plural': 'devices',
+                "verbose_name": "device",
+                "verbose_name_plural": "devices",
             },
         ),
         migrations.CreateModel(
-            name='PointsEntry',
+            name="PointsEntry",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('sequence', models.PositiveBigIntegerField(verbose_name='number')),
-                ('points', models.BigIntegerField(verbose_name='points')),
-                ('source', models.CharField(choices=[('register', 'Welcome'), ('photo_upload', 'Receipt'), ('lottery', 'Draw'), ('prize', 'Prize'), ('exchange', 'Exchange'), ('cancel', 'Returned order'), ('expire', 'Expired'), ('adjust', 'Adjustment'), ('reverse', 'Reversal'), ('merge', 'Merged accounts')], max_length=12, verbose_name='source')),
-                ('related_id', models.CharField(blank=True, max_length=40, verbose_name='related to')),
-                ('balance_after', models.PositiveBigIntegerField(verbose_name='balance after')),
-                ('previous_hash', models.CharField(max_length=64, verbose_name='previous hash')),
-                ('entry_hash', models.CharField(max_length=64, verbose_name='hash')),
-                ('created_at', models.DateTimeField(verbose_name='created at')),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='points_entries', to=settings.AUTH_USER_MODEL, verbose_name='person')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("sequence", models.PositiveBigIntegerField(verbose_name="number")),
+                ("points", models.BigIntegerField(verbose_name="points")),
+                (
+                    "source",
+                    models.CharField(
+                        choices=[
+                            ("register", "Welcome"),
+                            ("photo_upload", "Receipt"),
+                            ("lottery", "Draw"),
+                            ("prize", "Prize"),
+                            ("exchange", "Exchange"),
+                            ("cancel", "Returned order"),
+                            ("expire", "Expired"),
+                            ("adjust", "Adjustment"),
+                            ("reverse", "Reversal"),
+                            ("merge", "Merged accounts"),
+                        ],
+                        max_length=12,
+                        verbose_name="source",
+                    ),
+                ),
+                (
+                    "related_id",
+                    models.CharField(blank=True, max_length=40, verbose_name="related to"),
+                ),
+                ("balance_after", models.PositiveBigIntegerField(verbose_name="balance after")),
+                ("previous_hash", models.CharField(max_length=64, verbose_name="previous hash")),
+                ("entry_hash", models.CharField(max_length=64, verbose_name="hash")),
+                ("created_at", models.DateTimeField(verbose_name="created at")),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="points_entries",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="person",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'ledger entry',
-                'verbose_name_plural': 'ledger entries',
+                "verbose_name": "ledger entry",
+                "verbose_name_plural": "ledger entries",
             },
         ),
         migrations.CreateModel(
-            name='SignInCode',
+            name="SignInCode",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('phone', models.CharField(max_length=20, verbose_name='phone')),
-                ('day', models.DateField(verbose_name='day')),
-                ('number', models.PositiveSmallIntegerField(verbose_name='number of the day')),
-                ('code_hash', models.CharField(max_length=64, verbose_name='code hash')),
-                ('ip_address', models.GenericIPAddressField(blank=True, null=True, verbose_name='address')),
-                ('wrong_tries', models.PositiveSmallIntegerField(default=0, verbose_name='wrong tries')),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='created at')),
-                ('expires_at', models.DateTimeField(verbose_name='expires at')),
-                ('used_at', models.DateTimeField(blank=True, null=True, verbose_name='used at')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("phone", models.CharField(max_length=20, verbose_name="phone")),
+                ("day", models.DateField(verbose_name="day")),
+                ("number", models.PositiveSmallIntegerField(verbose_name="number of the day")),
+                ("code_hash", models.CharField(max_length=64, verbose_name="code hash")),
+                (
+                    "ip_address",
+                    models.GenericIPAddressField(blank=True, null=True, verbose_name="address"),
+                ),
+                (
+                    "wrong_tries",
+                    models.PositiveSmallIntegerField(default=0, verbose_name="wrong tries"),
+                ),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        default=django.utils.timezone.now, verbose_name="created at"
+                    ),
+                ),
+                ("expires_at", models.DateTimeField(verbose_name="expires at")),
+                ("used_at", models.DateTimeField(blank=True, null=True, verbose_name="used at")),
             ],
             options={
-                'verbose_name': 'sign-in code',
-                'verbose_name_plural': 'sign-in codes',
-                'indexes': [models.Index(fields=['phone', '-created_at'], name='signincode_newest')],
-                'constraints': [models.UniqueConstraint(fields=('phone', 'day', 'number'), name='signincode_one_at_a_time')],
+                "verbose_name": "sign-in code",
+                "verbose_name_plural": "sign-in codes",
+                "indexes": [
+                    models.Index(fields=["phone", "-created_at"], name="signincode_newest")
+                ],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("phone", "day", "number"), name="signincode_one_at_a_time"
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Tier',
+            name="Tier",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=40, unique=True, verbose_name='name')),
-                ('threshold', models.PositiveBigIntegerField(help_text='Lifetime points from which it holds.', unique=True, verbose_name='threshold')),
-                ('multiplier', models.DecimalField(decimal_places=2, max_digits=4, verbose_name='multiplier')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("name", models.CharField(max_length=40, unique=True, verbose_name="name")),
+                (
+                    "threshold",
+                    models.PositiveBigIntegerField(
+                        help_text="Lifetime points from which it holds.",
+                        unique=True,
+                        verbose_name="threshold",
+                    ),
+                ),
+                (
+                    "multiplier",
+                    models.DecimalField(decimal_places=2, max_digits=4, verbose_name="multiplier"),
+                ),
             ],
             options={
-                'verbose_name': 'tier',
-                'verbose_name_plural': 'tiers',
-                'ordering': ['threshold'],
-                'constraints': [models.CheckConstraint(condition=models.Q(('multiplier__gte', 1)), name='tier_multiplier_at_least_one')],
+                "verbose_name": "tier",
+                "verbose_name_plural": "tiers",
+                "ordering": ["threshold"],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("multiplier__gte", 1)),
+                        name="tier_multiplier_at_least_one",
+                    )
+                ],
             },
         ),
         migrations.AddConstraint(
-            model_name='user',
-            constraint=models.CheckConstraint(condition=models.Q(('status__in', ['active', 'inactive', 'banned'])), name='user_status_known'),
+            model_name="user",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("status__in", ["active", "inactive", "banned"])),
+                name="user_status_known",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='user',
-            constraint=models.CheckConstraint(condition=models.Q(('total_points__gte', 0)), name='user_points_never_negative'),
+            model_name="user",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("total_points__gte", 0)), name="user_points_never_negative"
+            ),
         ),
         migrations.AddIndex(
-            model_name='devicesession',
-            index=models.Index(condition=models.Q(('revoked_at__isnull', True)), fields=['user'], name='devicesession_live'),
+            model_name="devicesession",
+            index=models.Index(
+                condition=models.Q(("revoked_at__isnull", True)),
+                fields=["user"],
+                name="devicesession_live",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='pointsentry',
-            constraint=models.UniqueConstraint(fields=('user', 'sequence'), name='pointsentry_one_sequence'),
+            model_name="pointsentry",
+            constraint=models.UniqueConstraint(
+                fields=("user", "sequence"), name="pointsentry_one_sequence"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='pointsentry',
-            constraint=models.UniqueConstraint(condition=models.Q(('source__in', ('register', 'lottery', 'prize', 'exchange', 'cancel'))), fields=('source', 'related_id'), name='pointsentry_once_per_cause'),
+            model_name="pointsentry",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(
+                    ("source__in", ("register", "lottery", "prize", "exchange", "cancel"))
+                ),
+                fields=("source", "related_id"),
+                name="pointsentry_once_per_cause",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='pointsentry',
-            constraint=models.CheckConstraint(condition=models.Q(('source__in', ['register', 'photo_upload', 'lottery', 'prize', 'exchange', 'cancel', 'expire', 'adjust', 'reverse', 'merge'])), name='pointsentry_source_known'),
+            model_name="pointsentry",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    (
+                        "source__in",
+                        [
+                            "register",
+                            "photo_upload",
+                            "lottery",
+                            "prize",
+                            "exchange",
+                            "cancel",
+                            "expire",
+                            "adjust",
+                            "reverse",
+                            "merge",
+                        ],
+                    )
+                ),
+                name="pointsentry_source_known",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='pointsentry',
-            constraint=models.CheckConstraint(condition=models.Q(('points', 0), _negated=True), name='pointsentry_changes_something'),
+            model_name="pointsentry",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("points", 0), _negated=True),
+                name="pointsentry_changes_something",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='pointsentry',
-            constraint=models.CheckConstraint(condition=models.Q(('balance_after__gte', 0)), name='pointsentry_balance_never_negative'),
+            model_name="pointsentry",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("balance_after__gte", 0)),
+                name="pointsentry_balance_never_negative",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='pointsentry',
-            constraint=models.CheckConstraint(condition=models.Q(('balance_after__gte', models.F('points'))), name='pointsentry_balance_adds_up'),
+            model_name="pointsentry",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("balance_after__gte", models.F("points"))),
+                name="pointsentry_balance_adds_up",
+            ),
         ),
     ]

@@ -1,5 +1,6 @@
 """POST /api/auth/code and the service behind it."""
 
+import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -83,7 +84,6 @@ def test_the_code_itself_is_not_kept(ask):
 @pytest.mark.parametrize("phone", ODD_PHONES, ids=ascii)
 def test_what_is_no_mainland_mobile_number_is_1001(api, phone, sent):
     # By hand: the test client's own encoder would not write half a character.
-XX
     response = api.generic(
         "POST", "/api/auth/code", json.dumps({"phone": phone}), content_type="application/json"
     )

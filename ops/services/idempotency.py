@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from ops.errors import IdempotencyKeyReused, StillRunning
 from ops.models import IdempotencyRecord
+from ops.services.encryption import decrypt, encrypt
 
 KEPT_FOR = timedelta(hours=24)
 TWIN_WAITS = 5  # seconds that a concurrent twin waits for the first request
@@ -38,9 +39,10 @@ def run_once(
         if not is_new:
             if record.fingerprint != fingerprint:
                 raise IdempotencyKeyReused
-            return Outcome(orjson.loads(record.answer), is_replay=True)
+            return Outcome(orjson.loads(decrypt(record.answer)), is_replay=True)
         data = effect()
-        record.answer = orjson.dumps(data).decode()
+        # Encrypted: an answer may hold what the tables it came from keep encrypted.
+        record.answer = encrypt(orjson.dumps(data).decode())
         record.save(update_fields=["answer"])
         return Outcome(data, is_replay=False)
 
