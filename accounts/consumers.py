@@ -42,7 +42,7 @@ class RealtimeConsumer(AsyncWebsocketConsumer):
         self.is_open = True
         self._own = asyncio.Lock()
         self._tasks = set()
-        self._before_hello = []
+        self._before_hello: list[str] | None = []
         self.outbox = hub.Outbox(self.write, self._drop)
         offered, token = _offered_token(self.scope)
         await self.accept(subprotocol="bearer" if offered else None)

@@ -7,7 +7,7 @@ from accounts.errors import InvalidPhone, WrongCode
 from accounts.models import PointsEntry, PointsSource, User
 from accounts.services import profile
 from config.errors import NotSignedIn
-from config.fields import TextField
+from config.fields import FlagField, TextField
 
 
 class CodeInput(serializers.Serializer):
@@ -47,7 +47,7 @@ class RefreshInput(serializers.Serializer):
 
 
 class LogoutInput(serializers.Serializer):
-    everywhere = serializers.BooleanField(required=False, default=False)
+    everywhere = FlagField(required=False, default=False)
 
 
 class ProfileInput(serializers.Serializer):

@@ -2,6 +2,7 @@
 
 import io
 from decimal import Decimal
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -45,7 +46,7 @@ PRODUCTS = (
 )
 
 # name, type, value (points, or yuan), probability, colour, extras
-PRIZES = (
+PRIZES: tuple[tuple[str, PrizeType, str, str, str, dict[str, Any]], ...] = (
     ("谢谢惠顾", PrizeType.EMPTY, "0", "0.3000", "#F6E3CF", {}),
     ("20 积分", PrizeType.POINTS, "20", "0.2500", "#E0A030", {}),
     ("50 积分", PrizeType.POINTS, "50", "0.1800", "#F6E3CF", {}),

@@ -31,6 +31,16 @@ class TextField(serializers.CharField):
         return super().to_internal_value(data)
 
 
+class FlagField(serializers.BooleanField):
+    """A JSON true or false. DRF would take "yes" and 1 as well."""
+
+    @override
+    def to_internal_value(self, data: Any) -> bool:
+        if not isinstance(data, bool):
+            self.fail("invalid", input=data)
+        return data
+
+
 @extend_schema_field({"type": "integer"})
 class IdentifierField(serializers.Field[Any, Any, Any, Any]):
     """The id of something. Whatever cannot be one reads as None: it does not exist.

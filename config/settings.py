@@ -5,51 +5,37 @@
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, override
 
-import environ
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.csp import CSP
 from django.utils.translation import gettext_lazy as _
 
 from config.development import kept_secret
+from config.environment import Environment
 from config.theme import UNFOLD  # noqa: F401  (read by django-unfold)
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
-
-class _Environment(environ.Env):  # type: ignore[misc]  # environ is not typed
-    """The environment; a value that cannot be read is named, not met by a bare ValueError."""
-
-    @override
-    def get_value(self, var: str, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return super().get_value(var, *args, **kwargs)
-        except ValueError as error:
-            raise ImproperlyConfigured(f"{var} cannot be read: {error}.") from error
-
-
-env = _Environment()
+env = Environment()
 env.read_env(BASE_DIR / ".env")
 
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
 
 # --- Where it runs --------------------------------------------------------------------------
-DEBUG = env.bool("DEBUG", default=True)
+DEBUG = env.flag("DEBUG", default=True)
 HOST = env.str("HOST", default="127.0.0.1")
-PORT = env.int("PORT", default=8000)
+PORT = env.whole("PORT", default=8000, least=1, most=65535)
 if DEBUG and HOST not in LOOPBACK_HOSTS:
     raise ImproperlyConfigured(
         f"DEBUG is on and HOST is {HOST}: other machines could sign in with the development code. "
         "Set DEBUG=0 (with its secrets, see .env.example) or HOST=127.0.0.1."
     )
-DATA_DIR = Path(env.str("DATA_DIR", default=str(BASE_DIR / "data"))).expanduser().resolve()
-DATA_DIR.mkdir(parents=True, exist_ok=True)
+DATA_DIR = env.folder("DATA_DIR", default=BASE_DIR / "data")
 
 
 def _secret(name: str) -> str:
     """Read a secret from the environment; in development one is made and kept in DATA_DIR."""
-    value: str = env.str(name, default="")
+    value = env.secret(name)
     if value:
         return value
     if DEBUG:
@@ -72,7 +58,7 @@ if not DEBUG and not ALLOWED_HOSTS:
 ALLOWED_HOSTS += ["127.0.0.1", "localhost", "[::1]"]
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 # How many proxies in front of us write X-Forwarded-For; 0 believes the connection alone.
-TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", default=0)
+TRUSTED_PROXIES = env.whole("TRUSTED_PROXIES", default=0)
 
 # --- Applications ---------------------------------------------------------------------------
 INSTALLED_APPS = [
@@ -136,12 +122,8 @@ TEMPLATES = [
 ]
 
 # --- Database -------------------------------------------------------------------------------
-if env.str("DATABASE_URL", default=""):
+if env.address("DATABASE_URL", "postgres", "postgresql"):
     DATABASES = {"default": env.db_url("DATABASE_URL")}
-    if DATABASES["default"]["ENGINE"] != "django.db.backends.postgresql":
-        raise ImproperlyConfigured(
-            "DATABASE_URL must be a postgres:// address; leave it out to use SQLite in DATA_DIR."
-        )
     DATABASES["default"].update(
         # A pool, not CONN_MAX_AGE: under ASGI every request has a thread of its own.
         CONN_MAX_AGE=0,
@@ -150,7 +132,7 @@ if env.str("DATABASE_URL", default=""):
             **DATABASES["default"].get("OPTIONS", {}),
             "pool": {
                 "min_size": 1,
-                "max_size": env.int("DB_POOL_SIZE", default=20),
+                "max_size": env.whole("DB_POOL_SIZE", default=20, least=1),
                 "timeout": env.float("DB_POOL_TIMEOUT", default=10),
                 "max_lifetime": env.float("DB_POOL_RECYCLE", default=1800),
             },
@@ -168,14 +150,16 @@ else:
                 "transaction_mode": "IMMEDIATE",
                 "timeout": 20,
                 # FULL: what was acknowledged survives a power cut.
-                "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
+                # recursive_triggers: INSERT OR REPLACE must not slip past a ledger's triggers.
+                "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; "
+                "PRAGMA recursive_triggers=ON;",
             },
         }
     }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- Cache, channel layer, background work ----------------------------------------------------
-REDIS_URL = env.str("REDIS_URL", default="")
+REDIS_URL = env.address("REDIS_URL", "redis", "rediss")
 if REDIS_URL:
     CACHES = {
         "default": {
@@ -221,7 +205,7 @@ SIMPLE_JWT = {
 }
 REFRESH_GRACE = timedelta(seconds=10)
 
-PHONE_PATTERN = env.str("PHONE_PATTERN", default=r"\A1[3-9][0-9]{9}\Z")
+PHONE_PATTERN = env.pattern("PHONE_PATTERN", default=r"\A1[3-9][0-9]{9}\Z")
 SMS_SENDER = env.str("SMS_SENDER", default="accounts.sms.ConsoleSender")
 SMS_FIXED_CODE = env.str("SMS_FIXED_CODE", default="123456" if DEBUG else "")
 if SMS_FIXED_CODE and not DEBUG:
@@ -230,26 +214,28 @@ if SMS_FIXED_CODE and not DEBUG:
     )
 SMS_CODE_LIFETIME = timedelta(seconds=300)
 SMS_RESEND_AFTER = timedelta(seconds=60)
-SMS_CODES_A_DAY = env.int("SMS_CODES_A_DAY", default=10)
-SMS_CODES_AN_HOUR_PER_ADDRESS = env.int("SMS_CODES_AN_HOUR_PER_ADDRESS", default=100)
-SMS_WRONG_CODES_AN_HOUR_PER_ADDRESS = env.int("SMS_WRONG_CODES_AN_HOUR_PER_ADDRESS", default=300)
+SMS_CODES_A_DAY = env.whole("SMS_CODES_A_DAY", default=10)
+SMS_CODES_AN_HOUR_PER_ADDRESS = env.whole("SMS_CODES_AN_HOUR_PER_ADDRESS", default=100)
+SMS_WRONG_CODES_AN_HOUR_PER_ADDRESS = env.whole("SMS_WRONG_CODES_AN_HOUR_PER_ADDRESS", default=300)
 # On a developer's machine everybody has the same address.
-LIMIT_LOOPBACK_ADDRESSES = env.bool("LIMIT_LOOPBACK_ADDRESSES", default=not DEBUG)
+LIMIT_LOOPBACK_ADDRESSES = env.flag("LIMIT_LOOPBACK_ADDRESSES", default=not DEBUG)
 
 # --- The rules of the house ------------------------------------------------------------------
-REGISTER_BONUS = env.int("REGISTER_BONUS", default=1000)  # points
-POINTS_PER_YUAN = env.int("POINTS_PER_YUAN", default=10)
-UPLOADS_A_DAY = env.int("UPLOADS_A_DAY", default=20)
-UPLOADS_A_DAY_PREMIUM = env.int("UPLOADS_A_DAY_PREMIUM", default=50)
-ORDER_LIFETIME = timedelta(days=env.int("ORDER_LIFETIME_DAYS", default=30))
-REQUIRE_IDEMPOTENCY_KEY = env.bool("REQUIRE_IDEMPOTENCY_KEY", default=False)
+REGISTER_BONUS = env.whole("REGISTER_BONUS", default=1000)  # points
+POINTS_PER_YUAN = env.whole("POINTS_PER_YUAN", default=10)
+UPLOADS_A_DAY = env.whole("UPLOADS_A_DAY", default=20)
+UPLOADS_A_DAY_PREMIUM = env.whole("UPLOADS_A_DAY_PREMIUM", default=50)
+ORDER_LIFETIME = timedelta(days=env.whole("ORDER_LIFETIME_DAYS", default=30))
+REQUIRE_IDEMPOTENCY_KEY = env.flag("REQUIRE_IDEMPOTENCY_KEY", default=False)
 RECEIPT_READER = env.str("RECEIPT_READER", default="reviews.reading.engine.RapidReceiptReader")
 # So long a worker may keep a reading to itself before it counts as killed...
-READING_LEASE = timedelta(seconds=env.int("READING_LEASE_SECONDS", default=45))
+READING_LEASE = timedelta(seconds=env.whole("READING_LEASE_SECONDS", default=45))
 # ...and so long a job may stand in the queue before it counts as lost. Reading twice is harmless.
-READING_QUEUED_TOO_LONG = timedelta(seconds=env.int("READING_QUEUED_TOO_LONG_SECONDS", default=60))
+READING_QUEUED_TOO_LONG = timedelta(
+    seconds=env.whole("READING_QUEUED_TOO_LONG_SECONDS", default=60)
+)
 # Above this many points over the estimate a second person has to agree.
-ADJUSTMENT_SECOND_PERSON_ABOVE = env.int("ADJUSTMENT_SECOND_PERSON_ABOVE", default=10_000)
+ADJUSTMENT_SECOND_PERSON_ABOVE = env.whole("ADJUSTMENT_SECOND_PERSON_ABOVE", default=10_000)
 
 # --- API ------------------------------------------------------------------------------------
 REST_FRAMEWORK = {
@@ -258,7 +244,7 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["config.envelope.EnvelopeRenderer"],
     "DEFAULT_PARSER_CLASSES": ["config.envelope.JSONParser"],
     "DEFAULT_THROTTLE_CLASSES": ["config.envelope.PersonThrottle"],
-    "DEFAULT_THROTTLE_RATES": {"person": env.str("REQUESTS_PER_PERSON", default="600/min")},
+    "DEFAULT_THROTTLE_RATES": {"person": env.rate("REQUESTS_PER_PERSON", default="600/min")},
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "config.envelope.OnlyJSON",
     "DEFAULT_SCHEMA_CLASS": "config.schema.EnvelopeSchema",
     "EXCEPTION_HANDLER": "config.envelope.answer_exception",
@@ -341,7 +327,7 @@ LANGUAGE_CODE = "zh-hans"
 LANGUAGES = [("zh-hans", _("Simplified Chinese")), ("en", _("English"))]
 LOCALE_PATHS = [BASE_DIR / "locale"]
 USE_I18N = True
-TIME_ZONE = env.str("TIME_ZONE", default="Asia/Shanghai")
+TIME_ZONE = env.time_zone("TIME_ZONE", default="Asia/Shanghai")
 USE_TZ = True
 
 # --- Security ---------------------------------------------------------------------------------
@@ -360,10 +346,10 @@ SECURE_CSP = {
     "form-action": [CSP.SELF],
 }
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
-SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=not DEBUG)
+SECURE_SSL_REDIRECT = env.flag("SECURE_SSL_REDIRECT", default=not DEBUG)
 SECURE_REDIRECT_EXEMPT = [r"^health$", r"^api/health$", r"^api/ready$", r"^metrics$"]
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not DEBUG
-SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", default=0 if DEBUG else 31_536_000)
+SECURE_HSTS_SECONDS = env.whole("SECURE_HSTS_SECONDS", default=0 if DEBUG else 31_536_000)
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = not DEBUG
 
 # --- Logs -------------------------------------------------------------------------------------
@@ -381,12 +367,12 @@ LOGGING = {
             "filters": ["request_id"],
         }
     },
-    "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO")},
+    "root": {"handlers": ["console"], "level": env.log_level("LOG_LEVEL", default="INFO")},
     "loggers": {
         "django": {"handlers": [], "propagate": True},
         # One line per refused request says nothing that the answer's code does not say.
         "django.request": {"level": "ERROR"},
-        "django.db.backends": {"level": "DEBUG" if env.bool("DB_ECHO", default=False) else "INFO"},
+        "django.db.backends": {"level": "DEBUG" if env.flag("DB_ECHO", default=False) else "INFO"},
         "daphne": {"level": "WARNING"},
         # The worker says hello at every look into the queue.
         "django_tasks_db": {"level": "WARNING"},

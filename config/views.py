@@ -50,3 +50,5 @@ DOCUMENTS_CSP: dict[str, list[str]] = {
 @method_decorator(csp_override(DOCUMENTS_CSP), name="dispatch")
 class DocumentsView(SpectacularSwaggerSplitView):
     """The API to read and to try out."""
+
+    http_method_names = ["get", "head"]

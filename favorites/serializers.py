@@ -6,6 +6,7 @@ from catalog.api import ProductOutput
 from config.fields import IdentifierField, path_identifier
 
 MAX_CHECKED = 100
+LONGEST_KEY = 40
 
 
 class FavoriteInput(serializers.Serializer):
@@ -21,7 +22,10 @@ class KeyField(serializers.Field):
     def to_internal_value(self, data):
         if isinstance(data, bool) or not isinstance(data, int | str):
             self.fail("invalid")
-        return str(data)
+        key = str(data)
+        if len(key) > LONGEST_KEY or not key.isprintable():
+            self.fail("invalid")
+        return key
 
 
 class CheckInput(serializers.Serializer):

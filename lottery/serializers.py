@@ -1,8 +1,9 @@
+from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from catalog.api import OrderOutput
-from config.fields import MAX_ID, IdentifierField, TextField, WholeNumberField
+from config.fields import IdentifierField, TextField, WholeNumberField, path_identifier
 from lottery.errors import InvalidCount
 from lottery.models import PrizeType
 from lottery.services.draws import MAX_COUNT
@@ -18,12 +19,19 @@ class WheelIdentifierField(IdentifierField):
 
 
 class WheelQuery(serializers.Serializer):
-    wheel_id = serializers.IntegerField(
-        required=False, default=None, help_text="Left out: the default wheel."
+    wheel_id = serializers.CharField(
+        required=False,
+        default=None,
+        allow_blank=True,
+        help_text="The id of a wheel. Left out: the default wheel.",
     )
 
-    def validate_wheel_id(self, number):
-        return number if number is None or 0 < number <= MAX_ID else NO_WHEEL
+    def validate_wheel_id(self, text):
+        if not text:
+            return None
+        if not (text.isascii() and text.isdigit()):
+            raise serializers.ValidationError(_("The id of a wheel is a whole number."))
+        return path_identifier(text) or NO_WHEEL
 
 
 class DrawInput(serializers.Serializer):

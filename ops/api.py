@@ -8,12 +8,14 @@ from typing import Any, cast
 
 from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
+from django.db import transaction
 from django.http import QueryDict
 from django.utils.encoding import escape_uri_path
 from django.utils.translation import gettext as _
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from config.envelope import encode
 from config.errors import ValidationFailed
 from ops.errors import IdempotencyKeyMissing
 from ops.services import idempotency
@@ -31,7 +33,11 @@ def answer_once(request: Request, effect: Callable[[], Any]) -> Response:
     if key is None:
         if settings.REQUIRE_IDEMPOTENCY_KEY:
             raise IdempotencyKeyMissing
-        return Response(effect())
+        # Written here as well: what cannot be sent must not be committed.
+        with transaction.atomic():
+            data = effect()
+            encode(data)
+        return Response(data)
     if not _KEY.match(key):
         raise ValidationFailed({"Idempotency-Key": [_("1 to 128 visible ASCII characters.")]})
     outcome = idempotency.run_once(

@@ -18,6 +18,7 @@ from reviews.services.review import Action
 AMOUNT = re.compile(r"[0-9]{1,4}(\.[0-9]{1,2})?")
 MOST_POINTS = 100_000
 MOST_ITEMS = 100
+ANY_STATUS = "all"
 
 
 class PhotoField(serializers.FileField):
@@ -105,7 +106,12 @@ class HistoryQuery(serializers.Serializer):
     status = serializers.ChoiceField(choices=ReceiptStatus.choices, required=False)
 
 
-class ReviewQuery(HistoryQuery):
+class ReviewQuery(serializers.Serializer):
+    status = serializers.ChoiceField(
+        choices=[*ReceiptStatus.choices, (ANY_STATUS, ANY_STATUS)],
+        required=False,
+        default=ReceiptStatus.PENDING.value,
+    )
     shop = FormIdentifierField(required=False, help_text="One of the shops one works at.")
     risk = serializers.IntegerField(
         required=False, min_value=0, max_value=100, help_text="The lowest risk score to show."

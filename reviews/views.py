@@ -8,7 +8,7 @@ from rest_framework.response import Response
 from config.api import ApiView
 from config.envelope import JSONParser
 from config.errors import ValidationFailed
-from config.fields import path_identifier
+from config.fields import IdentifierField, path_identifier
 from config.pagination import page
 from ops.api import answer_once
 from reviews import serializers
@@ -93,7 +93,7 @@ class UploadDetailView(ApiView):
 
 
 class ReviewsView(ApiView):
-    """The receipts of the shops where the person reviews, newest first; all without filters."""
+    """The receipts of the shops where the person reviews, newest first: those that wait."""
 
     permission_classes = (IsAuthenticated, MayReview)
 
@@ -108,7 +108,7 @@ class ReviewsView(ApiView):
             if not shops.exists():
                 raise ValidationFailed({"shop": [_("You review at no shop with this id.")]})
         receipts = Receipt.objects.filter(shop__in=shops).select_related("person")
-        if "status" in wanted:
+        if wanted["status"] != serializers.ANY_STATUS:
             receipts = receipts.filter(status=wanted["status"])
         if "risk" in wanted:
             receipts = receipts.filter(risk_score__gte=wanted["risk"])
@@ -169,10 +169,15 @@ class BatchView(ApiView):
 
 def _result(item, refusal):
     return {
-        "upload_id": item.get("upload_id"),
+        "upload_id": _echo(item.get("upload_id")),
         "code": refusal.code if refusal else 0,
         "msg": str(refusal) if refusal else "success",
     }
+
+
+def _echo(upload_id):
+    """What was sent as an id, if it could be one: anything else might not even be writable."""
+    return IdentifierField().to_internal_value(upload_id)
 
 
 def _with_all_shown(receipts):

@@ -15,6 +15,7 @@ from django.utils import timezone
 from accounts.errors import CodeAskedTooOften, CodeVoid, InvalidPhone, WrongCode
 from accounts.models import SignInCode
 from accounts.sms import sender
+from config.days import seconds_left
 from config.errors import TooManyRequests
 from ops.services.encryption import keyed_hash
 
@@ -45,8 +46,7 @@ def ask_code(*, phone: str, address: str) -> None:
     if newest and (wait := newest.created_at + settings.SMS_RESEND_AFTER - now) > timedelta():
         raise CodeAskedTooOften(retry_after=_seconds(wait))
     if sent_today >= settings.SMS_CODES_A_DAY:
-        midnight = timezone.localtime(now).replace(hour=0, minute=0, second=0, microsecond=0)
-        raise CodeAskedTooOften(retry_after=_seconds(midnight + timedelta(days=1) - now))
+        raise CodeAskedTooOften(retry_after=seconds_left(now))
     if _count("codes", address) > settings.SMS_CODES_AN_HOUR_PER_ADDRESS:
         raise CodeAskedTooOften(retry_after=_rest_of_hour(now))
     code = f"{secrets.randbelow(10**6):06d}"

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.db import transaction
 from django.db.models import F
@@ -12,6 +12,7 @@ from accounts.models import PointsSource, User
 from accounts.services.points import change_points
 from catalog.models import Order, ProductKind
 from catalog.services.orders import order_for_prize
+from config.days import start_of_day
 from lottery import decision
 from lottery.errors import DailyLimitReached, NotEnoughPointsToDraw, WheelNotOpen
 from lottery.models import Draw, PityCounter, PrizeType, SeedPair, WheelVersion
@@ -108,12 +109,6 @@ def draw(*, person_id: int, wheel_id: int | None, count: int) -> Drawn:
         remaining_today=remaining_today,
         pity_current=pity,
     )
-
-
-def start_of_day(moment: datetime, *, days_later: int = 0) -> datetime:
-    """The midnight before this moment, or one of those after it, in the deployment's time zone."""
-    day = timezone.localdate(moment) + timedelta(days=days_later)
-    return datetime(day.year, day.month, day.day, tzinfo=timezone.get_default_timezone())
 
 
 def used_today(*, person_id: int, wheel_id: int, moment: datetime) -> int:

@@ -9,11 +9,12 @@ from django.utils import timezone
 
 from accounts.models import PointsSource
 from accounts.services.points import change_points
+from config.days import start_of_day
 from config.errors import NotFound
 from lottery.errors import DailyLimitReached, NotEnoughPointsToDraw, WheelNotOpen
 from lottery.models import WheelStatus
 from lottery.services import publishing
-from lottery.services.draws import draw, start_of_day
+from lottery.services.draws import draw
 from lottery.tests.factories import (
     everything,
     goods_prize,

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from functools import partial
 
@@ -14,6 +14,7 @@ from django.utils import timezone
 from accounts.models import User
 from accounts.services.profile import tiers_around
 from catalog.services.shops import open_shop
+from config.days import seconds_left, start_of_day
 from config.errors import DomainError
 from ops.models import FilePurpose, StoredFile
 from ops.services import files
@@ -72,7 +73,7 @@ def submit(*, person: User, amount: Decimal, stored: StoredPhoto, shop_id: int |
     # The row is held until commit: of one person's uploads at the same time, each is counted.
     person = User.objects.locked().get(pk=person.pk)
     if uploads_left_today(person) <= 0:
-        raise UploadQuotaUsed(limit=_quota(person))
+        raise UploadQuotaUsed(limit=_quota(person), retry_after=seconds_left(timezone.now()))
     tier, _next = tiers_around(person.lifetime_points)
     receipt = Receipt(
         person=person,
@@ -117,8 +118,8 @@ def _submission_number(person: User, sha256: str) -> int:
 
 def uploads_left_today(person: User) -> int:
     """How many more receipts the person may submit before midnight."""
-    midnight = timezone.make_aware(datetime.combine(timezone.localdate(), time.min))
-    used = Receipt.objects.filter(person=person, created_at__gte=midnight).count()
+    today = start_of_day(timezone.now())
+    used = Receipt.objects.filter(person=person, created_at__gte=today).count()
     return max(0, _quota(person) - used)
 
 

@@ -1,15 +1,18 @@
 import signal
 
 from daphne.endpoints import build_endpoint_description_strings
-from daphne.server import Server
 from django.conf import settings
+from django.core.cache import cache
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
+from django.db import OperationalError, connection
 from django.utils.translation import gettext as _
+from redis.exceptions import RedisError
 
 from accounts.models import User
 from config.asgi import application
 from config.demo import CUSTOMER_PHONE, MERCHANT_PHONE, console_password
+from config.embedded import EmbeddedServer
 from ops.services.background import Background
 
 # 60 seconds of silence, a ping, and 30 more for its answer: closed after 90 as promised.
@@ -21,14 +24,18 @@ class Command(BaseCommand):
         "Everything in one process: migrate, load the demo into an empty database (development), "
         "and serve HTTP, WebSocket and background work on HOST:PORT."
     )
-    requires_system_checks = ["models", "security", "urls"]
+
+    # They ask the database, so they come after the question whether it is there.
+    requires_system_checks = []
 
     def handle(self, **options):
+        self.check_servers()
+        self.check()
         call_command("migrate", interactive=False, verbosity=0)
         if settings.DEBUG and not User.objects.exists():
             call_command("seed_demo")
         background = Background()
-        server = Server(
+        server = EmbeddedServer(
             application,
             endpoints=build_endpoint_description_strings(host=settings.HOST, port=settings.PORT),
             ping_interval=PING_INTERVAL,
@@ -47,6 +54,17 @@ class Command(BaseCommand):
                 % {"host": settings.HOST, "port": settings.PORT}
             )
         self.stdout.write(_("Stopped."))
+
+    def check_servers(self):
+        """Say in a sentence which server is not there, before something waits for it in vain."""
+        try:
+            connection.ensure_connection()
+        except OperationalError as error:
+            raise CommandError(_("The database cannot be reached: %s") % error) from error
+        try:
+            cache.get("serve")
+        except RedisError as error:
+            raise CommandError(_("Redis cannot be reached: %s") % error) from error
 
     def say_where_to_go(self):
         base = f"http://{settings.HOST}:{settings.PORT}"

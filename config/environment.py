@@ -1,0 +1,96 @@
+"""Reading the environment: a wrong value stops the start with a sentence that says which."""
+
+import logging
+import re
+import zoneinfo
+from pathlib import Path
+from typing import Any, override
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+SHORTEST_SECRET = 32  # characters
+
+
+class Environment(environ.Env):  # type: ignore[misc]  # environ is not typed
+    """django-environ, which names a value that cannot be read instead of a bare ValueError."""
+
+    @override
+    def get_value(self, var: str, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().get_value(var, *args, **kwargs)
+        except ValueError as error:
+            raise ImproperlyConfigured(f"{var} cannot be read: {error}.") from error
+
+    def flag(self, name: str, *, default: bool) -> bool:
+        """Read a switch. django-environ would take any word it does not know for off."""
+        text = self.str(name, default="").lower()
+        if text in self.BOOLEAN_TRUE_STRINGS:
+            return True
+        if text in {"0", "false", "no", "n", "off"}:
+            return False
+        if text:
+            raise ImproperlyConfigured(f"{name} is {text!r}: write 1 or 0.")
+        return default
+
+    def whole(self, name: str, *, default: int, least: int = 0, most: int = 10**9) -> int:
+        """Read a whole number within bounds."""
+        number: int = self.int(name, default=default)
+        if not least <= number <= most:
+            raise ImproperlyConfigured(f"{name} is {number}: it goes from {least} to {most}.")
+        return number
+
+    def secret(self, name: str) -> str:
+        """Read a secret that was set; an empty text when it was not."""
+        value: str = self.str(name, default="")
+        if value and any(len(part) < SHORTEST_SECRET for part in value.split(",")):
+            raise ImproperlyConfigured(
+                f"{name} is too short: at least {SHORTEST_SECRET} characters, long and random."
+            )
+        return value
+
+    def pattern(self, name: str, *, default: str) -> str:
+        """Read a regular expression."""
+        text: str = self.str(name, default=default)
+        try:
+            re.compile(text)
+        except re.error as error:
+            raise ImproperlyConfigured(f"{name} is no regular expression: {error}.") from error
+        return text
+
+    def rate(self, name: str, *, default: str) -> str:
+        """Read a rate as DRF writes it, such as 600/min."""
+        text: str = self.str(name, default=default)
+        if not re.fullmatch(r"[1-9][0-9]*/(s|sec|second|m|min|minute|h|hour|d|day)", text):
+            raise ImproperlyConfigured(f"{name} is {text!r}: write a rate such as 600/min.")
+        return text
+
+    def time_zone(self, name: str, *, default: str) -> str:
+        """Read the name of a time zone."""
+        text: str = self.str(name, default=default)
+        if text not in zoneinfo.available_timezones():
+            raise ImproperlyConfigured(f"{name} is {text!r}: write one such as Asia/Shanghai.")
+        return text
+
+    def log_level(self, name: str, *, default: str) -> str:
+        """Read the name of a log level."""
+        text: str = self.str(name, default=default).upper()
+        if text not in logging.getLevelNamesMapping():
+            raise ImproperlyConfigured(f"{name} is {text!r}: write INFO, WARNING or another level.")
+        return text
+
+    def folder(self, name: str, *, default: Path) -> Path:
+        """Read a folder, and make it where it is missing."""
+        path = Path(self.str(name, default=str(default))).expanduser().resolve()
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ImproperlyConfigured(f"{name} cannot be made: {error}.") from error
+        return path
+
+    def address(self, name: str, *schemes: str) -> str:
+        """Read the address of a server; an empty text when there is none."""
+        text: str = self.str(name, default="")
+        if text and not re.match(rf"({'|'.join(schemes)})://[^/]", text):
+            raise ImproperlyConfigured(f"{name} must be a {schemes[0]}:// address, or left out.")
+        return text

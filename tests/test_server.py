@@ -1,0 +1,100 @@
+"""What the embedded server does with bodies before Django sees them, and how it will not start."""
+
+import re
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.live import Platform, opened, platform
+
+FORM = "multipart/form-data"
+CUSTOMER = {"phone": "13800138001", "code": "123456"}
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory):
+    with platform(tmp_path_factory.mktemp("server")) as started:
+        yield started
+
+
+@pytest.fixture
+def headers(running):
+    return {"Authorization": f"Bearer {running.sign_in(CUSTOMER['phone']).token}"}
+
+
+def most_memory(running: Platform) -> int:
+    """The most memory the server ever held, in MB."""
+    assert running.process is not None
+    status = Path(f"/proc/{running.process.pid}/status").read_text()
+    found = re.search(r"VmHWM:\s+(\d+) kB", status)
+    assert found
+    return int(found[1]) // 1024
+
+
+def test_a_broken_form_is_refused_in_the_envelope(running, headers):
+    answer = httpx.post(
+        f"{running.base}/api/photo/upload",
+        content=b"garbage",
+        headers={**headers, "Content-Type": FORM},
+    )
+    assert (answer.status_code, answer.json()["code"]) == (400, 1017)
+    assert "X-Request-ID" in answer.headers
+
+
+def test_a_large_form_is_refused_without_being_taken_into_memory(running, headers):
+    before = most_memory(running)
+    form = {"files": {"image": ("a.jpg", b"x" * 63 * 2**20)}, "data": {"amount": "1"}}
+    codes = [
+        httpx.post(f"{running.base}{path}", timeout=60, **form, **more).json()["code"]
+        for path, more in (
+            ("/api/photo/upload", {"headers": headers}),
+            ("/api/photo/upload", {}),
+            ("/api/nothing", {}),
+        )
+    ]
+    assert codes == [5004, 1006, 1010]
+    # Parsed by twisted, one of these took 1.3 GB.
+    assert most_memory(running) - before < 400
+
+
+def test_a_body_beyond_all_limits_is_refused_by_its_length(running, headers):
+    answer = httpx.post(
+        f"{running.base}/api/photo/upload", content=b"x" * 66 * 2**20, headers=headers, timeout=60
+    )
+    assert (answer.status_code, answer.json()["code"]) == (413, 1018)
+
+
+def test_a_body_in_chunks_is_read(running):
+    def chunks():
+        yield b'{"phone": "13800138001", '
+        yield b'"code": "123456"}'
+
+    answer = httpx.post(
+        f"{running.base}/api/auth/login",
+        content=chunks(),
+        headers={"Content-Type": "application/json"},
+    )
+    assert opened(answer)["user_info"]["mobile"] == "138****8001"
+
+
+def test_a_port_that_is_taken_is_said_in_a_sentence(running, tmp_path):
+    second = Platform(tmp_path, {})
+    second.environment.update(running.environment, DATA_DIR=str(tmp_path), PORT=str(running.port))
+    finished = second.manage("serve")
+    assert finished.returncode == 1
+    assert f"127.0.0.1:{running.port}" in finished.stderr.strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    "away",
+    [
+        {"DATABASE_URL": "postgres://a:b@127.0.0.1:1/c", "DB_POOL_TIMEOUT": "1"},
+        {"REDIS_URL": "redis://127.0.0.1:1/0"},
+    ],
+)
+def test_a_server_that_is_away_is_said_in_a_sentence(tmp_path, away):
+    finished = Platform(tmp_path, away).manage("serve")
+    assert finished.returncode == 1
+    assert "127.0.0.1" in finished.stderr or "1.00 sec" in finished.stderr
+    assert "Traceback" not in finished.stderr
