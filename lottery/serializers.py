@@ -23,6 +23,7 @@ class WheelQuery(serializers.Serializer):
         required=False,
         default=None,
         allow_blank=True,
+        trim_whitespace=False,
         help_text="The id of a wheel. Left out: the default wheel.",
     )
 

@@ -16,6 +16,8 @@ from reviews.errors import ImageTooLarge, InvalidDecision, UploadNotFound
 from reviews.models import Receipt
 from reviews.services import review, uploads
 
+LONGEST_ECHO = 40  # characters
+
 
 class MayReview(BasePermission):
     """Only for those who review receipts somewhere; refuses with 6001 or 1009."""
@@ -176,7 +178,9 @@ def _result(item, refusal):
 
 
 def _echo(upload_id):
-    """What was sent as an id, if it could be one: anything else might not even be writable."""
+    """What was sent as an id, so that its sender knows it again; null where nobody could."""
+    if isinstance(upload_id, str) and len(upload_id) <= LONGEST_ECHO and upload_id.isprintable():
+        return upload_id
     return IdentifierField().to_internal_value(upload_id)
 
 

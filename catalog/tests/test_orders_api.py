@@ -266,6 +266,13 @@ def test_permission_comes_before_the_body():
     assert code_of(post(reviewer, REDEEM, {})) == (403, 1009)
 
 
+def test_who_may_not_redeem_is_told_before_the_body_is_read():
+    client = client_of(make_person())
+    answer = client.post(REDEEM, "{", content_type="application/json")
+
+    assert (answer.status_code, answer.json()["code"]) == (403, 6001)
+
+
 def test_nobody_redeems_their_own_order():
     product = make_product()
     cashier = make_member(shop=product.shop, person=make_person(points=1000))

@@ -153,6 +153,17 @@ def test_a_check_of_something_else_is_refused(body):
     assert all(name.startswith("product_ids") for name in answer.json()["data"])
 
 
+@pytest.mark.parametrize("key", ['"\\ud800"', '"' + "x" * 41 + '"', '"\\u0000"'])
+def test_a_key_that_could_not_be_answered_is_refused(key):
+    answer = client_of(make_person()).post(
+        f"{FAVORITES}/check",
+        f'{{"product_ids": [{key}]}}',
+        content_type="application/json",
+    )
+
+    assert (answer.status_code, answer.json()["code"]) == (400, 1011)
+
+
 @pytest.mark.parametrize(
     ("method", "path"),
     [("get", ""), ("post", ""), ("delete", "/1"), ("post", "/check")],

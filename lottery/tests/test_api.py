@@ -86,10 +86,10 @@ def test_which_wheel(path, wheel, person):
     data(client.get(address, {"wheel_id": wheel.pk}))
     data(client.get(address, {"wheel_id": ""}))  # as if it were left out
     data(client.get(address, {"wheel_id": make_wheel().pk, "unknown": "x"}))
-    for unreadable in ("abc", "1.5", "1e3", "x1", "true"):
+    for unreadable in ("abc", "1.5", "1e3", "x1", "true", "-1", "１", " 1"):
         status, code, fields = refusal(client.get(address, {"wheel_id": unreadable}))
         assert (status, code, list(fields)) == (400, 1011, ["wheel_id"]), unreadable
-    for missing in (make_draft().pk, 0, -1, 10**8, 2**63, 10**30):
+    for missing in (make_draft().pk, 0, 10**8, 2**63, 10**30):
         assert refusal(client.get(address, {"wheel_id": missing})) == (404, 1010, None)
     Wheel.objects.update(is_default=False)
     assert refusal(client.get(address)) == (404, 1010, None)

@@ -182,3 +182,21 @@ def test_own_receipts_are_refused_and_the_others_decided(shop):
 
     assert [refusal and refusal.code for refusal in refusals] == [1009, None]
     assert Receipt.objects.filter(status="approved").get() == other
+
+
+@pytest.mark.parametrize(
+    ("sent", "echoed"),
+    [('"\\ud800"', None), (10**30, None), ("[1]", None), ("true", None), ('"x"', "x")],
+)
+def test_an_id_that_cannot_be_answered_spoils_nothing(as_person, shop, sent, echoed):
+    """It failed when the answer was written: after the other items had been paid."""
+    good = make_receipt(shop=shop)
+    body = (
+        f'{{"items": [{{"upload_id": {good.pk}, "action": "approve"}}, '
+        f'{{"upload_id": {sent}, "action": "approve"}}]}}'
+    )
+    answer = as_person(make_reviewer(shop)).post(PATH, body, content_type="application/json")
+
+    assert answer.status_code == 200
+    results = answer.json()["data"]["results"]
+    assert [(one["upload_id"], one["code"]) for one in results] == [(good.pk, 0), (echoed, 6002)]

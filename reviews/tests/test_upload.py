@@ -12,6 +12,7 @@ from rest_framework.test import APIClient
 
 from accounts.models import Tier
 from accounts.services.profile import profile_facts
+from config.days import seconds_left
 from config.errors import ValidationFailed
 from ops.models import StoredFile
 from ops.services import files
@@ -374,6 +375,14 @@ def test_twenty_a_day(settings, refused, shop):
     assert refused(person)[:2] == (429, 5007)
     assert profile_facts(person)["uploads_left_today"] == 0
     upload(make_person())
+
+
+def test_the_quota_says_when_it_starts_anew(settings, shop, send):
+    settings.UPLOADS_A_DAY = 0
+    answer = send(make_person())
+
+    assert (answer.status_code, answer.json()["code"]) == (429, 5007)
+    assert abs(int(answer["Retry-After"]) - seconds_left(timezone.now())) <= 5
 
 
 def test_the_same_file_is_told_before_the_quota(settings, refused, shop):
