@@ -15,6 +15,7 @@ from accounts.models import SignInCode
 from accounts.services import codes
 from accounts.tests.factories import make_user
 from config.tests.answers import data_of, refused
+from ops.tests.databases import elsewhere, wait_until, waiting_for_a_lock
 
 PHONE = "13800138001"
 ODD_PHONES = [
@@ -229,6 +230,24 @@ def ask_at_once(number):
 def test_a_phone_that_asks_many_times_at_once_gets_one_code(sent):
     assert ask_at_once(12).count("sent") == 1
     assert len(sent) == SignInCode.objects.count() == 1
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_whoever_meets_another_at_the_same_number_was_too_fast(sent):
+    with elsewhere(autocommit=False) as other:
+        with other.cursor() as cursor:
+            cursor.execute(
+                "INSERT INTO accounts_signincode (phone, day, number, code_hash, wrong_tries, "
+                "created_at, expires_at) VALUES (%s, %s, 1, '', 0, now(), now())",
+                [PHONE, timezone.localdate()],
+            )
+        with ThreadPoolExecutor(1) as pool:
+            asking = pool.submit(ask_at_once, 1)
+            wait_until(waiting_for_a_lock)
+            other.commit()
+            assert asking.result(10) == ["too often"]
+    assert sent == []
 
 
 @pytest.mark.postgresql

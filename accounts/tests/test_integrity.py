@@ -1,0 +1,208 @@
+"""check_integrity: what is wrong with the points ledger is found, by id."""
+
+import hashlib
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
+
+from accounts.models import PointsEntry, User
+from accounts.tests.factories import give, make_user
+from accounts.tests.ledgers import TABLE, unguarded
+from ops.services import integrity
+from ops.tests.databases import elsewhere
+
+pytestmark = pytest.mark.django_db
+
+
+def findings():
+    """What the check finds: `(rule, object)`."""
+    return [(finding.rule, finding.object_id) for finding in integrity.run("points")]
+
+
+@pytest.fixture
+def person():
+    """Somebody with the entries +100, -30, +5; somebody else's ledger stands beside it."""
+    make_user(points=7)
+    person = make_user(points=100)
+    give(person, -30, related_id="a")
+    give(person, 5)
+    make_user(points=8)
+    return person
+
+
+def damage(statement, *values):
+    with unguarded() as cursor:
+        cursor.execute(statement, values)
+
+
+def check():
+    output = StringIO()
+    call_command("check_integrity", "--only", "points", stdout=output)
+    return output.getvalue()
+
+
+def test_nothing_is_found_when_all_is_well(person):
+    assert findings() == []
+    assert check().startswith("points: ")
+
+
+def test_the_command_names_what_is_wrong_and_exits_with_1(person):
+    damage(
+        "UPDATE accounts_pointsentry SET points = 6 WHERE user_id = %s AND sequence = 3", person.pk
+    )
+    output = StringIO()
+    with pytest.raises(CommandError) as end:
+        call_command("check_integrity", stdout=output)
+    assert end.value.returncode == 1
+    assert f"entry {person.pk}/3" in output.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("source", "prize"), ("related_id", "b"), ("created_at", "2020-01-01 00:00:00+00:00")],
+)
+def test_a_field_that_was_altered(person, column, value):
+    damage(
+        f"UPDATE {TABLE} SET {column} = %s WHERE user_id = %s AND sequence = 2",  # noqa: S608
+        value,
+        person.pk,
+    )
+    assert findings() == [("hash", f"entry {person.pk}/2")]
+
+
+def test_points_that_were_altered(person):
+    damage(
+        "UPDATE accounts_pointsentry SET points = -31 WHERE user_id = %s AND sequence = 2",
+        person.pk,
+    )
+    entry = f"entry {person.pk}/2"
+    assert findings() == [("balance", entry), ("hash", entry)]
+
+
+def test_a_balance_that_was_altered(person):
+    damage(
+        "UPDATE accounts_pointsentry SET balance_after = 71 WHERE user_id = %s AND sequence = 2",
+        person.pk,
+    )
+    assert findings() == [
+        ("balance", f"entry {person.pk}/2"),
+        ("hash", f"entry {person.pk}/2"),
+        ("balance", f"entry {person.pk}/3"),
+    ]
+
+
+def test_an_entry_altered_together_with_its_hash_breaks_the_chain(person):
+    with unguarded() as cursor:
+        cursor.execute(
+            "UPDATE accounts_pointsentry SET related_id = 'b' WHERE user_id = %s AND sequence = 2",
+            [person.pk],
+        )
+        entry = PointsEntry.objects.get(user=person, sequence=2)
+        cursor.execute(
+            "UPDATE accounts_pointsentry SET entry_hash = %s WHERE id = %s",
+            [entry.computed_hash(), entry.pk],
+        )
+    assert findings() == [("chain", f"entry {person.pk}/3")]
+
+
+def test_an_entry_that_was_taken_out_of_the_middle(person):
+    damage("DELETE FROM accounts_pointsentry WHERE user_id = %s AND sequence = 2", person.pk)
+    entry = f"entry {person.pk}/3"
+    assert findings() == [("sequence", entry), ("balance", entry), ("chain", entry)]
+
+
+def test_the_last_entry_taken_away(person):
+    damage("DELETE FROM accounts_pointsentry WHERE user_id = %s AND sequence = 3", person.pk)
+    assert findings() == [("balance", f"user {person.pk}")]
+
+
+def test_the_whole_ledger_of_a_person_taken_away(person):
+    damage("DELETE FROM accounts_pointsentry WHERE user_id = %s", person.pk)
+    assert findings() == [("balance", f"user {person.pk}")]
+
+
+def test_an_entry_slipped_in_at_the_end(person):
+    PointsEntry.objects.create(
+        user=person,
+        sequence=4,
+        points=1000,
+        source="adjust",
+        balance_after=1075,
+        previous_hash=person.points_hash,
+        entry_hash=hashlib.sha256(b"x").hexdigest(),
+        created_at=person.created_at,
+    )
+    assert findings() == [("hash", f"entry {person.pk}/4"), ("balance", f"user {person.pk}")]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"total_points": 76}, {"points_version": 4}, {"points_hash": "0" * 64}]
+)
+def test_a_person_who_does_not_agree_with_the_ledger(person, wrong):
+    User.objects.filter(pk=person.pk).update(**wrong)
+    assert findings() == [("balance", f"user {person.pk}")]
+
+
+@pytest.mark.parametrize("wrong", [{"total_points": 1}, {"points_version": 1}])
+def test_a_person_with_points_and_no_entry(person, wrong):
+    poor = make_user()
+    User.objects.filter(pk=poor.pk).update(**wrong)
+    assert findings() == [("balance", f"user {poor.pk}")]
+
+
+def test_a_trigger_that_is_missing(person):
+    with unguarded():
+        assert findings() == [("append-only", TABLE)]
+
+
+@pytest.mark.postgresql
+def test_a_trigger_that_was_dropped(person):
+    with connection.cursor() as cursor:
+        cursor.execute(f"DROP TRIGGER {TABLE}_append_only ON {TABLE}")
+    assert findings() == [("append-only", TABLE)]
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_what_happens_while_it_counts_is_no_finding():
+    """It runs on a live database: all it reads is of one moment."""
+    broken, busy = make_user(points=1), make_user(points=1)
+    User.objects.filter(pk=broken.pk).update(total_points=2)
+    found = integrity.run("points")
+    assert next(found).object_id == f"user {broken.pk}"
+
+    with elsewhere() as other, other.cursor() as cursor:
+        # As change_points would, committed while the check is half way.
+        cursor.execute(
+            "UPDATE accounts_user SET total_points = 0, points_version = 2 WHERE id = %s",
+            [busy.pk],
+        )
+    assert list(found) == []
+    assert [finding.object_id for finding in integrity.run("points")] == [
+        f"user {broken.pk}",
+        f"user {busy.pk}",
+    ]
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_a_check_cannot_write():
+    from django.db import DatabaseError
+
+    def meddling():
+        yield User.objects.create()
+
+    integrity.register("meddling", meddling)
+    try:
+        with pytest.raises(DatabaseError, match="read-only"):
+            list(integrity.run("meddling"))
+    finally:
+        del integrity._checks["meddling"]
+
+
+def test_one_check_can_be_asked_for_by_name(person):
+    assert "points" in integrity.names()
+    with pytest.raises(CommandError):
+        call_command("check_integrity", "--only", "nothing")

@@ -1,0 +1,394 @@
+"""POST /api/auth/login: the code, the account, the welcome points."""
+
+import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import timedelta
+
+import pytest
+from django.db import IntegrityError, connection, transaction
+from django.utils import timezone
+
+from accounts.errors import AccountClosed, WrongCode
+from accounts.models import (
+    DeviceSession,
+    PointsEntry,
+    PointsSource,
+    RegistrationMark,
+    SignInCode,
+    Tier,
+    User,
+    UserStatus,
+)
+from accounts.services import codes, sign_in
+from accounts.services.points import change_points
+from accounts.services.sign_in import Device, sign_in_by_code
+from accounts.tests.factories import give, make_user
+from config.tests.answers import data_of, refused
+
+PHONE = "13800138001"
+
+pytestmark = pytest.mark.django_db
+
+
+def login(api, code, phone=PHONE, **extra):
+    body = {"phone": phone, "code": code, **extra.pop("body", {})}
+    return api.post("/api/auth/login", body, format="json", **extra)
+
+
+def wrong(code):
+    """A code that is not this one."""
+    return f"{(int(code) + 1) % 10**6:06d}"
+
+
+def test_the_first_sign_in_makes_an_account_with_the_welcome_points(api, ask):
+    answer = data_of(
+        login(
+            api,
+            ask(PHONE),
+            body={"device_info": {"model": "P50 🎉", "os": 4}},
+            headers={"User-Agent": "shop/1.0"},
+            REMOTE_ADDR="198.51.100.7",
+        )
+    )
+    person = User.objects.get()
+    assert set(answer) == {
+        "access_token",
+        "refresh_token",
+        "expires_in",
+        "is_new_user",
+        "user_info",
+    }
+    assert answer["expires_in"] == 7200
+    assert answer["is_new_user"] is True
+    assert answer["user_info"] == {
+        "user_id": person.pk,
+        "mobile": "138****8001",
+        "nickname": person.nickname,
+        "avatar": None,
+        "total_points": 1000,
+        "points_version": 1,
+        "is_merchant": False,
+        "is_premium": False,
+        "tier": None,
+        "status": "active",
+    }
+    assert person.nickname
+    (entry,) = PointsEntry.objects.values("points", "source", "sequence", "balance_after")
+    assert entry == {"points": 1000, "source": "register", "sequence": 1, "balance_after": 1000}
+    session = DeviceSession.objects.get()
+    assert session.device_info == {"model": "P50 🎉", "os": 4}
+    assert session.ip_address == "198.51.100.7"
+    assert session.user_agent == "shop/1.0"
+    assert PHONE not in RegistrationMark.objects.get().key_hash
+
+
+def test_the_second_sign_in_finds_the_account(api):
+    first = data_of(login(api, "123456"))
+    second = data_of(login(api, "123456"))
+    assert second["is_new_user"] is False
+    assert second["user_info"]["user_id"] == first["user_info"]["user_id"]
+    assert second["user_info"]["total_points"] == 1000
+    assert second["access_token"] != first["access_token"]
+    person = User.objects.get()
+    assert person.login_count == 2
+    assert timezone.now() - person.last_login < timedelta(minutes=1)
+
+
+def test_the_tier_is_the_highest_one_reached(api):
+    person = make_user(phone=PHONE)
+    Tier.objects.create(name="bronze", threshold=0, multiplier=1)
+    Tier.objects.create(name="silver", threshold=500, multiplier="1.1")
+    Tier.objects.create(name="gold", threshold=501, multiplier="1.2")
+    give(person, 500, source="photo_upload", related_id="1")
+    assert data_of(login(api, "123456"))["user_info"]["tier"] == "silver"
+
+
+def test_the_bonus_is_a_setting_and_may_be_nothing(api, settings):
+    settings.REGISTER_BONUS = 0
+    assert data_of(login(api, "123456"))["user_info"]["total_points"] == 0
+    assert not PointsEntry.objects.exists()
+
+
+def test_welcome_points_come_once_for_ever(api, settings):
+    """Also when the row of the person is gone, as after an erasure."""
+    data_of(login(api, "123456"))
+    User.objects.update(phone=None)
+    again = data_of(login(api, "123456"))
+    assert again["is_new_user"] is True
+    assert again["user_info"]["total_points"] == 0
+    assert PointsEntry.objects.count() == 1
+    assert RegistrationMark.objects.count() == 1
+
+
+def test_a_login_ignores_the_header(api):
+    data_of(login(api, "123456", headers={"Authorization": "Bearer nonsense"}))
+
+
+@pytest.mark.parametrize(
+    "info",
+    ["x" * 2001, {"a": "\u0000"}, ["\ud800"], {"n": 10**30}, float("inf"), {"\u0000": 1}],
+    ids=ascii,
+)
+def test_device_info_that_cannot_be_kept_is_refused(api, info):
+    body = json.dumps({"phone": PHONE, "code": "123456", "device_info": info})
+    body = body.replace("Infinity", "1e999")
+    response = api.generic("POST", "/api/auth/login", body, content_type="application/json")
+    assert list(refused(response, 1011)) == ["device_info"]
+    assert not User.objects.exists()
+
+
+@pytest.mark.parametrize("info", [None, "Pixel", 7, [1, None], {"a": {"b": "\\u0000".strip("\\")}}])
+def test_device_info_is_any_json(api, info):
+    data_of(login(api, "123456", body={"device_info": info}))
+    assert DeviceSession.objects.get().device_info == info
+
+
+# --- The code -----------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    "code", ["", "12345", "abcdef", "１２３４５６", None, 123456, True, [], {}]
+)
+def test_a_code_that_cannot_be_one_is_1002(api, code):
+    refused(login(api, code), 1002)
+    assert not User.objects.exists()
+
+
+def test_a_missing_code_is_1002(api):
+    refused(api.post("/api/auth/login", {"phone": PHONE}, format="json"), 1002)
+
+
+def test_a_wrong_code_is_1002_and_makes_nothing(api, ask):
+    code = ask(PHONE)
+    assert refused(login(api, wrong(code)), 1002) is None
+    assert not User.objects.exists()
+    assert not RegistrationMark.objects.exists()
+    data_of(login(api, code))
+
+
+def test_the_code_of_another_phone_is_1002(api, ask):
+    mine, other = ask(PHONE), ask("13800138002")
+    while mine == other:  # one in a million
+        SignInCode.objects.all().delete()
+        mine, other = ask(PHONE), ask("13800138002")
+    refused(login(api, other), 1002)
+
+
+def test_a_code_works_once(api, ask):
+    code = ask(PHONE)
+    data_of(login(api, code))
+    refused(login(api, code), 1002)
+
+
+def test_a_code_lives_300_seconds(api, ask):
+    code = ask(PHONE)
+    row = SignInCode.objects.get()
+    assert row.expires_at - row.created_at == timedelta(seconds=300)
+    SignInCode.objects.update(expires_at=timezone.now() + timedelta(seconds=5))
+    data_of(login(api, code))
+    SignInCode.objects.update(used_at=None, expires_at=timezone.now())
+    refused(login(api, code), 1002)
+
+
+def test_the_fifth_wrong_try_voids_the_code_even_for_the_right_one(api, ask):
+    code = ask(PHONE)
+    for _ in range(5):
+        refused(login(api, wrong(code)), 1002)
+    assert refused(login(api, code), 1004) is None
+    refused(login(api, wrong(code)), 1004)
+    assert not User.objects.exists()
+
+
+def test_four_wrong_tries_leave_the_code_alone(api, ask):
+    code = ask(PHONE)
+    for _ in range(4):
+        refused(login(api, wrong(code)), 1002)
+    data_of(login(api, code))
+
+
+def test_a_new_code_works_after_a_void_one(api, ask):
+    code = ask(PHONE)
+    for _ in range(5):
+        refused(login(api, wrong(code)), 1002)
+    response = login(api, code)
+    refused(response, 1004)
+    assert 50 <= int(response["Retry-After"]) <= 60
+    SignInCode.objects.update(created_at=timezone.now() - timedelta(seconds=61))
+    assert login(api, code)["Retry-After"] == "1"
+    data_of(login(api, ask(PHONE)))
+
+
+def test_wrong_tries_lock_nobody_else_out(api, ask):
+    """Neither another phone, nor the account: there is no lock but the code's own."""
+    code, other = ask(PHONE), ask("13800138002")
+    for _ in range(6):
+        login(api, wrong(code))
+    data_of(login(api, other, phone="13800138002"))
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_guesses_sent_at_once_are_five_all_the_same(sent, settings):
+    settings.SMS_FIXED_CODE = ""
+    codes.ask_code(phone=PHONE, address="")
+    code = sent[-1][1]
+    start = threading.Barrier(20)
+
+    def guess(number):
+        start.wait(30)
+        try:
+            codes.use_code(phone=PHONE, code=wrong(code), address="")
+        except WrongCode:
+            return "compared"
+        except Exception as error:  # noqa: BLE001  looked at below
+            return type(error).__name__
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(20) as pool:
+        outcomes = list(pool.map(guess, range(20)))
+    assert outcomes.count("compared") == 5
+    assert outcomes.count("CodeVoid") == 15
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_one_code_sent_twice_at_once_signs_in_once(sent, settings):
+    settings.SMS_FIXED_CODE = ""
+    codes.ask_code(phone=PHONE, address="")
+    code = sent[-1][1]
+    outcomes = at_once(4, lambda: sign_in_by_code(phone=PHONE, code=code, device=Device()))
+    assert sorted(outcomes) == ["SignIn", "WrongCode", "WrongCode", "WrongCode"]
+    assert DeviceSession.objects.count() == 1
+
+
+# --- The fixed code -----------------------------------------------------------------------------
+def test_the_fixed_code_is_right_with_or_without_a_sent_one(api, sent):
+    data_of(login(api, "123456"))
+    codes.ask_code(phone=PHONE, address="")
+    data_of(login(api, "123456"))
+    data_of(login(api, "123456"))
+
+
+def test_the_fixed_code_is_void_with_the_sent_one(api, sent):
+    codes.ask_code(phone=PHONE, address="")
+    for _ in range(5):
+        refused(login(api, "000000" if sent else "000001"), 1002)
+    refused(login(api, "123456"), 1004)
+
+
+def test_without_the_setting_the_fixed_code_is_like_any_other(api, settings):
+    settings.SMS_FIXED_CODE = ""
+    refused(login(api, "123456"), 1002)
+    refused(login(api, ""), 1002)
+
+
+# --- Wrong codes from one address ---------------------------------------------------------------
+def test_an_address_is_not_listened_to_after_so_many_wrong_codes(api, settings):
+    settings.SMS_WRONG_CODES_AN_HOUR_PER_ADDRESS = 3
+    here = {"REMOTE_ADDR": "198.51.100.7"}
+    for number in range(3):
+        refused(login(api, "000000", phone=f"1380013800{number}", **here), 1002)
+    response = login(api, "123456", **here)
+    refused(response, 1013)
+    assert 1 <= int(response["Retry-After"]) <= 3600
+    assert not User.objects.exists()
+    data_of(login(api, "123456", REMOTE_ADDR="198.51.100.8"))
+
+
+def test_right_codes_do_not_count_against_the_address(api, settings):
+    settings.SMS_WRONG_CODES_AN_HOUR_PER_ADDRESS = 1
+    for _ in range(3):
+        data_of(login(api, "123456", REMOTE_ADDR="198.51.100.7"))
+
+
+# --- Closed accounts ----------------------------------------------------------------------------
+@pytest.mark.parametrize("status", [UserStatus.BANNED, UserStatus.INACTIVE])
+def test_a_closed_account_is_told_only_after_a_right_code(api, ask, status):
+    make_user(phone=PHONE, status=status)
+    code = ask(PHONE)
+    refused(login(api, wrong(code)), 1002)
+    assert refused(login(api, code), 1005) is None
+    assert not DeviceSession.objects.exists()
+    assert User.objects.get().login_count == 0
+
+
+# --- At once ------------------------------------------------------------------------------------
+def at_once(number, attempt):
+    start = threading.Barrier(number)
+
+    def run(_number):
+        start.wait(30)
+        try:
+            return type(attempt()).__name__
+        except Exception as error:  # noqa: BLE001  the test looks at every outcome
+            return type(error).__name__
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(number) as pool:
+        return list(pool.map(run, range(number)))
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_first_sign_ins_at_once_make_one_account_and_one_bonus():
+    outcomes = at_once(10, lambda: sign_in_by_code(phone=PHONE, code="123456", device=Device()))
+    assert outcomes == ["SignIn"] * 10
+    person = User.objects.get()
+    assert person.total_points == 1000
+    assert person.login_count == 10
+    assert PointsEntry.objects.count() == 1
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_twin_without_the_constraints_there_are_several_accounts():
+    """What `get_or_create` alone would do: everybody looks, nobody is there, everybody creates."""
+    start = threading.Barrier(6)
+    field = User._meta.get_field("phone")
+    with connection.cursor() as cursor:
+        names = [
+            name
+            for name, found in connection.introspection.get_constraints(
+                cursor, User._meta.db_table
+            ).items()
+            if found["unique"] and found["columns"] == [field.column]
+        ]
+        for name in names:
+            cursor.execute(f'ALTER TABLE accounts_user DROP CONSTRAINT "{name}"')
+
+    def attempt(_number):
+        try:
+            with transaction.atomic():
+                is_new = not User.objects.filter(phone=PHONE).exists()
+                start.wait(30)
+                if is_new:
+                    person = User.objects.create(phone=PHONE)
+                    change_points(user_id=person.pk, points=1000, source=PointsSource.ADJUST)
+        finally:
+            connection.close()
+
+    try:
+        with ThreadPoolExecutor(6) as pool:
+            list(pool.map(attempt, range(6)))
+        assert User.objects.filter(phone=PHONE).count() == 6
+        assert PointsEntry.objects.count() == 6
+    finally:
+        User.objects.filter(phone=PHONE).update(phone=None)
+        with connection.cursor() as cursor:
+            for name in names:
+                cursor.execute(f'ALTER TABLE accounts_user ADD CONSTRAINT "{name}" UNIQUE (phone)')
+
+
+def test_a_second_mark_of_one_phone_is_impossible():
+    RegistrationMark.objects.create(key_hash="a")
+    with pytest.raises(IntegrityError), transaction.atomic():
+        RegistrationMark.objects.create(key_hash="a")
+
+
+def test_a_refused_sign_in_leaves_no_session():
+    person = make_user(phone=PHONE, status=UserStatus.BANNED)
+    with suppress(AccountClosed):
+        sign_in.sign_in_by_code(phone=person.phone, code="123456", device=Device())
+    assert not DeviceSession.objects.exists()

@@ -1,0 +1,287 @@
+"""The ledger: change_points and what the database holds it to."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from django.db import DatabaseError, IntegrityError, connection, transaction
+from django.db.models import F
+from django.utils import timezone
+
+from accounts.errors import NotEnoughPoints
+from accounts.models import GENESIS_HASH, PointsEntry, PointsSource, User, hash_entry
+from accounts.services.points import change_points
+from accounts.tests.factories import give, make_user
+from accounts.tests.ledgers import hash_by_the_words_of_the_specification
+from ops.tests.databases import other_parameters
+
+pytestmark = pytest.mark.django_db
+
+
+def ledger_of(person):
+    return list(PointsEntry.objects.filter(user=person).order_by("sequence"))
+
+
+def test_one_change_is_one_entry_and_the_balance():
+    person = make_user()
+    entry = give(person, 250, source=PointsSource.PRIZE, related_id="7")
+    assert (person.total_points, person.points_version) == (250, 1)
+    assert ledger_of(person) == [entry]
+    assert (entry.sequence, entry.points, entry.balance_after) == (1, 250, 250)
+    assert (entry.source, entry.related_id) == ("prize", "7")
+    assert entry.previous_hash == GENESIS_HASH == "0" * 64
+    assert person.points_hash == entry.entry_hash
+
+
+def test_the_chain_recomputes_with_a_second_implementation():
+    person = make_user()
+    other = make_user(points=5)
+    give(person, 1000, source=PointsSource.REGISTER, related_id=str(person.pk))
+    give(person, -300, source=PointsSource.LOTTERY, related_id='"\\ 草/莓🍓')
+    give(person, -700)
+    give(person, 1)
+    previous = "0" * 64
+    for number, entry in enumerate(ledger_of(person), start=1):
+        assert entry.sequence == number
+        assert entry.previous_hash == previous
+        assert entry.entry_hash == hash_by_the_words_of_the_specification(entry)
+        assert entry.entry_hash == entry.computed_hash()
+        previous = entry.entry_hash
+    person.refresh_from_db()
+    assert person.points_hash == previous
+    assert ledger_of(other)[0].previous_hash == "0" * 64
+
+
+def test_a_known_entry_has_a_known_hash():
+    """Frozen: a ledger written today must be provable with the code of tomorrow."""
+    facts: dict[str, Any] = {
+        "user_id": 1,
+        "sequence": 2,
+        "points": -100,
+        "source": "lottery",
+        "related_id": "42",
+        "balance_after": 900,
+        "created_at": datetime(2026, 1, 31, 4, 5, 6, 7, tzinfo=UTC),
+        "previous_hash": "0" * 64,
+    }
+    assert hash_entry(**facts) == "ab4ba232f0741a2977a41e7f031f6e855ee2691b87280caf1eb71c061212e91a"
+
+
+def test_the_time_zone_does_not_change_the_hash():
+    entry = give(make_user(), 5)
+    entry.created_at = timezone.localtime(entry.created_at)
+    assert entry.created_at.utcoffset()
+    assert entry.computed_hash() == entry.entry_hash
+
+
+def test_too_few_points_leave_nothing():
+    person = make_user(points=99)
+    before = ledger_of(person)
+    with pytest.raises(NotEnoughPoints) as refusal:
+        change_points(user_id=person.pk, points=-100, source=PointsSource.EXCHANGE)
+    assert refusal.value.data == {"required": 100, "current": 99, "shortage": 1}
+    assert str(refusal.value)
+    fresh = User.objects.get(pk=person.pk)
+    assert (fresh.total_points, fresh.points_version) == (99, 1)
+    assert fresh.points_hash == person.points_hash
+    assert ledger_of(person) == before
+
+
+def test_the_last_point_can_be_spent():
+    person = make_user(points=100)
+    give(person, -100)
+    assert person.total_points == 0
+
+
+@pytest.mark.parametrize(
+    ("source", "points", "counted"),
+    [
+        (PointsSource.PHOTO_UPLOAD, 50, 50),
+        (PointsSource.REVERSE, -50, -50),
+        *((source, 50, 0) for source in PointsSource if source not in ("photo_upload", "reverse")),
+    ],
+)
+def test_lifetime_points_count_receipts_less_reversals(source, points, counted):
+    person = make_user()
+    give(person, 100, source=PointsSource.PHOTO_UPLOAD, related_id="1")
+    give(person, points, source=source, related_id="2")
+    assert person.lifetime_points == 100 + counted
+    assert person.total_points == 100 + points
+
+
+@pytest.mark.parametrize("source", ["register", "lottery", "prize", "exchange", "cancel"])
+def test_one_cause_changes_points_once(source):
+    person, other = make_user(points=100), make_user(points=100)
+    give(person, 1, source=source, related_id="77")
+    for owner in (person, other):
+        with pytest.raises(IntegrityError), transaction.atomic():
+            change_points(user_id=owner.pk, points=1, source=source, related_id="77")
+    assert [User.objects.get(pk=one.pk).total_points for one in (person, other)] == [101, 100]
+
+
+def test_a_receipt_may_be_paid_reversed_and_paid_again():
+    person = make_user()
+    for points, source in ((5, "photo_upload"), (-5, "reverse"), (5, "photo_upload")):
+        give(person, points, source=source, related_id="1")
+    assert person.total_points == person.lifetime_points == 5
+
+
+@pytest.mark.parametrize(
+    ("changes", "constraint"),
+    [
+        ({"sequence": 1}, "pointsentry_one_sequence"),
+        ({"source": "gift"}, "pointsentry_source_known"),
+        ({"points": 0}, "pointsentry_changes_something"),
+        ({"points": 6, "balance_after": 5}, "pointsentry_balance_adds_up"),
+        ({"points": -6, "balance_after": -1}, "balance"),
+    ],
+)
+def test_the_database_refuses_a_wrong_entry(changes, constraint):
+    person = make_user(points=5)
+    row = {
+        "user": person,
+        "sequence": 2,
+        "points": 1,
+        "source": "adjust",
+        "balance_after": 6,
+        "previous_hash": "",
+        "entry_hash": "",
+        "created_at": timezone.now(),
+        **changes,
+    }
+    with pytest.raises(IntegrityError, match=None if "sequence" in changes else constraint):
+        PointsEntry.objects.create(**row)
+
+
+def test_the_database_refuses_a_negative_balance():
+    person = make_user(points=5)
+    with pytest.raises(IntegrityError):
+        User.objects.filter(pk=person.pk).update(total_points=F("total_points") - 6)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE accounts_pointsentry SET points = points + 1",
+        "UPDATE accounts_pointsentry SET related_id = 'x' WHERE sequence = 1",
+        "DELETE FROM accounts_pointsentry",
+    ],
+)
+def test_the_database_refuses_to_alter_the_ledger(statement):
+    person = make_user(points=5)
+    with (
+        pytest.raises(DatabaseError, match="append-only"),
+        transaction.atomic(),
+        connection.cursor() as cursor,
+    ):
+        cursor.execute(statement)
+    (entry,) = ledger_of(person)
+    assert (entry.points, entry.related_id) == (5, "")
+
+
+def test_a_person_with_a_ledger_cannot_be_deleted():
+    person = make_user(points=5)
+    with pytest.raises(IntegrityError):
+        person.delete()
+    assert User.objects.filter(pk=person.pk).exists()
+
+
+def test_an_entry_reads_well():
+    entry = give(make_user(), 5)
+    assert str(entry) == f"{entry.user_id}/1: +5"
+
+
+# --- Fifty at once ------------------------------------------------------------------------------
+def at_once(number, attempt):
+    start = threading.Barrier(number)
+
+    def run(_number):
+        connection.ensure_connection()
+        start.wait(60)
+        try:
+            return attempt()
+        except (NotEnoughPoints, IntegrityError) as error:
+            return error
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(number) as pool:
+        return list(pool.map(run, range(number)))
+
+
+@pytest.fixture
+def many_connections():
+    """As many connections as racers: they must meet at the row, not at the pool."""
+    with other_parameters(max_size=60, timeout=30):
+        yield
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_fifty_on_one_balance_spend_what_there_is(many_connections):
+    person = make_user(points=1000)
+    outcomes = at_once(
+        50, lambda: change_points(user_id=person.pk, points=-100, source=PointsSource.ADJUST)
+    )
+    assert sum(isinstance(one, PointsEntry) for one in outcomes) == 10
+    assert sum(isinstance(one, NotEnoughPoints) for one in outcomes) == 40
+    fresh = User.objects.get(pk=person.pk)
+    entries = ledger_of(person)
+    assert fresh.total_points == entries[-1].balance_after == 0
+    assert [entry.sequence for entry in entries] == list(range(1, 12))
+    previous = GENESIS_HASH
+    for entry in entries:
+        assert (entry.previous_hash, entry.entry_hash) == (previous, entry.computed_hash())
+        previous = entry.entry_hash
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_twin_without_the_lock_they_collide(many_connections):
+    """The same steps from a row read without the lock: the constraints are what is left."""
+    person = make_user(points=1000)
+    everybody_has_read = threading.Barrier(10)
+
+    def attempt():
+        with transaction.atomic():
+            seen = User.objects.get(pk=person.pk)
+            everybody_has_read.wait(60)
+            entry = PointsEntry.objects.create(
+                user_id=person.pk,
+                sequence=seen.points_version + 1,
+                points=-200,
+                source=PointsSource.ADJUST,
+                balance_after=seen.total_points - 200,
+                previous_hash=seen.points_hash,
+                entry_hash="x",
+                created_at=timezone.now(),
+            )
+            User.objects.filter(pk=person.pk).update(total_points=F("total_points") - 200)
+            return entry
+
+    outcomes = at_once(10, attempt)
+    # With the lock five of them could have paid; without it they want the same number.
+    assert sum(isinstance(one, PointsEntry) for one in outcomes) == 1
+    assert sum(isinstance(one, IntegrityError) for one in outcomes) == 9
+    assert User.objects.get(pk=person.pk).total_points == 800
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_twin_without_the_lock_the_balance_alone_is_saved_by_its_constraint(many_connections):
+    person = make_user(points=1000)
+    everybody_has_read = threading.Barrier(10)
+
+    def attempt():
+        with transaction.atomic():
+            seen = User.objects.get(pk=person.pk)
+            everybody_has_read.wait(60)
+            assert seen.total_points >= 200
+            return User.objects.filter(pk=person.pk).update(total_points=F("total_points") - 200)
+
+    outcomes = at_once(10, attempt)
+    assert outcomes.count(1) == 5
+    assert sum(isinstance(one, IntegrityError) for one in outcomes) == 5
+    assert User.objects.get(pk=person.pk).total_points == 0

@@ -1,0 +1,287 @@
+"""POST /api/auth/refresh: rotation, the lost answer, and theft."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import jwt
+import pytest
+from django.conf import settings
+from django.db import connection
+from django.db.models import F
+from django.utils import timezone
+
+from accounts.models import DeviceSession, UserStatus
+from accounts.services import sign_in as service
+from accounts.services.sign_in import change_status, refresh
+from accounts.tests.factories import make_sign_in, make_user
+from config.errors import NotSignedIn
+from config.tests.answers import data_of, refused
+from ops.tests.databases import elsewhere, wait_until, waiting_for_a_lock
+
+pytestmark = pytest.mark.django_db
+
+
+def exchange(api, token):
+    return api.post("/api/auth/refresh", {"refresh_token": token}, format="json")
+
+
+def verify(api, access_token):
+    return api.get("/api/auth/verify", headers={"Authorization": f"Bearer {access_token}"})
+
+
+def rotated_long_ago(seconds=10):
+    DeviceSession.objects.update(rotated_at=F("rotated_at") - timedelta(seconds=seconds))
+
+
+def test_a_refresh_gives_a_new_pair(api):
+    old = make_sign_in().pair
+    new = data_of(exchange(api, old.refresh_token))
+    assert set(new) == {"access_token", "refresh_token", "expires_in"}
+    assert new["expires_in"] == 7200
+    assert new["refresh_token"] != old.refresh_token
+    assert new["access_token"] != old.access_token
+    data_of(verify(api, new["access_token"]))
+    session = DeviceSession.objects.get()
+    assert session.generation == 1
+    assert session.expires_at - session.rotated_at == timedelta(days=30)
+
+
+def test_the_tokens_say_how_long_they_live(api):
+    new = data_of(exchange(api, make_sign_in().pair.refresh_token))
+    access = jwt.decode(new["access_token"], options={"verify_signature": False})
+    refreshing = jwt.decode(new["refresh_token"], options={"verify_signature": False})
+    assert access["exp"] - access["iat"] == 7200
+    assert refreshing["exp"] - refreshing["iat"] == 30 * 86400
+
+
+def test_the_chain_goes_on(api):
+    token = make_sign_in().pair.refresh_token
+    for generation in range(1, 4):
+        token = data_of(exchange(api, token))["refresh_token"]
+        assert DeviceSession.objects.get().generation == generation
+
+
+def test_a_lost_answer_is_given_again_byte_for_byte(api):
+    old = make_sign_in().pair.refresh_token
+    first = exchange(api, old)
+    again = exchange(api, old)
+    assert again.content == first.content
+    rotated_long_ago(9)  # the pair follows from rotated_at; its window must still be open
+    data_of(exchange(api, old))
+    assert DeviceSession.objects.get().generation == 1
+
+
+def test_the_old_token_after_the_new_one_was_used_ends_the_session(api):
+    old = make_sign_in().pair
+    second = data_of(exchange(api, old.refresh_token))
+    third = data_of(exchange(api, second["refresh_token"]))
+    assert refused(exchange(api, old.refresh_token), 1007) is None
+    refused(verify(api, third["access_token"]), 1006)
+    refused(verify(api, old.access_token), 1006)
+    refused(exchange(api, third["refresh_token"]), 1006)
+    refused(exchange(api, old.refresh_token), 1006)
+    assert DeviceSession.objects.get().revoked_at
+
+
+def test_the_old_token_ten_seconds_later_ends_the_session(api):
+    old = make_sign_in().pair.refresh_token
+    new = data_of(exchange(api, old))
+    rotated_long_ago(10)
+    refused(exchange(api, old), 1007)
+    refused(verify(api, new["access_token"]), 1006)
+
+
+def test_a_theft_ends_no_other_session_of_the_person(api):
+    person = make_user()
+    stolen, other = make_sign_in(person).pair, make_sign_in(person).pair
+    exchange(api, stolen.refresh_token)
+    rotated_long_ago()
+    refused(exchange(api, stolen.refresh_token), 1007)
+    data_of(verify(api, other.access_token))
+    data_of(exchange(api, other.refresh_token))
+
+
+def test_a_refresh_ignores_the_header(api):
+    pair = make_sign_in().pair
+    api.credentials(HTTP_AUTHORIZATION="Bearer nonsense")
+    data_of(exchange(api, pair.refresh_token))
+
+
+def test_refreshing_a_closed_account_is_1005(api):
+    signed_in = make_sign_in()
+    change_status(person=signed_in.person, status=UserStatus.BANNED)
+    refused(exchange(api, signed_in.pair.refresh_token), 1005)
+
+
+def test_refreshing_after_a_logout_is_1006(api):
+    signed_in = make_sign_in()
+    service.sign_out(signed_in.session)
+    refused(exchange(api, signed_in.pair.refresh_token), 1006)
+
+
+def test_a_session_that_is_gone_is_1006(api):
+    pair = make_sign_in().pair
+    DeviceSession.objects.all().delete()
+    refused(exchange(api, pair.refresh_token), 1006)
+    refused(verify(api, pair.access_token), 1006)
+
+
+# --- What is no token ---------------------------------------------------------------------------
+def forged(pair, kind):
+    """Tokens that look like a good one and are none, by name."""
+    good = getattr(pair, f"{kind}_token")
+    claims = jwt.decode(good, options={"verify_signature": False})
+    head, body, signature = good.split(".")
+
+    def signed(key=settings.SECRET_KEY, algorithm="HS256", **changes):
+        return jwt.encode({**claims, **changes}, key, algorithm=algorithm)
+
+    def without(name):
+        return jwt.encode(
+            {key: value for key, value in claims.items() if key != name},
+            settings.SECRET_KEY,
+            algorithm="HS256",
+        )
+
+    other = "refresh" if kind == "access" else "access"
+    return {
+        "expired": signed(exp=claims["iat"] - 1),
+        "wrong key": signed(key="x" * 48),
+        "another algorithm": signed(algorithm="HS512"),
+        "algorithm none": signed(key="", algorithm="none"),
+        "signature cut": f"{head}.{body}.",
+        "signature changed": f"{head}.{body}.{signature[::-1]}",
+        "without a session": without("sid"),
+        "without a person": without("user_id"),
+        "without a type": without("token_type"),
+        "without an end": without("exp"),
+        "session is a text": signed(sid="x"),
+        "of another person": signed(user_id="999999"),
+        "the other type": getattr(pair, f"{other}_token"),
+        "garbage": "garbage",
+        "dots": "..",
+        "full width": "ａ.ｂ.ｃ",
+        "very long": "a" * 5000,
+    }
+
+
+NAMES = [
+    "expired",
+    "wrong key",
+    "another algorithm",
+    "algorithm none",
+    "signature cut",
+    "signature changed",
+    "without a session",
+    "without a person",
+    "without a type",
+    "without an end",
+    "session is a text",
+    "of another person",
+    "the other type",
+    "garbage",
+    "dots",
+    "full width",
+    "very long",
+]
+
+
+@pytest.mark.filterwarnings("ignore::jwt.warnings.InsecureKeyLengthWarning")
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_no_refresh_token_is_1006_and_ends_nothing(api, name):
+    pair = make_sign_in().pair
+    refused(exchange(api, forged(pair, "refresh")[name]), 1006)
+    data_of(exchange(api, pair.refresh_token))
+
+
+@pytest.mark.parametrize("token", ["", None, 5, True, [], {}, "\u0000"], ids=ascii)
+def test_what_is_no_text_is_1006(api, token):
+    refused(exchange(api, token), 1006)
+
+
+def test_a_missing_refresh_token_is_1006(api):
+    refused(api.post("/api/auth/refresh", {}, format="json"), 1006)
+
+
+@pytest.mark.filterwarnings("ignore::jwt.warnings.InsecureKeyLengthWarning")
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "full width"])
+def test_what_is_no_access_token_is_1006(api, name):
+    pair = make_sign_in().pair
+    refused(verify(api, forged(pair, "access")[name]), 1006)
+    data_of(verify(api, pair.access_token))
+
+
+def test_the_names_are_all_there_are():
+    assert list(forged(make_sign_in().pair, "access")) == NAMES
+
+
+# --- At once ------------------------------------------------------------------------------------
+def at_once(number, attempt):
+    start = threading.Barrier(number)
+
+    def run(_number):
+        start.wait(30)
+        try:
+            return attempt()
+        except NotSignedIn as error:
+            return error
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(number) as pool:
+        return list(pool.map(run, range(number)))
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_twins_refreshing_at_once_get_the_same_pair():
+    pair = make_sign_in().pair
+    answers = at_once(8, lambda: refresh(pair.refresh_token))
+    assert len(set(answers)) == 1
+    assert answers[0].refresh_token != pair.refresh_token
+    session = DeviceSession.objects.get()
+    assert session.generation == 1
+    assert session.revoked_at is None
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_a_refresh_that_meets_the_end_of_its_session_is_1006():
+    """The session was alive when it was read, and is revoked when the rotation gets its row."""
+    signed_in = make_sign_in()
+
+    def attempt():
+        try:
+            refresh(signed_in.pair.refresh_token)
+        except NotSignedIn as error:
+            return error
+        finally:
+            connection.close()
+
+    with elsewhere(autocommit=False) as other, ThreadPoolExecutor(1) as pool:
+        with other.cursor() as cursor:
+            cursor.execute("UPDATE accounts_devicesession SET revoked_at = now()")
+        meeting = pool.submit(attempt)
+        wait_until(waiting_for_a_lock)
+        other.commit()
+        assert type(meeting.result(10)) is NotSignedIn
+    assert DeviceSession.objects.get().generation == 0
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_twin_without_the_condition_each_makes_a_pair_of_its_own():
+    """The same rotation as read, add, write: all of them believe they were first."""
+    signed_in = make_sign_in()
+    start = threading.Barrier(4)
+
+    def attempt():
+        session = DeviceSession.objects.get(pk=signed_in.session.pk)
+        start.wait(30)
+        session.generation += 1
+        session.rotated_at = timezone.now()
+        session.save(update_fields=["generation", "rotated_at"])
+        return session.rotated_at
+
+    assert len(set(at_once(4, attempt))) == 4

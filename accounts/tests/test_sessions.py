@@ -1,0 +1,137 @@
+"""Who is asking: verify, logout, closed accounts, and the order in which they are refused."""
+
+from datetime import datetime, timedelta
+
+import jwt
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from accounts.models import DeviceSession, UserStatus
+from accounts.services import sign_in as service
+from accounts.services.sign_in import change_status
+from accounts.tests.factories import make_sign_in, make_user, sign_in
+from config.tests.answers import data_of, refused
+
+pytestmark = pytest.mark.django_db
+
+
+def test_verify_says_until_when_and_whose(api):
+    signed_in = sign_in(api)
+    answer = data_of(api.get("/api/auth/verify"))
+    assert set(answer) == {"valid", "expires_at", "user_info"}
+    assert answer["valid"] is True
+    assert answer["user_info"]["user_id"] == signed_in.person.pk
+    assert answer["expires_at"].endswith("+08:00")
+    claims = jwt.decode(signed_in.pair.access_token, options={"verify_signature": False})
+    assert datetime.fromisoformat(answer["expires_at"]).timestamp() == claims["exp"]
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "",
+        "Bearer",
+        "Bearer ",
+        "Bearer  ",
+        "Basic YTpi",
+        "Token abc",
+        "abc",
+        "Bearer a b",
+        "Bearer é",
+    ],
+)
+def test_a_header_that_is_no_bearer_token_is_1006(api, header):
+    refused(api.get("/api/auth/verify", headers={"Authorization": header}), 1006)
+
+
+def test_no_header_is_1006(api):
+    refused(api.get("/api/auth/verify"), 1006)
+    refused(api.get("/api/user/profile"), 1006)
+    refused(api.post("/api/auth/logout"), 1006)
+
+
+def test_the_scheme_is_read_in_any_case(api):
+    token = make_sign_in().pair.access_token
+    data_of(api.get("/api/auth/verify", headers={"Authorization": f"bearer {token}"}))
+
+
+def test_asking_who_it_is_takes_one_query(api):
+    sign_in(api)
+    with CaptureQueriesContext(
+        connection,
+    ) as queries:
+        data_of(api.get("/api/user/points"))
+    assert len(queries) == 2  # the session with its person, and the page
+
+
+# --- Signing out --------------------------------------------------------------------------------
+def test_logout_ends_this_sign_in_alone(api):
+    person = make_user()
+    here, there = sign_in(api, person), make_sign_in(person)
+    assert data_of(api.post("/api/auth/logout")) is None
+    refused(api.get("/api/auth/verify"), 1006)
+    refused(api.post("/api/auth/refresh", {"refresh_token": here.pair.refresh_token}), 1006)
+    api.credentials(HTTP_AUTHORIZATION=f"Bearer {there.pair.access_token}")
+    data_of(api.get("/api/auth/verify"))
+
+
+def test_logout_everywhere_ends_all_of_this_person(api):
+    person, other = make_user(), make_sign_in()
+    sign_in(api, person)
+    there = make_sign_in(person)
+    assert data_of(api.post("/api/auth/logout", {"everywhere": True})) is None
+    for pair, code in ((there.pair, 1006), (other.pair, 0)):
+        api.credentials(HTTP_AUTHORIZATION=f"Bearer {pair.access_token}")
+        assert api.get("/api/auth/verify").json()["code"] == code
+    assert DeviceSession.objects.filter(revoked_at=None).get().user == other.person
+
+
+def test_logout_takes_a_truth_value(api):
+    sign_in(api)
+    assert list(refused(api.post("/api/auth/logout", {"everywhere": "perhaps"}), 1011)) == [
+        "everywhere"
+    ]
+    data_of(api.get("/api/auth/verify"))
+
+
+def test_a_session_is_revoked_at_its_first_end():
+    session = make_sign_in().session
+    service.revoke(session)
+    first = DeviceSession.objects.get().revoked_at
+    service.revoke(session)
+    assert DeviceSession.objects.get().revoked_at == first
+
+
+# --- Closed accounts ----------------------------------------------------------------------------
+@pytest.mark.parametrize("status", [UserStatus.BANNED, UserStatus.INACTIVE])
+def test_the_tokens_of_a_closed_account_are_1005(api, status):
+    signed_in = sign_in(api)
+    change_status(person=signed_in.person, status=status)
+    refused(api.get("/api/auth/verify"), 1005)
+    refused(api.get("/api/user/points"), 1005)
+
+
+def test_opening_an_account_again_brings_no_session_back(api):
+    signed_in = sign_in(api)
+    change_status(person=signed_in.person, status=UserStatus.BANNED)
+    change_status(person=signed_in.person, status=UserStatus.ACTIVE)
+    refused(api.get("/api/auth/verify"), 1006)
+    sign_in(api, signed_in.person)
+    data_of(api.get("/api/auth/verify"))
+
+
+def test_closing_one_account_closes_no_other(api):
+    sign_in(api)
+    change_status(person=make_sign_in().person, status=UserStatus.BANNED)
+    data_of(api.get("/api/auth/verify"))
+
+
+def test_a_session_knows_where_it_comes_from():
+    long = "x" * 300
+    session = make_sign_in(address="2001:db8::1", user_agent=long).session
+    assert session.ip_address == "2001:db8::1"
+    assert session.user_agent == "x" * 255
+    assert timezone.now() - session.last_activity_at < timedelta(minutes=1)
+    assert str(session).startswith(f"{session.user_id} xxx")

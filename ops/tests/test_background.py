@@ -1,0 +1,160 @@
+"""The worker and the periodic jobs of a process."""
+
+import threading
+import time
+from datetime import timedelta
+
+import pytest
+from django.tasks import TaskResultStatus
+from django.utils import timezone
+from django_tasks_db.models import DBTaskResult
+
+from ops.services import background
+from ops.services.background import Background
+from ops.tests import tasks
+
+pytestmark = [pytest.mark.postgresql, pytest.mark.django_db(transaction=True)]
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(background, "POLL_EVERY", 0.02)
+    monkeypatch.setattr(background, "ROUND_EVERY", 0.02)
+    monkeypatch.setattr(background, "_jobs", {})
+    tasks.ran.clear()
+
+
+@pytest.fixture
+def running():
+    one = Background()
+    one.start()
+    yield one
+    one.stop(seconds=10)
+    assert not any(thread.is_alive() for thread in one._threads)
+
+
+def until(condition, seconds=10):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to that in time"
+        time.sleep(0.01)
+
+
+def status_of(result):
+    return DBTaskResult.objects.get(pk=result.id).status
+
+
+def test_tasks_run_in_the_order_they_were_queued(running):
+    results = [tasks.note.enqueue(word) for word in "abc"]
+    until(lambda: status_of(results[-1]) == TaskResultStatus.SUCCESSFUL)
+    assert tasks.ran == ["a", "b", "c"]
+    assert DBTaskResult.objects.get(pk=results[0].id).return_value == "A"
+
+
+def test_a_task_that_fails_stops_nothing(running, caplog):
+    broken = tasks.fail.enqueue()
+    fine = tasks.note.enqueue("a")
+    until(lambda: status_of(fine) == TaskResultStatus.SUCCESSFUL)
+    assert status_of(broken) == TaskResultStatus.FAILED
+
+
+def test_stopping_finishes_the_task_at_hand_and_leaves_the_next(monkeypatch):
+    at_work, may_end = threading.Event(), threading.Event()
+
+    class Slow(list):
+        def append(self, word):
+            at_work.set()
+            assert may_end.wait(10)
+            super().append(word)
+
+    monkeypatch.setattr(tasks, "ran", Slow())
+    one = Background()
+    first, second = tasks.note.enqueue("a"), tasks.note.enqueue("b")
+    one.start()
+    assert at_work.wait(10)
+    stopping = threading.Thread(target=one.stop, kwargs={"seconds": 10})
+    stopping.start()
+    until(one._stop.is_set)
+    may_end.set()
+    stopping.join(10)
+    assert list(tasks.ran) == ["a"]
+    assert status_of(first) == TaskResultStatus.SUCCESSFUL
+    assert status_of(second) == TaskResultStatus.READY
+
+
+def test_stopping_waits_only_so_long(monkeypatch):
+    at_work, may_end = threading.Event(), threading.Event()
+
+    class Stuck(list):
+        def append(self, word):
+            at_work.set()
+            may_end.wait(10)
+
+    monkeypatch.setattr(tasks, "ran", Stuck())
+    one = Background()
+    tasks.note.enqueue("a")
+    one.start()
+    assert at_work.wait(10)
+    started = time.monotonic()
+    one.stop(seconds=0.1)
+    assert time.monotonic() - started < 3
+    may_end.set()
+    one.stop(seconds=10)
+
+
+def test_a_worker_that_breaks_starts_again(running, monkeypatch, caplog):
+    real, broken = background._StoppableWorker, threading.Event()
+
+    def worker(stop):
+        if not broken.is_set():
+            broken.set()
+            raise ConnectionError("the database is away")
+        return real(stop)
+
+    monkeypatch.setattr(background, "_StoppableWorker", worker)
+    assert broken.wait(10)
+    result = tasks.note.enqueue("a")
+    until(lambda: status_of(result) == TaskResultStatus.SUCCESSFUL)
+    assert "it starts again" in caplog.text
+
+
+# --- Jobs that come round -----------------------------------------------------------------------
+def test_jobs_come_round_and_one_that_fails_stops_none(running, caplog):
+    seen = []
+
+    def fail(*, now):
+        raise ZeroDivisionError
+
+    background.register_job("broken", fail)
+    background.register_job("fine", lambda *, now: seen.append(now))
+    until(lambda: len(seen) >= 3)
+    assert seen == sorted(seen)
+    assert abs(seen[-1] - timezone.now()) < timedelta(seconds=10)
+    assert "The periodic job broken failed" in caplog.text
+
+
+def running_task(**fields):
+    result = tasks.note.enqueue("a")
+    DBTaskResult.objects.filter(pk=result.id).update(
+        **{"status": TaskResultStatus.RUNNING, "worker_ids": ["gone"], **fields}
+    )
+    return result
+
+
+def test_a_task_whose_worker_was_killed_is_closed():
+    now = timezone.now()
+    lost = running_task(started_at=now - background.LOST_AFTER - timedelta(seconds=1))
+    at_work = running_task(started_at=now - background.LOST_AFTER + timedelta(seconds=1))
+    waiting = tasks.note.enqueue("b")
+    background.mark_lost_tasks(now=now)
+    assert status_of(lost) == TaskResultStatus.FAILED
+    assert "WorkerLostError" in DBTaskResult.objects.get(pk=lost.id).exception_class_path
+    assert status_of(at_work) == TaskResultStatus.RUNNING
+    assert status_of(waiting) == TaskResultStatus.READY
+
+
+def test_lost_tasks_are_looked_for_wherever_background_work_runs():
+    from django.apps import apps
+
+    apps.get_app_config("ops").ready()
+    assert background.mark_lost_tasks in background._jobs.values()
