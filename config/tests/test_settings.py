@@ -1,6 +1,7 @@
 """What a person sees who starts the platform with a wrong setting: one sentence, exit status 1."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -94,3 +95,43 @@ def test_a_second_start_keeps_the_secrets(tmp_path):
     first, second = manage(tmp_path, *shell).stdout, manage(tmp_path, *shell).stdout
     assert first == second
     assert len(first.split()[0]) >= 50
+
+
+def test_the_example_names_every_setting():
+    read = re.findall(
+        r'(?:env\.\w+|_secret)\("([A-Z0-9_]+)"', (ROOT / "config/settings.py").read_text()
+    )
+    named = re.findall(r"^# ([A-Z0-9_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE)
+    credentials = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}  # read by boto3 itself
+    assert set(read) == set(named) - credentials
+    assert len(named) == len(set(named))
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        ({"DEBUG": "maybe"}, "DEBUG is 'maybe'"),
+        ({"PORT": "99999"}, "PORT is 99999"),
+        ({"REGISTER_BONUS": "-5"}, "REGISTER_BONUS is -5"),
+        ({"TIME_ZONE": "Mars/Base"}, "TIME_ZONE is 'Mars/Base'"),
+        ({"LOG_LEVEL": "loud"}, "LOG_LEVEL is 'LOUD'"),
+        ({"DATA_DIR": "/proc/nothing"}, "DATA_DIR cannot be made"),
+        ({"REDIS_URL": "somewhere"}, "REDIS_URL must be a redis:// address"),
+        ({"PHONE_PATTERN": "("}, "PHONE_PATTERN is no regular expression"),
+        ({"REQUESTS_PER_PERSON": "many"}, "REQUESTS_PER_PERSON is 'many'"),
+        ({**SECURE, "SECRET_KEY": "short"}, "SECRET_KEY is too short"),
+        ({**SECURE, "DEBUG": "off", "SECRET_KEY": ""}, "SECRET_KEY is not set"),
+    ],
+)
+def test_a_value_out_of_bounds_is_named(tmp_path, variables, sentence):
+    finished = manage(tmp_path, **variables)
+    assert finished.returncode == 1
+    (line,) = finished.stderr.strip().splitlines()
+    assert line.startswith(sentence)
+
+
+@pytest.mark.parametrize("name", ["SMS_SENDER", "RECEIPT_READER"])
+def test_a_class_that_is_not_there_is_named(tmp_path, name):
+    finished = manage(tmp_path, **{name: "nowhere.Nothing"})
+    assert finished.returncode == 1
+    assert f"{name} names no class" in finished.stderr
