@@ -3,7 +3,7 @@
 import hashlib
 import json
 from datetime import UTC, datetime
-from typing import ClassVar, Self, override
+from typing import ClassVar, override
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
@@ -11,6 +11,8 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+
+from ops.locking import LockingQuerySet
 
 GENESIS_HASH = "0" * 64
 
@@ -21,10 +23,8 @@ class UserStatus(models.TextChoices):
     BANNED = "banned", _("Banned")
 
 
-class UserQuerySet(models.QuerySet["User"]):
-    def locked(self) -> Self:
-        """Hold these rows until commit: always in pk order, never blocking foreign-key inserts."""
-        return self.order_by("pk").select_for_update(of=("self",), no_key=True)
+class UserQuerySet(LockingQuerySet["User"]):
+    """People, to be asked for and to be held."""
 
 
 class UserManager(BaseUserManager["User"].from_queryset(UserQuerySet)):  # type: ignore[misc]

@@ -12,6 +12,8 @@ from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from ops.locking import LockingQuerySet
+
 LEAST_AMOUNT = Decimal("0.01")
 LARGEST_AMOUNT = Decimal("9999.99")
 
@@ -22,11 +24,7 @@ class ReceiptStatus(models.TextChoices):
     REJECTED = "rejected", _("Rejected")
 
 
-class ReceiptQuerySet(models.QuerySet["Receipt"]):
-    def locked(self) -> Self:
-        """Hold these rows until commit: always in pk order, never blocking foreign-key inserts."""
-        return self.order_by("pk").select_for_update(of=("self",), no_key=True)
-
+class ReceiptQuerySet(LockingQuerySet["Receipt"]):
     def with_reading(self) -> Self:
         """Bring along what `Receipt.reading` needs, in one more query for all rows."""
         newest_first = ProcessRecord.objects.filter(kind=ProcessKind.READING).order_by("-pk")

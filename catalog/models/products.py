@@ -10,6 +10,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from catalog.models.shops import Shop
+from ops.locking import LockingQuerySet
 
 
 class ProductKind(models.TextChoices):
@@ -85,14 +86,10 @@ class ProductTerms(models.Model):
         return self.name
 
 
-class ProductQuerySet(models.QuerySet["Product"]):
+class ProductQuerySet(LockingQuerySet["Product"]):
     def visible(self) -> Self:
         """What customers see in the mall."""
         return self.filter(status=ProductStatus.ACTIVE, is_listed=True)
-
-    def locked(self) -> Self:
-        """Hold these rows until commit: always in pk order, never blocking foreign-key inserts."""
-        return self.order_by("pk").select_for_update(of=("self",), no_key=True)
 
 
 class Product(ProductTerms):

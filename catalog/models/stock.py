@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from catalog.models.orders import Order
 from catalog.models.products import Product
+from ops.locking import LockingQuerySet
 
 
 class StockOperation(models.TextChoices):
@@ -73,14 +74,10 @@ class StockEntry(models.Model):
         return f"{self.product_id}/{self.sequence}: {self.quantity:+d}"
 
 
-class VirtualCodeQuerySet(models.QuerySet["VirtualCode"]):
+class VirtualCodeQuerySet(LockingQuerySet["VirtualCode"]):
     def free(self) -> Self:
         """Codes that were handed to nobody yet."""
         return self.filter(order__isnull=True)
-
-    def locked(self) -> Self:
-        """Hold these rows until commit, in pk order."""
-        return self.order_by("pk").select_for_update(of=("self",), no_key=True)
 
 
 class VirtualCode(models.Model):

@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from typing import Self, override
+from typing import override
 from uuid import UUID
 
 from django.conf import settings
@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from catalog.models import Order
 from lottery.decision import TICKETS
 from lottery.models.wheels import Wheel, WheelVersion
+from ops.locking import LockingQuerySet
 
 
 class SeedState(models.TextChoices):
@@ -22,10 +23,8 @@ class SeedState(models.TextChoices):
     REVEALED = "revealed", _("Revealed")
 
 
-class SeedPairQuerySet(models.QuerySet["SeedPair"]):
-    def locked(self) -> Self:
-        """Hold these rows until commit: always in pk order, never blocking foreign-key inserts."""
-        return self.order_by("pk").select_for_update(of=("self",), no_key=True)
+class SeedPairQuerySet(LockingQuerySet["SeedPair"]):
+    """Seed pairs, to be held while their nonces are used."""
 
 
 class SeedPair(models.Model):
@@ -87,10 +86,8 @@ class SeedPair(models.Model):
         return f"{self.server_seed_hash[:12]} {self.get_state_display()}"
 
 
-class PityCounterQuerySet(models.QuerySet["PityCounter"]):
-    def locked(self) -> Self:
-        """Hold these rows until commit: always in pk order, never blocking foreign-key inserts."""
-        return self.order_by("pk").select_for_update(of=("self",), no_key=True)
+class PityCounterQuerySet(LockingQuerySet["PityCounter"]):
+    """Pity counters, to be held during a draw."""
 
 
 class PityCounter(models.Model):

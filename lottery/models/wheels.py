@@ -2,7 +2,7 @@
 
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Self, override
+from typing import override
 
 from django.conf import settings
 from django.core.validators import RegexValidator
@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from catalog.models import Product, Shop
 from lottery.decision import ANGLES, TICKETS
+from ops.locking import LockingQuerySet
 
 MAX_PRIZE_VALUE = Decimal(50_000)  # yuan; China's SAMR order 32
 COLOR_PATTERN = r"^#[0-9A-Fa-f]{6}\Z"
@@ -36,10 +37,8 @@ class PrizeType(models.TextChoices):
 WITHOUT_ORDER = (PrizeType.POINTS, PrizeType.EMPTY)
 
 
-class WheelQuerySet(models.QuerySet["Wheel"]):
-    def locked(self) -> Self:
-        """Hold these rows until commit: always in pk order, never blocking foreign-key inserts."""
-        return self.order_by("pk").select_for_update(of=("self",), no_key=True)
+class WheelQuerySet(LockingQuerySet["Wheel"]):
+    """Wheels, to be held while they are published."""
 
 
 class Wheel(models.Model):
@@ -135,10 +134,8 @@ class Wheel(models.Model):
         return self.status == WheelStatus.ACTIVE and has_begun and not has_ended
 
 
-class PrizeQuerySet(models.QuerySet["Prize"]):
-    def locked(self) -> Self:
-        """Hold these rows until commit: always in pk order, never blocking foreign-key inserts."""
-        return self.order_by("pk").select_for_update(of=("self",), no_key=True)
+class PrizeQuerySet(LockingQuerySet["Prize"]):
+    """Prizes, to be held while they are given."""
 
 
 class Prize(models.Model):
