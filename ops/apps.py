@@ -8,8 +8,9 @@ class OpsConfig(AppConfig):
 
     def ready(self):
         from ops import checks
-        from ops.services import background, files
+        from ops.services import background, files, idempotency
 
         checks.register()
         background.register_job("lost tasks", background.mark_lost_tasks)
         background.register_job("expired files", files.discard_expired)
+        background.register_job("expired idempotency records", idempotency.forget_expired)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
@@ -14,6 +14,7 @@ from ops.models import IdempotencyRecord
 from ops.services.encryption import decrypt, encrypt
 
 KEPT_FOR = timedelta(hours=24)
+AT_ONCE = 1000  # expired records that one round of the job deletes
 TWIN_WAITS = 5  # seconds that a concurrent twin waits for the first request
 
 
@@ -45,6 +46,14 @@ def run_once(
         record.answer = encrypt(orjson.dumps(data).decode())
         record.save(update_fields=["answer"])
         return Outcome(data, is_replay=False)
+
+
+def forget_expired(*, now: datetime) -> int:
+    """Delete records whose 24 hours are over, AT_ONCE at most; returns how many."""
+    expired = IdempotencyRecord.objects.filter(created_at__lte=now - KEPT_FOR)
+    oldest = expired.order_by("created_at").values_list("pk", flat=True)[:AT_ONCE]
+    deleted, _by_model = IdempotencyRecord.objects.filter(pk__in=list(oldest)).delete()
+    return deleted
 
 
 def _claim(

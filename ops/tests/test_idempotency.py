@@ -444,3 +444,14 @@ def test_bodies_that_say_the_same_have_one_fingerprint():
 def test_an_answer_cannot_be_read_from_a_copy_of_the_database(api):
     data_of(post(api, "k"))
     assert "balance" not in IdempotencyRecord.objects.get().answer
+
+
+def test_records_are_forgotten_after_their_day(api):
+    post(api, "old")
+    post(api, "new")
+    now = timezone.now()
+    IdempotencyRecord.objects.filter(key="old").update(created_at=now - idempotency.KEPT_FOR)
+
+    assert idempotency.forget_expired(now=now) == 1
+    assert idempotency.forget_expired(now=now) == 0
+    assert [record.key for record in IdempotencyRecord.objects.all()] == ["new"]
