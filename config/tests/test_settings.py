@@ -135,3 +135,23 @@ def test_a_class_that_is_not_there_is_named(tmp_path, name):
     finished = manage(tmp_path, **{name: "nowhere.Nothing"})
     assert finished.returncode == 1
     assert f"{name} names no class" in finished.stderr
+
+
+REPLACE = """
+from django.db import DatabaseError, connection
+with connection.cursor() as cursor:
+    cursor.execute("CREATE TABLE ledger (id INTEGER PRIMARY KEY)")
+    cursor.execute(
+        "CREATE TRIGGER kept BEFORE DELETE ON ledger BEGIN SELECT RAISE(ABORT, 'append-only'); END"
+    )
+    cursor.execute("INSERT INTO ledger VALUES (1)")
+    try:
+        cursor.execute("INSERT OR REPLACE INTO ledger VALUES (1)")
+    except DatabaseError as error:
+        print(error)
+"""
+
+
+def test_insert_or_replace_does_not_slip_past_a_ledgers_trigger(tmp_path):
+    finished = manage(tmp_path, "shell", "--no-imports", "-c", REPLACE)
+    assert finished.stdout.strip() == "append-only", finished.stderr
