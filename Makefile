@@ -13,8 +13,15 @@ READY_TO_TEST := $(VENV)/.ready-to-test
 PIP_INSTALL := $(PYTHON) -m pip install --quiet --quiet --disable-pip-version-check
 PIP_COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(PYTHON) -m piptools compile --quiet \
 	--strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(os.cpu_count() or 1)' 2>/dev/null)
 WITH_SERVERS := $(PYTHON) -m tests.servers --
 EMBEDDED := $(PYTHON) -m tests.servers --embedded --
+# So many processes, each with a database and a Redis of its own.
+IN_PARALLEL = $(PYTHON) -m tests.servers --workers $(WORKERS) -- \
+	$(PYTHON) -m pytest -p tests.workers --numprocesses $(WORKERS) --dist worksteal
+COVERED := --cov --cov-report=
+COVERED_COMPLETELY := */services.py,*/services/*,*/models.py,*/models/*,*/errors.py
+COVERED_IN_ALL := 80
 
 .PHONY: help
 help: ## Say what can be made
@@ -55,14 +62,20 @@ run: $(READY_TO_RUN) ## Serve the platform on http://127.0.0.1:8000 (HOST, PORT,
 
 # --- Tests -------------------------------------------------------------------------------------
 .PHONY: test
-test: $(READY_TO_TEST) ## Run all tests on a PostgreSQL and a Redis of their own
+ifdef T
+test: $(READY_TO_TEST) ## Run all tests, in parallel on servers of their own; T=path: only these
+	@$(IN_PARALLEL) $(T)
+else
+test: $(READY_TO_TEST)
 	@rm -f .coverage
-	@$(WITH_SERVERS) $(PYTHON) -m pytest --cov --cov-report=
+	@$(IN_PARALLEL) $(COVERED)
 	@echo "The story once more, on SQLite and in memory:"
-	@$(EMBEDDED) $(PYTHON) -m pytest -m story --cov --cov-append --cov-report=
-	@echo "Branch coverage of services, models and errors:"
-	@$(PYTHON) -m coverage report --fail-under=100 \
-		--include='*/services.py,*/services/*,*/models.py,*/models/*,*/errors.py'
+	@$(EMBEDDED) $(PYTHON) -m pytest -m story $(COVERED) --cov-append
+	@echo "Branch coverage of services, models and errors, which is complete:"
+	@$(PYTHON) -m coverage report --fail-under=100 --include='$(COVERED_COMPLETELY)'
+	@echo "Branch coverage in all:"
+	@$(PYTHON) -m coverage report --fail-under=$(COVERED_IN_ALL) --format=total
+endif
 
 # --- Static checks -----------------------------------------------------------------------------
 .PHONY: check

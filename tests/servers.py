@@ -3,9 +3,12 @@
     python -m tests.servers -- .venv/bin/python -m pytest
     python -m tests.servers --embedded -- .venv/bin/python -m pytest -m story
     python -m tests.servers --durable -- .venv/bin/python manage.py serve
+    python -m tests.servers --workers 2 -- .venv/bin/python -m pytest -p tests.workers -n 2
 
 runs a command with DATABASE_URL, REDIS_URL and DATA_DIR set to servers and a folder of its own,
 whatever the environment or a `.env` file said before; all of it is gone when the command ends.
+With `--workers N` there are N Redis servers, one for each process of a parallel run: messages
+between processes pass through Redis whatever the number of its database (see tests/workers.py).
 
 The servers are children of a keeper: a process in a session of its own, out of reach of Ctrl-C,
 that stops them and removes their folder when its standard input ends. The input ends with the
@@ -30,7 +33,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -45,7 +48,7 @@ LOOK_AGAIN_SECONDS = 0.02
 POSTGRESQL_OPTIONS = {
     "listen_addresses": LOOPBACK,
     "unix_socket_directories": "",  # loopback alone: no path that could be too long for a socket
-    "max_connections": "300",  # race tests use fifty at once, next to the pools of a live server
+    "max_connections": "300",  # each worker's race tests use fifty at once, next to live servers
     "timezone": "UTC",
     "log_destination": "stderr",
     "logging_collector": "off",
@@ -63,8 +66,13 @@ class Servers:
     """Where the private servers listen, and a folder that lives as long as they do."""
 
     database_url: str
-    redis_url: str
+    redis_urls: list[str]
     data_dir: str
+
+    @property
+    def redis_url(self) -> str:
+        """The first Redis; empty where there is none."""
+        return next(iter(self.redis_urls), "")
 
     @property
     def environment(self) -> dict[str, str]:
@@ -72,6 +80,7 @@ class Servers:
         return {
             "DATABASE_URL": self.database_url,
             "REDIS_URL": self.redis_url,
+            "WORKER_REDIS_URLS": ",".join(self.redis_urls),
             "DATA_DIR": self.data_dir,
             "REQUIRE_POSTGRESQL": "1" if self.database_url else "",
         }
@@ -79,12 +88,12 @@ class Servers:
 
 # --- For those who need servers ---------------------------------------------------------------
 @contextmanager
-def running_servers(*, durable: bool = False) -> Iterator[Servers]:
-    """Lend a PostgreSQL and a Redis-protocol server until the block ends.
+def running_servers(*, durable: bool = False, workers: int = 1) -> Iterator[Servers]:
+    """Lend a PostgreSQL and as many Redis-protocol servers as `workers` until the block ends.
 
     `durable` keeps PostgreSQL's own promises about the disk, which a benchmark has to pay for.
     """
-    command = [sys.executable, str(Path(__file__).resolve()), "--keep"]
+    command = [sys.executable, str(Path(__file__).resolve()), "--keep", f"--workers={workers}"]
     if durable:
         command.append("--durable")
     with subprocess.Popen(
@@ -108,7 +117,7 @@ def embedded_set_up() -> Iterator[Servers]:
     """Lend an empty data folder and no server: the set-up of `make run`."""
     with tempfile.TemporaryDirectory(prefix="embedded-", ignore_cleanup_errors=True) as folder:
         # Empty, not absent: a `.env` file must not fill them in.
-        yield Servers(database_url="", redis_url="", data_dir=folder)
+        yield Servers(database_url="", redis_urls=[], data_dir=folder)
 
 
 def run(command: Sequence[str], servers: Servers) -> int:
@@ -166,7 +175,7 @@ class Account:
         return path
 
 
-def keep(*, durable: bool) -> None:
+def keep(*, durable: bool, workers: int) -> None:
     """Start the servers, say where they are, and stop them when the standard input ends."""
     signal.signal(signal.SIGTERM, _leave)
     account = Account.for_servers()
@@ -175,14 +184,16 @@ def keep(*, durable: bool) -> None:
         folder.chmod(0o711)  # the account of the servers has to walk through to its own folders
         data_dir = folder / "data"
         data_dir.mkdir(mode=0o700)
-        with (
-            _redis(account.folder(folder / "redis"), account) as redis_url,
-            _postgresql(
-                account.folder(folder / "postgresql"), account, durable=durable
-            ) as database_url,
-        ):
+        with ExitStack() as running:
+            redis_urls = [
+                running.enter_context(_redis(account.folder(folder / f"redis{number}"), account))
+                for number in range(workers)
+            ]
+            database_url = running.enter_context(
+                _postgresql(account.folder(folder / "postgresql"), account, durable=durable)
+            )
             servers = Servers(
-                database_url=database_url, redis_url=redis_url, data_dir=str(data_dir)
+                database_url=database_url, redis_urls=redis_urls, data_dir=str(data_dir)
             )
             with suppress(BrokenPipeError):  # who asked may be gone already; so is the input then
                 os.write(sys.stdout.fileno(), json.dumps(asdict(servers)).encode() + b"\n")
@@ -389,21 +400,26 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m tests.servers",
         description="Run a command with private servers: DATABASE_URL, REDIS_URL, DATA_DIR.",
-        usage="%(prog)s [--durable | --embedded] -- command ...",
+        usage="%(prog)s [--durable | --embedded] [--workers N] -- command ...",
     )
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument("--durable", action="store_true", help="PostgreSQL writes to disk as usual")
     kind.add_argument("--embedded", action="store_true", help="no servers: SQLite, all in memory")
+    parser.add_argument("--workers", type=int, default=1, help="so many Redis servers")
     parser.add_argument("--keep", action="store_true", help=argparse.SUPPRESS)
     border = arguments.index("--") if "--" in arguments else len(arguments)
     options = parser.parse_args(arguments[:border])
     command = arguments[border + 1 :]
     if options.keep:
-        keep(durable=options.durable)
+        keep(durable=options.durable, workers=options.workers)
         return 0
     if not command:
         parser.error("say which command to run, after --")
-    lent = embedded_set_up() if options.embedded else running_servers(durable=options.durable)
+    lent = (
+        embedded_set_up()
+        if options.embedded
+        else running_servers(durable=options.durable, workers=options.workers)
+    )
     with lent as servers:
         return run(command, servers)
 

@@ -14,14 +14,18 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 import redis
+from django.conf import settings
+from django.db import connection
 
 from tests.servers import Servers, running_servers
+from tests.workers import WORKER
 
 PATIENCE = 30.0
 SAY_ENVIRONMENT = (
     "import json, os; "
-    "names = ('DATABASE_URL', 'REDIS_URL', 'DATA_DIR'); "
-    "print(json.dumps({name.lower(): os.environ[name] for name in names}), flush=True)"
+    "print(json.dumps({'database_url': os.environ['DATABASE_URL'], "
+    "'redis_urls': list(filter(None, os.environ['WORKER_REDIS_URLS'].split(','))), "
+    "'data_dir': os.environ['DATA_DIR']}), flush=True)"
 )
 SOMEBODY_ELSES = {
     "DATABASE_URL": "postgres://somebody:else@192.0.2.1:5432/shop",
@@ -38,7 +42,7 @@ def listens(url):
 
 def traces(servers):
     """What of the servers is still there."""
-    left = [url for url in (servers.database_url, servers.redis_url) if url and listens(url)]
+    left = [url for url in (servers.database_url, *servers.redis_urls) if url and listens(url)]
     return left + [folder for folder in [servers.data_dir] if Path(folder).exists()]
 
 
@@ -81,9 +85,9 @@ def test_servers_answer_and_are_gone_afterwards():
 
 
 def test_a_killed_harness_leaves_nothing_behind(start_harness, tmp_path):
-    harness, servers = start_harness(then="input()")
+    harness, servers = start_harness("--workers", "2", then="input()")
     assert listens(servers.database_url)
-    assert listens(servers.redis_url)
+    assert [listens(url) for url in servers.redis_urls] == [True, True]
 
     harness.kill()
 
@@ -128,3 +132,14 @@ def test_a_command_is_required():
 @pytest.mark.postgresql
 def test_make_test_runs_on_these_servers():
     assert os.environ["REQUIRE_POSTGRESQL"] == "1"
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db
+def test_each_worker_has_a_database_a_redis_and_a_folder_of_its_own():
+    number = int(WORKER.removeprefix("gw")) if WORKER else 0
+
+    name = connection.settings_dict["NAME"]
+    assert name == (f"test_postgres_{WORKER}" if WORKER else "test_postgres")
+    assert os.environ["WORKER_REDIS_URLS"].split(",")[number] == settings.REDIS_URL
+    assert Path(os.environ["DATA_DIR"]).name == (WORKER or "data")
