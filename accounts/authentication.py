@@ -4,7 +4,7 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication
 
 from accounts.services import sign_in
-from config.errors import NotSignedIn
+from ops.errors import NotSignedIn
 
 
 class SessionTokenAuthentication(BaseAuthentication):

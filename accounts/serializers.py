@@ -6,8 +6,8 @@ from rest_framework import serializers
 from accounts.errors import InvalidPhone, WrongCode
 from accounts.models import PointsEntry, PointsSource, User
 from accounts.services import profile
-from config.errors import NotSignedIn
-from config.fields import FlagField, TextField
+from ops.api.fields import FlagField, TextField
+from ops.errors import NotSignedIn
 
 
 class CodeInput(serializers.Serializer):

@@ -6,8 +6,8 @@ from rest_framework.response import Response
 from accounts import serializers
 from accounts.models import PointsEntry
 from accounts.services import codes, profile, sign_in, tokens
-from config.api import ApiView, OpenView, client_address
-from config.pagination import page
+from ops.api.pagination import page
+from ops.api.views import ApiView, OpenView, client_address
 
 
 def _device(request, info=None):

@@ -27,8 +27,8 @@ from catalog.models import (
     VirtualCode,
 )
 from catalog.services import codes, orders, pictures, stock
-from config.errors import DomainError
 from ops.console import ReadOnlyAdmin
+from ops.errors import DomainError
 
 
 # --- Shops ------------------------------------------------------------------------------------

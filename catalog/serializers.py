@@ -6,7 +6,7 @@ from catalog.api import OrderOutput
 from catalog.errors import ExchangeCodeUnknown, InvalidQuantity
 from catalog.models import Category, OrderStatus, Shop
 from catalog.models.orders import MAX_QUANTITY
-from config.fields import IdentifierField, TextField, WholeNumberField, path_identifier
+from ops.api.fields import IdentifierField, TextField, WholeNumberField, path_identifier
 
 SORTS = {
     "newest": ("-id",),

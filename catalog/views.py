@@ -17,10 +17,10 @@ from catalog.errors import ProductNotFound
 from catalog.models import Category, Order, Product, Shop
 from catalog.services import orders
 from catalog.services.shops import require_merchant
-from config.api import ApiView, OpenView
-from config.fields import path_identifier
-from config.pagination import page
-from ops.api import answer_once
+from ops.api.fields import path_identifier
+from ops.api.idempotency import answer_once
+from ops.api.pagination import page
+from ops.api.views import ApiView, OpenView
 
 
 class MayRedeem(BasePermission):

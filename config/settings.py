@@ -85,13 +85,13 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "config.request_id.RequestIdMiddleware",
-    "config.middleware.EnvelopeMiddleware",
+    "ops.request_id.RequestIdMiddleware",
+    "ops.api.middleware.EnvelopeMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "corsheaders.middleware.CorsMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
-    "config.middleware.LanguageMiddleware",
+    "ops.api.middleware.LanguageMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -241,13 +241,13 @@ ADJUSTMENT_SECOND_PERSON_ABOVE = env.whole("ADJUSTMENT_SECOND_PERSON_ABOVE", def
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.authentication.SessionTokenAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
-    "DEFAULT_RENDERER_CLASSES": ["config.envelope.EnvelopeRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["config.envelope.JSONParser"],
-    "DEFAULT_THROTTLE_CLASSES": ["config.envelope.PersonThrottle"],
+    "DEFAULT_RENDERER_CLASSES": ["ops.api.envelope.EnvelopeRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["ops.api.envelope.JSONParser"],
+    "DEFAULT_THROTTLE_CLASSES": ["ops.api.envelope.PersonThrottle"],
     "DEFAULT_THROTTLE_RATES": {"person": env.rate("REQUESTS_PER_PERSON", default="600/min")},
-    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "config.envelope.OnlyJSON",
-    "DEFAULT_SCHEMA_CLASS": "config.schema.EnvelopeSchema",
-    "EXCEPTION_HANDLER": "config.envelope.answer_exception",
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "ops.api.envelope.OnlyJSON",
+    "DEFAULT_SCHEMA_CLASS": "ops.api.schema.EnvelopeSchema",
+    "EXCEPTION_HANDLER": "ops.api.envelope.answer_exception",
     "URL_FORMAT_OVERRIDE": None,
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
@@ -356,7 +356,7 @@ SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = not DEBUG
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"request_id": {"()": "config.request_id.RequestIdFilter"}},
+    "filters": {"request_id": {"()": "ops.request_id.RequestIdFilter"}},
     "formatters": {
         "line": {"format": "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"}
     },

@@ -1,8 +1,8 @@
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path, re_path
 
-from config.api import UnknownPathView
 from config.views import DocumentsView, SchemaView, StartView
+from ops.api.views import UnknownPathView
 from ops.views import HealthView, ReadyView, SignedFileView
 
 api: list[URLPattern | URLResolver] = [

@@ -2,7 +2,7 @@
 
 from django.utils.translation import gettext_lazy as _
 
-from config.errors import DomainError
+from ops.errors import DomainError
 
 
 class FavoriteNotFound(DomainError):

@@ -3,7 +3,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from catalog.api import ProductOutput
-from config.fields import IdentifierField, path_identifier
+from ops.api.fields import IdentifierField, path_identifier
 
 MAX_CHECKED = 100
 LONGEST_KEY = 40

@@ -3,11 +3,11 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
 
 from catalog.api import product_items
-from config.api import ApiView
-from config.fields import path_identifier
-from config.pagination import page
 from favorites import serializers, services
 from favorites.models import Favorite
+from ops.api.fields import path_identifier
+from ops.api.pagination import page
+from ops.api.views import ApiView
 
 
 class FavoritesView(ApiView):

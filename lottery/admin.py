@@ -3,10 +3,10 @@ from django.utils.html import format_html_join
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin, TabularInline
 
-from config.errors import DomainError
 from lottery.models import Draw, PityCounter, Prize, SeedPair, Wheel, WheelStatus, WheelVersion
 from lottery.services import publishing, wheels
 from ops.console import ReadOnlyAdmin
+from ops.errors import DomainError
 
 
 class PrizeInline(TabularInline):

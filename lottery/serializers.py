@@ -3,10 +3,10 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from catalog.api import OrderOutput
-from config.fields import IdentifierField, TextField, WholeNumberField, path_identifier
 from lottery.errors import InvalidCount
 from lottery.models import PrizeType
 from lottery.services.draws import MAX_COUNT
+from ops.api.fields import IdentifierField, TextField, WholeNumberField, path_identifier
 
 NO_WHEEL = 0  # an id that no wheel has
 

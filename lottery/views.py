@@ -5,13 +5,13 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
 
 from catalog.api import order_items
-from config.api import ApiView, OpenView
-from config.pagination import page
-from config.schema import PAGE_PARAMETERS
 from lottery import serializers
 from lottery.models import Draw, PityCounter
 from lottery.services import draws, proofs, seeds, wheels
-from ops.api import answer_once
+from ops.api.idempotency import answer_once
+from ops.api.pagination import page
+from ops.api.schema import PAGE_PARAMETERS
+from ops.api.views import ApiView, OpenView
 
 
 class ConfigView(OpenView):

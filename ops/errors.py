@@ -1,8 +1,91 @@
-"""Refusals of the platform's floor."""
+"""The one way to say no: every refusal is a DomainError with its number from the API contract."""
+
+from typing import TYPE_CHECKING, Any, ClassVar, override
 
 from django.utils.translation import gettext_lazy as _
 
-from config.errors import DomainError
+if TYPE_CHECKING:
+    from django_stubs_ext import StrOrPromise
+
+
+class DomainError(Exception):
+    """A refusal that the caller can understand and act on; nothing was changed.
+
+    `code` is the number of the API contract and `status` the HTTP status it travels with.
+    `message` is for people and may name facts in %-style; `reveals` lists the facts that go into
+    the answer's `data`, in this order. Raise it with the facts as keyword arguments.
+    """
+
+    code: ClassVar[int]
+    status: ClassVar[int]
+    message: ClassVar["StrOrPromise"]
+    reveals: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, **facts: Any) -> None:
+        super().__init__(facts)
+        self.facts = facts
+
+    @override
+    def __str__(self) -> str:
+        return str(self.message) % self.facts if self.facts else str(self.message)
+
+    @property
+    def data(self) -> Any:
+        """What the client gets beside code and message; None when the contract names no details."""
+        revealed = {name: self.facts[name] for name in self.reveals if name in self.facts}
+        return revealed or None
+
+    @property
+    def retry_after(self) -> int | None:
+        """Seconds until trying again makes sense; None where waiting changes nothing."""
+        return self.facts.get("retry_after")
+
+
+class NotSignedIn(DomainError):
+    code, status = 1006, 401
+    message = _("Please sign in again.")
+
+
+class NotAllowed(DomainError):
+    code, status = 1009, 403
+    message = _("You are signed in, but you may not do this.")
+
+
+class NotFound(DomainError):
+    code, status = 1010, 404
+    message = _("There is nothing here.")
+
+
+class ValidationFailed(DomainError):
+    """One or more fields cannot be taken; `fields` maps each to the reasons."""
+
+    code, status = 1011, 400
+    message = _("Some fields are not right: %(names)s.")
+
+    def __init__(self, fields: dict[str, list[str]]) -> None:
+        super().__init__(fields=fields, names=", ".join(fields))
+
+    @property
+    @override
+    def data(self) -> dict[str, list[str]]:
+        return self.facts["fields"]  # type: ignore[no-any-return]
+
+
+class TooManyRequests(DomainError):
+    """A rate limit; the fact `retry_after` is in seconds."""
+
+    code, status = 1013, 429
+    message = _("Too many requests. Please wait %(retry_after)s seconds.")
+
+
+class Unavailable(DomainError):
+    """Maintenance, or a dependency that is away; the same request works again later."""
+
+    code, status = 1503, 503
+    message = _("The service is not available for a moment. Please try again.")
+
+    def __init__(self, *, retry_after: int = 5) -> None:
+        super().__init__(retry_after=retry_after)
 
 
 class IdempotencyKeyReused(DomainError):

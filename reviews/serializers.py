@@ -7,7 +7,7 @@ from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from config.fields import IdentifierField, TextField, WholeNumberField, path_identifier
+from ops.api.fields import IdentifierField, TextField, WholeNumberField, path_identifier
 from ops.services import files
 from reviews import risk
 from reviews.errors import InvalidAmount, InvalidDecision, NoImage

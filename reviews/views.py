@@ -5,12 +5,12 @@ from rest_framework.parsers import FormParser, MultiPartParser
 from rest_framework.permissions import BasePermission, IsAuthenticated
 from rest_framework.response import Response
 
-from config.api import ApiView
-from config.envelope import JSONParser
-from config.errors import ValidationFailed
-from config.fields import IdentifierField, path_identifier
-from config.pagination import page
-from ops.api import answer_once
+from ops.api.envelope import JSONParser
+from ops.api.fields import IdentifierField, path_identifier
+from ops.api.idempotency import answer_once
+from ops.api.pagination import page
+from ops.api.views import ApiView
+from ops.errors import ValidationFailed
 from reviews import serializers
 from reviews.errors import ImageTooLarge, InvalidDecision, UploadNotFound
 from reviews.models import Receipt

@@ -8,7 +8,7 @@ from functools import partial
 
 from django.db import connection
 
-from config.errors import DomainError
+from ops.errors import DomainError
 
 RACERS = 50
 

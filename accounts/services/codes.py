@@ -15,8 +15,8 @@ from django.utils import timezone
 from accounts.errors import CodeAskedTooOften, CodeVoid, InvalidPhone, WrongCode
 from accounts.models import SignInCode
 from accounts.sms import sender
-from config.days import seconds_left
-from config.errors import TooManyRequests
+from ops.days import seconds_left
+from ops.errors import TooManyRequests
 from ops.services.encryption import keyed_hash
 
 WRONG_TRIES = 5

@@ -17,7 +17,7 @@ from accounts.models import DeviceSession, PointsSource, RegistrationMark, User,
 from accounts.services import codes, tokens
 from accounts.services.points import change_points
 from accounts.services.tokens import TokenPair
-from config.errors import NotSignedIn
+from ops.errors import NotSignedIn
 from ops.services.encryption import keyed_hash
 
 

@@ -11,7 +11,7 @@ from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken, Token
 
 from accounts.models import DeviceSession
-from config.errors import NotSignedIn
+from ops.errors import NotSignedIn
 from ops.services.encryption import keyed_hash
 
 

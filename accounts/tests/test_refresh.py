@@ -15,8 +15,8 @@ from accounts.models import DeviceSession, UserStatus
 from accounts.services import sign_in as service
 from accounts.services.sign_in import change_status, refresh
 from accounts.tests.factories import make_sign_in, make_user
-from config.errors import NotSignedIn
 from config.tests.answers import data_of, refused
+from ops.errors import NotSignedIn
 from ops.tests.databases import elsewhere, wait_until, waiting_for_a_lock
 
 pytestmark = pytest.mark.django_db

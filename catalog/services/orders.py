@@ -34,7 +34,7 @@ from catalog.services.codes import hand_out
 from catalog.services.exchange_codes import new_exchange_code, normal_form
 from catalog.services.shops import require_merchant
 from catalog.services.stock import lock_product, lock_products, write_entry
-from config.errors import NotAllowed
+from ops.errors import NotAllowed
 
 # Who may hand goods over at the counter.
 AT_ONCE = 500  # orders that one round of the job takes back

@@ -6,7 +6,7 @@ from django.utils.translation import gettext as _
 from accounts.models import User
 from catalog.errors import NotAMerchant
 from catalog.models import Shop, ShopMember, ShopRole
-from config.errors import NotAllowed, ValidationFailed
+from ops.errors import NotAllowed, ValidationFailed
 
 
 def shops_of(person: User, *roles: ShopRole) -> QuerySet[Shop]:

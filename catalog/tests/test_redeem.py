@@ -17,7 +17,7 @@ from catalog.tests.factories import (
     make_product,
     make_shop,
 )
-from config.errors import NotAllowed
+from ops.errors import NotAllowed
 
 pytestmark = pytest.mark.django_db
 

@@ -6,7 +6,7 @@ from catalog.errors import NotAMerchant
 from catalog.models import ShopMember, ShopRole
 from catalog.services import shops
 from catalog.tests.factories import make_member, make_person, make_shop
-from config.errors import NotAllowed, ValidationFailed
+from ops.errors import NotAllowed, ValidationFailed
 
 pytestmark = pytest.mark.django_db
 

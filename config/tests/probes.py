@@ -11,11 +11,11 @@ from rest_framework import exceptions, serializers
 from rest_framework.parsers import FormParser, MultiPartParser
 from rest_framework.response import Response
 
-from config.api import ApiView, OpenView
-from config.envelope import JSONParser
-from config.errors import DomainError, NotAllowed, NotFound, TooManyRequests, Unavailable
-from config.fields import IdentifierField, TextField, WholeNumberField
 from config.urls import urlpatterns as real_ones
+from ops.api.envelope import JSONParser
+from ops.api.fields import IdentifierField, TextField, WholeNumberField
+from ops.api.views import ApiView, OpenView
+from ops.errors import DomainError, NotAllowed, NotFound, TooManyRequests, Unavailable
 
 
 class OddCount(DomainError):

@@ -191,11 +191,11 @@ def test_the_log_carries_it(api, settings):
             lines.append(self.format(record))
 
     handler = Keeping()
-    from config.request_id import RequestIdFilter
+    from ops.request_id import RequestIdFilter
 
     handler.addFilter(RequestIdFilter())
     handler.setFormatter(logging.Formatter(settings.LOGGING["formatters"]["line"]["format"]))
-    logger = logging.getLogger("config.envelope")
+    logger = logging.getLogger("ops.api.envelope")
     logger.addHandler(handler)
     try:
         api.get("/api/fail/bug", headers={"X-Request-ID": "abcdef-1"})

@@ -6,8 +6,8 @@ from rest_framework.test import APIRequestFactory
 
 from accounts.models import User
 from accounts.tests.factories import make_user
-from config.errors import ValidationFailed
-from config.pagination import page
+from ops.api.pagination import page
+from ops.errors import ValidationFailed
 
 pytestmark = pytest.mark.django_db
 

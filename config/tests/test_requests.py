@@ -8,10 +8,10 @@ from rest_framework.test import APIClient
 from accounts.models import UserStatus
 from accounts.services.sign_in import change_status
 from accounts.tests.factories import make_user, sign_in
-from config.envelope import DEEPEST_BODY, PersonThrottle
-from config.errors import DomainError, ValidationFailed
-from config.fields import IdentifierField, path_identifier
 from config.tests.answers import data_of, refused
+from ops.api.envelope import DEEPEST_BODY, PersonThrottle
+from ops.api.fields import IdentifierField, path_identifier
+from ops.errors import DomainError, ValidationFailed
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("config.tests.probes")]
 JSON = "application/json"

@@ -12,7 +12,6 @@ from accounts.models import PointsSource, User
 from accounts.services.points import change_points
 from catalog.models import Order, ProductKind
 from catalog.services.orders import order_for_prize
-from config.days import start_of_day
 from lottery import decision
 from lottery.errors import DailyLimitReached, NotEnoughPointsToDraw, WheelNotOpen
 from lottery.models import Draw, PityCounter, PrizeType, SeedPair, WheelVersion
@@ -20,6 +19,7 @@ from lottery.models.draws import new_draw_id
 from lottery.models.wheels import WITHOUT_ORDER
 from lottery.services import scarcity, seeds, wheels
 from lottery.sheet import PublishedPrize, Sheet
+from ops.days import start_of_day
 
 MAX_COUNT = 10
 

@@ -4,11 +4,11 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from accounts.models import User
-from config.errors import NotFound
 from lottery.errors import ProofNotRevealed
 from lottery.models import Draw, SeedState
 from lottery.services import seeds, wheels
 from lottery.sheet import Sheet
+from ops.errors import NotFound
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,12 +8,12 @@ from django.db.models import F
 from django.utils.translation import gettext as _
 
 from catalog.models import Product
-from config.errors import NotFound
 from lottery.decision import ANGLES, TICKETS
 from lottery.errors import NotPublishable
 from lottery.models import MAX_PRIZE_VALUE, Prize, PrizeType, Wheel, WheelVersion
 from lottery.services import wheels
 from lottery.sheet import PublishedPrize, Sheet
+from ops.errors import NotFound
 
 
 @transaction.atomic

@@ -6,9 +6,9 @@ from datetime import datetime
 from django.db import transaction
 from django.db.models import QuerySet
 
-from config.errors import NotFound
 from lottery.models import Wheel, WheelStatus, WheelVersion
 from lottery.sheet import PublishedPrize, Sheet
+from ops.errors import NotFound
 
 # A version never changes, so it is read once per process. The time is part of the key because
 # SQLite hands the id of a row that was rolled back to the next one.

@@ -9,8 +9,6 @@ from django.utils import timezone
 
 from accounts.models import PointsSource
 from accounts.services.points import change_points
-from config.days import start_of_day
-from config.errors import NotFound
 from lottery.errors import DailyLimitReached, NotEnoughPointsToDraw, WheelNotOpen
 from lottery.models import WheelStatus
 from lottery.services import publishing
@@ -24,6 +22,8 @@ from lottery.tests.factories import (
     make_wheel,
     points_prize,
 )
+from ops.days import start_of_day
+from ops.errors import NotFound
 
 pytestmark = pytest.mark.django_db
 

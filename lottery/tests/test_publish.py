@@ -7,7 +7,6 @@ from django.db import DatabaseError, IntegrityError, transaction
 from django.utils import translation
 
 from catalog.models import ProductKind
-from config.errors import NotFound
 from lottery.errors import NotPublishable
 from lottery.models import Prize, PrizeType, Wheel, WheelStatus, WheelVersion
 from lottery.services import wheels
@@ -25,6 +24,7 @@ from lottery.tests.factories import (
     points_prize,
     prize_at,
 )
+from ops.errors import NotFound
 
 pytestmark = pytest.mark.django_db
 

@@ -4,7 +4,6 @@ import pytest
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from config.errors import NotFound
 from lottery.decision import hash_seed
 from lottery.errors import ProofNotRevealed
 from lottery.models import Draw, PityCounter, SeedPair, SeedState
@@ -12,6 +11,7 @@ from lottery.services import seeds
 from lottery.services.draws import draw
 from lottery.services.proofs import proof_of
 from lottery.tests.factories import make_person, make_wheel
+from ops.errors import NotFound
 
 pytestmark = pytest.mark.django_db
 

@@ -6,11 +6,11 @@ from rest_framework.parsers import MultiPartParser
 
 from accounts.models import PointsSource
 from accounts.services.points import change_points
-from config.api import ApiView
-from config.envelope import JSONParser
-from config.errors import NotFound
 from config.urls import urlpatterns as real_ones
-from ops.api import answer_once
+from ops.api.envelope import JSONParser
+from ops.api.idempotency import answer_once
+from ops.api.views import ApiView
+from ops.errors import NotFound
 
 before_the_end = None  # a function that runs inside the effect, when its work is done
 

@@ -150,7 +150,7 @@ def test_a_file_is_read_from_its_beginning_afterwards(api, monkeypatch):
     file = SimpleUploadedFile("a", b"picture")
     from django.http import QueryDict
 
-    from ops.api import _fingerprint
+    from ops.api.idempotency import _fingerprint
 
     data: Any = QueryDict(mutable=True)
     data["image"] = file
@@ -434,7 +434,7 @@ def test_sqlite_keeps_the_answer_as_well():
 
 
 def test_bodies_that_say_the_same_have_one_fingerprint():
-    from ops.api import _fingerprint
+    from ops.api.idempotency import _fingerprint
 
     assert _fingerprint({"a": 1, "b": [1]}) == _fingerprint(json.loads('{"b":[1],"a":1}'))
     assert _fingerprint([1, 2]) != _fingerprint([2, 1])

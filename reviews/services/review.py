@@ -15,7 +15,7 @@ from accounts.models import PointsSource, User
 from accounts.services.points import change_points
 from catalog.models import Shop, ShopRole
 from catalog.services.shops import require_merchant, shops_of
-from config.errors import DomainError
+from ops.errors import DomainError
 from reviews import push
 from reviews.errors import (
     AlreadyReviewed,

@@ -14,8 +14,8 @@ from django.utils import timezone
 from accounts.models import User
 from accounts.services.profile import tiers_around
 from catalog.services.shops import open_shop
-from config.days import seconds_left, start_of_day
-from config.errors import DomainError
+from ops.days import seconds_left, start_of_day
+from ops.errors import DomainError
 from ops.models import FilePurpose, StoredFile
 from ops.services import files
 from reviews import push

@@ -9,7 +9,7 @@ from accounts.models import PointsEntry, PointsSource
 from accounts.services.points import change_points
 from catalog.errors import NotAMerchant
 from catalog.models import ShopRole
-from config.errors import NotAllowed
+from ops.errors import NotAllowed
 from reviews import push
 from reviews.errors import AlreadyReviewed, PaidBefore
 from reviews.models import ProcessStatus, Receipt, ReceiptStatus

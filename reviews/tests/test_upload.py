@@ -12,8 +12,8 @@ from rest_framework.test import APIClient
 
 from accounts.models import Tier
 from accounts.services.profile import profile_facts
-from config.days import seconds_left
-from config.errors import ValidationFailed
+from ops.days import seconds_left
+from ops.errors import ValidationFailed
 from ops.models import StoredFile
 from ops.services import files
 from reviews.errors import SubmittedBefore, UploadQuotaUsed

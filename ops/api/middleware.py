@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.middleware.locale import LocaleMiddleware
 from django.utils import translation
 
-from config.envelope import answer_status, is_enveloped_path
+from ops.api.envelope import answer_status, is_enveloped_path
 
 
 class EnvelopeMiddleware:

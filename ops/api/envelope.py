@@ -1,6 +1,6 @@
 """The envelope: one form for every answer of the API, and one way to read what comes in.
 
-These are the classes that DRF's settings name; `config.api` builds the views on them.
+These are the classes that DRF's settings name; `ops.api.views` builds the views on them.
 """
 
 import logging
@@ -22,15 +22,8 @@ from rest_framework import exceptions, negotiation, parsers, renderers, throttli
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from config import request_id
-from config.errors import (
-    DomainError,
-    NotAllowed,
-    NotFound,
-    NotSignedIn,
-    TooManyRequests,
-    Unavailable,
-)
+from ops import request_id
+from ops.errors import DomainError, NotAllowed, NotFound, NotSignedIn, TooManyRequests, Unavailable
 
 if TYPE_CHECKING:
     from rest_framework.views import APIView

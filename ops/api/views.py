@@ -10,8 +10,8 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from config.envelope import BodyTooLarge
-from config.errors import DomainError, NotFound, ValidationFailed
+from ops.api.envelope import BodyTooLarge
+from ops.errors import DomainError, NotFound, ValidationFailed
 
 
 def client_address(request: HttpRequest | Request) -> str:
@@ -34,7 +34,7 @@ class ApiView(APIView):
     """A view of the API. It refuses in the contract's order: sign-in, rate, permission, body."""
 
     max_body_bytes: ClassVar[int] = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-    # Whether POST answers by ops.api.answer_once; the API documents say so.
+    # Whether POST answers by ops.api.idempotency.answer_once; the API documents say so.
     honours_idempotency_key: ClassVar[bool] = False
 
     @override
@@ -69,7 +69,7 @@ class OpenView(ApiView):
 def _read(shape: type[serializers.Serializer[Any]], data: Any) -> dict[str, Any]:
     serializer = shape(data=data)
     if serializer.is_valid():
-        return serializer.validated_data  # type: ignore[no-any-return]
+        return serializer.validated_data
     refusals: Mapping[str, type[DomainError]] = getattr(shape, "refusals", {})
     for field, refusal in refusals.items():
         if field in serializer.errors:

@@ -15,9 +15,8 @@ from django.utils.translation import gettext as _
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from config.envelope import encode
-from config.errors import ValidationFailed
-from ops.errors import IdempotencyKeyMissing
+from ops.api.envelope import encode
+from ops.errors import IdempotencyKeyMissing, ValidationFailed
 from ops.services import idempotency
 
 _KEY = re.compile(r"\A[\x21-\x7e]{1,128}\Z")
