@@ -6,8 +6,9 @@ from rest_framework.response import Response
 from accounts import serializers
 from accounts.models import PointsEntry
 from accounts.services import codes, profile, sign_in, tokens
+from ops.api.client_address import client_address
 from ops.api.pagination import page
-from ops.api.views import ApiView, OpenView, client_address
+from ops.api.views import ApiView, OpenView
 
 
 def _device(request, info=None):

@@ -241,13 +241,13 @@ ADJUSTMENT_SECOND_PERSON_ABOVE = env.whole("ADJUSTMENT_SECOND_PERSON_ABOVE", def
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.authentication.SessionTokenAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
-    "DEFAULT_RENDERER_CLASSES": ["ops.api.envelope.EnvelopeRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["ops.api.envelope.JSONParser"],
-    "DEFAULT_THROTTLE_CLASSES": ["ops.api.envelope.PersonThrottle"],
+    "DEFAULT_RENDERER_CLASSES": ["ops.api.renderer.EnvelopeRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["ops.api.parsers.JSONParser"],
+    "DEFAULT_THROTTLE_CLASSES": ["ops.api.throttle.PersonThrottle"],
     "DEFAULT_THROTTLE_RATES": {"person": env.rate("REQUESTS_PER_PERSON", default="600/min")},
-    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "ops.api.envelope.OnlyJSON",
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "ops.api.renderer.OnlyJSON",
     "DEFAULT_SCHEMA_CLASS": "ops.api.schema.EnvelopeSchema",
-    "EXCEPTION_HANDLER": "ops.api.envelope.answer_exception",
+    "EXCEPTION_HANDLER": "ops.api.exception_handler.answer_exception",
     "URL_FORMAT_OVERRIDE": None,
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }

@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, override
 
 from django.utils.translation import gettext_lazy as _
 
+from ops import request_id
+
 if TYPE_CHECKING:
     from django_stubs_ext import StrOrPromise
 
@@ -41,6 +43,17 @@ class DomainError(Exception):
         return self.facts.get("retry_after")
 
 
+class Failure(DomainError):
+    """What nobody foresaw; the request id leads to its lines in the log."""
+
+    code, status = 1000, 500
+    message = _("Something went wrong on our side. Nothing was changed.")
+    reveals = ("request_id",)
+
+    def __init__(self) -> None:
+        super().__init__(request_id=request_id.current.get())
+
+
 class NotSignedIn(DomainError):
     code, status = 1006, 401
     message = _("Please sign in again.")
@@ -71,21 +84,16 @@ class ValidationFailed(DomainError):
         return self.facts["fields"]  # type: ignore[no-any-return]
 
 
+class MethodNotAllowed(DomainError):
+    code, status = 1012, 405
+    message = _("This address does not take that method.")
+
+
 class TooManyRequests(DomainError):
     """A rate limit; the fact `retry_after` is in seconds."""
 
     code, status = 1013, 429
     message = _("Too many requests. Please wait %(retry_after)s seconds.")
-
-
-class Unavailable(DomainError):
-    """Maintenance, or a dependency that is away; the same request works again later."""
-
-    code, status = 1503, 503
-    message = _("The service is not available for a moment. Please try again.")
-
-    def __init__(self, *, retry_after: int = 5) -> None:
-        super().__init__(retry_after=retry_after)
 
 
 class IdempotencyKeyReused(DomainError):
@@ -98,6 +106,31 @@ class StillRunning(DomainError):
     message = _("A request with this Idempotency-Key is still running. Try again in a moment.")
 
 
+class UnsupportedMediaType(DomainError):
+    code, status = 1016, 415
+    message = _("This kind of body is not taken here; see Content-Type.")
+
+
+class Unreadable(DomainError):
+    code, status = 1017, 400
+    message = _("The body of the request cannot be read.")
+
+
+class BodyTooLarge(DomainError):
+    code, status = 1018, 413
+    message = _("The body of the request is too large.")
+
+
 class IdempotencyKeyMissing(DomainError):
     code, status = 1019, 400
     message = _("The header Idempotency-Key is missing.")
+
+
+class Unavailable(DomainError):
+    """Maintenance, or a dependency that is away; the same request works again later."""
+
+    code, status = 1503, 503
+    message = _("The service is not available for a moment. Please try again.")
+
+    def __init__(self, *, retry_after: int = 5) -> None:
+        super().__init__(retry_after=retry_after)

@@ -5,10 +5,10 @@ from rest_framework.parsers import FormParser, MultiPartParser
 from rest_framework.permissions import BasePermission, IsAuthenticated
 from rest_framework.response import Response
 
-from ops.api.envelope import JSONParser
 from ops.api.fields import IdentifierField, path_identifier
 from ops.api.idempotency import answer_once
 from ops.api.pagination import page
+from ops.api.parsers import JSONParser
 from ops.api.views import ApiView
 from ops.errors import ValidationFailed
 from reviews import serializers

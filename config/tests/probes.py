@@ -12,8 +12,8 @@ from rest_framework.parsers import FormParser, MultiPartParser
 from rest_framework.response import Response
 
 from config.urls import urlpatterns as real_ones
-from ops.api.envelope import JSONParser
 from ops.api.fields import IdentifierField, TextField, WholeNumberField
+from ops.api.parsers import JSONParser
 from ops.api.views import ApiView, OpenView
 from ops.errors import DomainError, NotAllowed, NotFound, TooManyRequests, Unavailable
 

@@ -195,7 +195,7 @@ def test_the_log_carries_it(api, settings):
 
     handler.addFilter(RequestIdFilter())
     handler.setFormatter(logging.Formatter(settings.LOGGING["formatters"]["line"]["format"]))
-    logger = logging.getLogger("ops.api.envelope")
+    logger = logging.getLogger("ops.api.exception_handler")
     logger.addHandler(handler)
     try:
         api.get("/api/fail/bug", headers={"X-Request-ID": "abcdef-1"})

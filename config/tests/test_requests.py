@@ -9,8 +9,9 @@ from accounts.models import UserStatus
 from accounts.services.sign_in import change_status
 from accounts.tests.factories import make_user, sign_in
 from config.tests.answers import data_of, refused
-from ops.api.envelope import DEEPEST_BODY, PersonThrottle
 from ops.api.fields import IdentifierField, path_identifier
+from ops.api.parsers import DEEPEST_BODY
+from ops.api.throttle import PersonThrottle
 from ops.errors import DomainError, ValidationFailed
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("config.tests.probes")]

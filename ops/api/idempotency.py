@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from ops.api.envelope import encode
+from ops.api.renderer import encode
 from ops.errors import IdempotencyKeyMissing, ValidationFailed
 from ops.services import idempotency
 

@@ -7,8 +7,10 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.middleware.locale import LocaleMiddleware
 from django.utils import translation
+from rest_framework.response import Response
 
-from ops.api.envelope import answer_status, is_enveloped_path
+from ops.api.exception_handler import answer_status
+from ops.api.renderer import Enveloped, is_enveloped_path
 
 
 class EnvelopeMiddleware:
@@ -26,7 +28,7 @@ class EnvelopeMiddleware:
         if (
             response.status_code < 400
             or not is_enveloped_path(request.path_info)
-            or getattr(response, "is_enveloped", False)
+            or isinstance(response, Enveloped | Response)  # the renderer envelops a Response
         ):
             return response
         with translation.override(translation.get_language_from_request(request)):

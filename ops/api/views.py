@@ -1,33 +1,14 @@
 """How a view of the API reads and refuses. Every view of every app is one of these."""
 
-import ipaddress
 from collections.abc import Mapping
 from typing import Any, ClassVar, override
 
 from django.conf import settings
-from django.http import HttpRequest
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from ops.api.envelope import BodyTooLarge
-from ops.errors import DomainError, NotFound, ValidationFailed
-
-
-def client_address(request: HttpRequest | Request) -> str:
-    """The address of the person at the other end, as far as the trusted proxies tell; else ""."""
-    meta = request.META
-    hops: list[str] = [
-        hop.strip() for hop in meta.get("HTTP_X_FORWARDED_FOR", "").split(",") if hop.strip()
-    ]
-    trusted: int = settings.TRUSTED_PROXIES
-    address: str = meta.get("REMOTE_ADDR") or ""
-    if trusted and len(hops) >= trusted:
-        address = hops[-trusted]
-    try:
-        return str(ipaddress.ip_address(address))
-    except ValueError:  # a unix socket has none, and a proxy may write "unknown"
-        return ""
+from ops.errors import BodyTooLarge, DomainError, NotFound, ValidationFailed
 
 
 class ApiView(APIView):

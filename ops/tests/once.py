@@ -7,8 +7,8 @@ from rest_framework.parsers import MultiPartParser
 from accounts.models import PointsSource
 from accounts.services.points import change_points
 from config.urls import urlpatterns as real_ones
-from ops.api.envelope import JSONParser
 from ops.api.idempotency import answer_once
+from ops.api.parsers import JSONParser
 from ops.api.views import ApiView
 from ops.errors import NotFound
 
