@@ -9,7 +9,7 @@ class AccountsConfig(AppConfig):
     def ready(self):
         from accounts import checks
         from accounts.consumers import close_ended
-        from ops import hub
+        from ops.realtime import hub
 
         checks.register()
         hub.register_housekeeping(close_ended)

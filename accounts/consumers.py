@@ -16,8 +16,8 @@ from accounts import push as points_push
 from accounts.errors import AccountClosed
 from accounts.models import DeviceSession, PointsEntry, User, UserStatus
 from accounts.services import sign_in, tokens
-from ops import hub, push
 from ops.errors import NotSignedIn
+from ops.realtime import hub, push
 
 HEARTBEAT = 30  # seconds between the pings that a client should send
 REPLAY_LIMIT = 100

@@ -1,8 +1,8 @@
 """What people's sockets hear about their points and their sign-ins, after commit."""
 
 from accounts.models import PointsEntry
-from ops import push
-from ops.push import Event
+from ops.realtime import push
+from ops.realtime.push import Event
 
 
 def points_event(entry: PointsEntry, *, is_replay: bool = False) -> Event:

@@ -1,8 +1,8 @@
 """What every socket hears about stock, after commit."""
 
 from catalog.models import StockEntry
-from ops import push
-from ops.push import Event
+from ops.realtime import push
+from ops.realtime.push import Event
 
 
 def stock_changed(entry: StockEntry) -> None:

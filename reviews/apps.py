@@ -8,7 +8,7 @@ class ReviewsConfig(AppConfig):
 
     def ready(self):
         from accounts.services import profile
-        from ops.push import register_replay
+        from ops.realtime.push import register_replay
         from ops.services.background import register_job
         from reviews import checks, push
         from reviews.services import reading, uploads

@@ -5,8 +5,8 @@ from typing import cast
 
 from django.utils import timezone
 
-from ops import push
-from ops.push import Event
+from ops.realtime import push
+from ops.realtime.push import Event
 from reviews.models import ProcessRecord, Receipt
 
 

@@ -18,8 +18,8 @@ from accounts.services import sign_in as service
 from accounts.services.points import change_points
 from accounts.tests.factories import give, make_sign_in, make_user
 from accounts.tests.sockets import Client, in_database, opened
-from ops import hub, push
-from ops.push import Event
+from ops.realtime import hub, push
+from ops.realtime.push import Event
 from ops.tests.layers import IN_MEMORY, LAYERS
 from ops.tests.sockets import end_of_the_process, hand_to_hub, until
 

@@ -10,7 +10,7 @@ from catalog.models import Product, StockEntry, StockOperation, VirtualCode
 from catalog.services.codes import add_codes
 from catalog.services.stock import change_stock, lock_products
 from catalog.tests.factories import everything, make_person, make_product
-from ops import push
+from ops.realtime import push
 
 pytestmark = pytest.mark.django_db
 

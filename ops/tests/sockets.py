@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 from channels.layers import get_channel_layer
 
-from ops import hub, push
+from ops.realtime import hub, push
 
 
 async def until(condition, seconds=5):

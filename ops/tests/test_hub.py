@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from ops import hub, push
-from ops.push import Event
+from ops.realtime import hub, push
+from ops.realtime.push import Event
 from ops.tests.layers import FLAKY, IN_MEMORY, LAYERS
 from ops.tests.sockets import (
     FakeServer,

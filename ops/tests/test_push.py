@@ -11,8 +11,8 @@ from channels.layers import get_channel_layer
 from django.conf import settings as configured
 from django.db import transaction
 
-from ops import push
-from ops.push import Event
+from ops.realtime import push
+from ops.realtime.push import Event
 from ops.tests.layers import CONFIGURED, IN_MEMORY
 from ops.tests.sockets import until
 

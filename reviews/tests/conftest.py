@@ -5,7 +5,7 @@ import pytest
 from channels.layers import get_channel_layer
 from rest_framework.test import APIClient
 
-from ops import push
+from ops.realtime import push
 from reviews.tests.readers import ScriptedReader
 
 

@@ -1,8 +1,8 @@
 """Telling sockets of committed changes. Nothing here is called before its transaction is over.
 
-Every web process has one hub (ops.hub) that listens to one group of the channel layer and hands
-each message to its own sockets. Senders put messages into that group from one thread per process:
-a new event loop for each message would mean a new Redis connection for each message.
+Every web process has one hub (ops.realtime.hub) that listens to one group of the channel layer and
+hands each message to its own sockets. Senders put messages into that group from one thread per
+process: a new event loop for each message would mean a new Redis connection for each message.
 """
 
 import asyncio

@@ -16,8 +16,8 @@ from weakref import WeakKeyDictionary
 import orjson
 from channels.layers import get_channel_layer
 
-from ops import push
-from ops.push import CloseOrder, Event
+from ops.realtime import push
+from ops.realtime.push import CloseOrder, Event
 
 logger = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""Telling sockets what was committed: sending on any process, handing on where the sockets are."""
