@@ -1,0 +1,12 @@
+from django.contrib import admin
+
+from ops.console import ReadOnlyAdmin
+from ops.models import StoredFile
+
+
+@admin.register(StoredFile)
+class StoredFileAdmin(ReadOnlyAdmin):
+    list_display = ["path", "purpose", "size", "owner_id", "is_temporary", "created_at"]
+    list_filter = ["purpose", "is_temporary", "storage"]
+    search_fields = ["path", "sha256"]
+    ordering = ["-id"]

@@ -1,0 +1,14 @@
+from django.contrib import admin
+
+from ops.console import ReadOnlyAdmin
+from ops.models import IdempotencyRecord
+
+
+@admin.register(IdempotencyRecord)
+class IdempotencyRecordAdmin(ReadOnlyAdmin):
+    list_display = ["path", "owner_id", "created_at"]
+    # The answers hold what belongs to the person: tokens of orders, addresses of pictures.
+    fields = ["owner_id", "path", "key", "created_at"]
+    list_filter = ["path"]
+    search_fields = ["key"]
+    ordering = ["-id"]

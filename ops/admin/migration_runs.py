@@ -1,0 +1,12 @@
+from django.contrib import admin
+
+from ops.console import ReadOnlyAdmin
+from ops.models import MigrationRun
+
+
+@admin.register(MigrationRun)
+class MigrationRunAdmin(ReadOnlyAdmin):
+    list_display = ["started_at", "status", "finished_at", "backup"]
+    list_filter = ["status"]
+    list_select_related = ["backup"]
+    ordering = ["-id"]

@@ -1,0 +1,20 @@
+"""The platform's own tables. A person is a bare `owner_id` here: ops stands below accounts."""
+
+from ops.models.alerts import Alert, AlertRule, Comparison, Severity
+from ops.models.backups import Backup, RunStatus
+from ops.models.files import FilePurpose, StoredFile
+from ops.models.idempotency import IdempotencyRecord
+from ops.models.migration_runs import MigrationRun
+
+__all__ = [
+    "Alert",
+    "AlertRule",
+    "Backup",
+    "Comparison",
+    "FilePurpose",
+    "IdempotencyRecord",
+    "MigrationRun",
+    "RunStatus",
+    "Severity",
+    "StoredFile",
+]
