@@ -16,7 +16,7 @@ from accounts.models import (
     UserStatus,
 )
 from accounts.services import sign_in
-from ops.console import ReadOnlyAdmin
+from ops.admin_base import ReadOnlyAdmin
 
 # Roles come as groups of their own; until then a page of single permissions helps nobody.
 admin.site.unregister(Group)

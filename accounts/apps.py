@@ -7,9 +7,9 @@ class AccountsConfig(AppConfig):
     verbose_name = _("People and points")
 
     def ready(self):
-        from accounts import checks
+        from accounts import integrity
         from accounts.consumers import close_ended
         from ops.realtime import hub
 
-        checks.register()
+        integrity.register()
         hub.register_housekeeping(close_ended)

@@ -12,8 +12,8 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
-from accounts import push as points_push
 from accounts.errors import AccountClosed
+from accounts.events import points_event
 from accounts.models import DeviceSession, PointsEntry, User, UserStatus
 from accounts.services import sign_in, tokens
 from ops.errors import NotSignedIn
@@ -118,12 +118,12 @@ class RealtimeConsumer(AsyncWebsocketConsumer):
     async def _resume(self, data):
         version, since = data.get("points_version"), _moment(data.get("since"))
         async with self._own:
-            events = await database_sync_to_async(_missed)(self.owner_id, version, since)
-            for event in events if len(events) <= REPLAY_LIMIT else ():
+            missed = await database_sync_to_async(_missed)(self.owner_id, version, since)
+            for event in missed if len(missed) <= REPLAY_LIMIT else ():
                 self.outbox.put(hub.encode(event))
                 if event.type == "points_update":  # it need not come a second time as a push
                     self.points_version = max(self.points_version, event.version)
-        if len(events) > REPLAY_LIMIT:
+        if len(missed) > REPLAY_LIMIT:
             await self._hello()
 
     # --- From the hub -----------------------------------------------------------------------
@@ -151,7 +151,7 @@ class RealtimeConsumer(AsyncWebsocketConsumer):
                 for missed in await database_sync_to_async(_entries_between)(
                     self.owner_id, self.points_version, event.version
                 ):
-                    self.outbox.put(hub.encode(points_push.points_event(missed)))
+                    self.outbox.put(hub.encode(points_event(missed)))
             self.points_version = event.version
 
     # --- The connection ---------------------------------------------------------------------
@@ -239,16 +239,16 @@ def _entries_between(owner_id, known, newest):
 
 def _missed(owner_id, version, since):
     """What a client missed, at most one more than may be replayed."""
-    events = []
+    missed = []
     if isinstance(version, int) and not isinstance(version, bool) and 0 <= version < 2**63:
         entries = PointsEntry.objects.filter(user_id=owner_id, sequence__gt=version)
-        events += [
-            points_push.points_event(entry, is_replay=True)
+        missed += [
+            points_event(entry, is_replay=True)
             for entry in entries.order_by("sequence")[: REPLAY_LIMIT + 1]
         ]
     if since is not None:
-        events += push.replay_since(owner_id, since)[: REPLAY_LIMIT + 1]
-    return events
+        missed += push.replay_since(owner_id, since)[: REPLAY_LIMIT + 1]
+    return missed
 
 
 async def close_ended(sockets):

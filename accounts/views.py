@@ -5,7 +5,7 @@ from rest_framework.response import Response
 
 from accounts import serializers
 from accounts.models import PointsEntry
-from accounts.services import codes, profile, sign_in, tokens
+from accounts.services import profile, sign_in, sign_in_codes, tokens
 from ops.api.client_address import client_address
 from ops.api.pagination import page
 from ops.api.views import ApiView, OpenView
@@ -25,7 +25,7 @@ class CodeView(OpenView):
     @extend_schema(request=serializers.CodeInput, responses=serializers.CodeOutput)
     def post(self, request):
         body = self.body(serializers.CodeInput)
-        codes.ask_code(phone=body["phone"], address=client_address(request))
+        sign_in_codes.ask_code(phone=body["phone"], address=client_address(request))
         return Response(
             {
                 "expires_in": int(settings.SMS_CODE_LIFETIME.total_seconds()),

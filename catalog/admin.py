@@ -26,8 +26,8 @@ from catalog.models import (
     StockOperation,
     VirtualCode,
 )
-from catalog.services import codes, orders, pictures, stock
-from ops.console import ReadOnlyAdmin
+from catalog.services import orders, pictures, stock, virtual_codes
+from ops.admin_base import ReadOnlyAdmin
 from ops.errors import DomainError
 
 
@@ -183,7 +183,7 @@ class ProductAdmin(ModelAdmin):
         return self._answer(
             request,
             object_id,
-            lambda: codes.add_codes(
+            lambda: virtual_codes.add_codes(
                 product_id=object_id,
                 codes=form.cleaned_data["codes"].splitlines(),
                 author_id=request.user.pk,

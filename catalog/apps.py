@@ -8,10 +8,10 @@ class CatalogConfig(AppConfig):
 
     def ready(self):
         from accounts.services import profile
-        from catalog import checks
+        from catalog import integrity
         from catalog.services import orders, shops
         from ops.services.background import register_job
 
-        checks.register()
+        integrity.register()
         profile.register_fact("is_merchant", shops.is_merchant)
         register_job("expire orders", orders.expire_orders)

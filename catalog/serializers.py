@@ -2,10 +2,10 @@ from django.db.models import Q
 from django.utils.translation import gettext as _
 from rest_framework import serializers
 
-from catalog.api import OrderOutput
 from catalog.errors import ExchangeCodeUnknown, InvalidQuantity
 from catalog.models import Category, OrderStatus, Shop
 from catalog.models.orders import MAX_QUANTITY
+from catalog.outputs import OrderOutput
 from ops.api.fields import IdentifierField, TextField, WholeNumberField, path_identifier
 
 SORTS = {

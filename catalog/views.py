@@ -5,7 +5,9 @@ from rest_framework.response import Response
 
 from accounts.models import User
 from catalog import serializers
-from catalog.api import (
+from catalog.errors import ProductNotFound
+from catalog.models import Category, Order, Product, Shop
+from catalog.outputs import (
     OrderOutput,
     ProductDetailOutput,
     ProductOutput,
@@ -13,8 +15,6 @@ from catalog.api import (
     order_items,
     product_items,
 )
-from catalog.errors import ProductNotFound
-from catalog.models import Category, Order, Product, Shop
 from catalog.services import orders
 from catalog.services.shops import require_merchant
 from ops.api.fields import path_identifier

@@ -1,4 +1,4 @@
-"""System checks of the frame: settings that name classes have to name classes that are there."""
+"""System checks: a setting that names a class has to name one that is there."""
 
 from typing import Any
 

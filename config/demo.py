@@ -19,10 +19,10 @@ from catalog.models import (
     ShopRole,
     StockOperation,
 )
-from catalog.services.codes import add_codes
 from catalog.services.pictures import add_picture
 from catalog.services.stock import change_stock
-from config.development import kept_secret
+from catalog.services.virtual_codes import add_codes
+from config.local_secrets import kept_secret
 from lottery.decision import ANGLES
 from lottery.models import Prize, PrizeType, Wheel
 from lottery.services.publishing import publish

@@ -10,9 +10,9 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.csp import CSP
 from django.utils.translation import gettext_lazy as _
 
-from config.development import kept_secret
-from config.environment import Environment
-from config.theme import UNFOLD  # noqa: F401  (read by django-unfold)
+from config.console_theme import UNFOLD  # noqa: F401  (read by django-unfold)
+from config.environment_reader import Environment
+from config.local_secrets import kept_secret
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -98,7 +98,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django.middleware.csp.ContentSecurityPolicyMiddleware",
-    "config.console.ConsolePolicyMiddleware",
+    "config.console_policy.ConsolePolicyMiddleware",
 ]
 
 ROOT_URLCONF = "config.urls"
@@ -227,7 +227,7 @@ UPLOADS_A_DAY = env.whole("UPLOADS_A_DAY", default=20)
 UPLOADS_A_DAY_PREMIUM = env.whole("UPLOADS_A_DAY_PREMIUM", default=50)
 ORDER_LIFETIME = timedelta(days=env.whole("ORDER_LIFETIME_DAYS", default=30))
 REQUIRE_IDEMPOTENCY_KEY = env.flag("REQUIRE_IDEMPOTENCY_KEY", default=False)
-RECEIPT_READER = env.str("RECEIPT_READER", default="reviews.reading.engine.RapidReceiptReader")
+RECEIPT_READER = env.str("RECEIPT_READER", default="reviews.ocr.engine.RapidReceiptReader")
 # So long a worker may keep a reading to itself before it counts as killed...
 READING_LEASE = timedelta(seconds=env.whole("READING_LEASE_SECONDS", default=45))
 # ...and so long a job may stand in the queue before it counts as lost. Reading twice is harmless.

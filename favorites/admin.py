@@ -1,7 +1,7 @@
 from django.contrib import admin
 
 from favorites.models import Favorite
-from ops.console import ReadOnlyAdmin
+from ops.admin_base import ReadOnlyAdmin
 
 
 @admin.register(Favorite)

@@ -2,7 +2,7 @@ from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from catalog.api import ProductOutput
+from catalog.outputs import ProductOutput
 from ops.api.fields import IdentifierField, path_identifier
 
 MAX_CHECKED = 100

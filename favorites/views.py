@@ -2,7 +2,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
 
-from catalog.api import product_items
+from catalog.outputs import product_items
 from favorites import serializers, services
 from favorites.models import Favorite
 from ops.api.fields import path_identifier

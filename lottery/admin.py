@@ -5,7 +5,7 @@ from unfold.admin import ModelAdmin, TabularInline
 
 from lottery.models import Draw, PityCounter, Prize, SeedPair, Wheel, WheelStatus, WheelVersion
 from lottery.services import publishing, wheels
-from ops.console import ReadOnlyAdmin
+from ops.admin_base import ReadOnlyAdmin
 from ops.errors import DomainError
 
 

@@ -7,6 +7,6 @@ class LotteryConfig(AppConfig):
     verbose_name = _("Lottery")
 
     def ready(self):
-        from lottery import checks
+        from lottery import integrity
 
-        checks.register()
+        integrity.register()

@@ -2,7 +2,7 @@ from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from catalog.api import OrderOutput
+from catalog.outputs import OrderOutput
 from lottery.errors import InvalidCount
 from lottery.models import PrizeType
 from lottery.services.draws import MAX_COUNT

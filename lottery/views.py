@@ -4,7 +4,7 @@ from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
 
-from catalog.api import order_items
+from catalog.outputs import order_items
 from lottery import serializers
 from lottery.models import Draw, PityCounter
 from lottery.services import draws, proofs, seeds, wheels

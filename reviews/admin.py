@@ -6,7 +6,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminTextareaWidget
 
-from ops.console import ReadOnlyAdmin
+from ops.admin_base import ReadOnlyAdmin
 from ops.errors import DomainError
 from ops.services import files
 from reviews import risk

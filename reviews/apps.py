@@ -10,10 +10,10 @@ class ReviewsConfig(AppConfig):
         from accounts.services import profile
         from ops.realtime.push import register_replay
         from ops.services.background import register_job
-        from reviews import checks, push
-        from reviews.services import reading, uploads
+        from reviews import events, integrity
+        from reviews.services import process, uploads
 
         profile.register_fact("uploads_left_today", uploads.uploads_left_today, profile_only=True)
-        register_replay(push.reviewed_since)
-        register_job("sweep readings", reading.sweep_readings)
-        checks.register()
+        register_replay(events.reviewed_since)
+        register_job("sweep readings", process.sweep_readings)
+        integrity.register()

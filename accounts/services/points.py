@@ -4,7 +4,7 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from accounts import push
+from accounts import events
 from accounts.errors import NotEnoughPoints
 from accounts.models import PointsEntry, PointsSource, User, hash_entry
 
@@ -60,5 +60,5 @@ def change_points(
         points_hash=entry.entry_hash,
         lifetime_points=F("lifetime_points") + (points if source in LIFETIME_SOURCES else 0),
     )
-    push.points_changed(entry)
+    events.points_changed(entry)
     return entry

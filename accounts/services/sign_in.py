@@ -11,10 +11,10 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from rest_framework_simplejwt.tokens import RefreshToken
 
-from accounts import push
+from accounts import events
 from accounts.errors import AccountClosed, RefreshTokenReused
 from accounts.models import DeviceSession, PointsSource, RegistrationMark, User, UserStatus
-from accounts.services import codes, tokens
+from accounts.services import sign_in_codes, tokens
 from accounts.services.points import change_points
 from accounts.services.tokens import TokenPair
 from ops.errors import NotSignedIn
@@ -46,7 +46,7 @@ def sign_in_by_code(*, phone: str, code: str, device: Device) -> SignIn:
     Raises InvalidPhone, WrongCode, CodeVoid, TooManyRequests, and AccountClosed, which is told
     only after a correct code.
     """
-    codes.use_code(phone=phone, code=code, address=device.address)
+    sign_in_codes.use_code(phone=phone, code=code, address=device.address)
     with transaction.atomic():
         person, is_new_user = User.objects.get_or_create(
             phone=phone, defaults={"nickname": _("Guest %(number)s") % {"number": phone[-4:]}}
@@ -153,7 +153,7 @@ def revoke(session: DeviceSession) -> None:
         DeviceSession.objects.filter(pk=session.pk, revoked_at__isnull=True).update(
             revoked_at=timezone.now()
         )
-        push.session_revoked(session.pk)
+        events.session_revoked(session.pk)
 
 
 def sign_out(session: DeviceSession, *, everywhere: bool = False) -> None:
@@ -171,4 +171,4 @@ def change_status(*, person: User, status: UserStatus) -> None:
         DeviceSession.objects.filter(user=person, revoked_at__isnull=True).update(
             revoked_at=timezone.now()
         )
-        push.person_closed(person.pk)
+        events.person_closed(person.pk)

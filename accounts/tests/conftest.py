@@ -1,7 +1,7 @@
 import pytest
 from rest_framework.test import APIClient
 
-from accounts.services.codes import ask_code
+from accounts.services.sign_in_codes import ask_code
 from accounts.tests.factories import RecordingSender
 
 

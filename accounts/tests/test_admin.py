@@ -4,7 +4,7 @@ import pytest
 from django.urls import reverse
 
 from accounts.models import DeviceSession, RegistrationMark, SignInCode, Tier, User, UserStatus
-from accounts.services.codes import ask_code
+from accounts.services.sign_in_codes import ask_code
 from accounts.tests.factories import make_sign_in, make_user
 
 pytestmark = pytest.mark.django_db

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from accounts.errors import CodeAskedTooOften
 from accounts.models import SignInCode
-from accounts.services import codes
+from accounts.services import sign_in_codes
 from accounts.tests.factories import make_user
 from config.tests.answers import data_of, refused
 from ops.tests.databases import elsewhere, wait_until, waiting_for_a_lock
@@ -202,7 +202,7 @@ def test_proxies_are_believed_as_far_as_they_are_ours(
 def test_the_console_sender_prints_the_code(settings, capsys, django_capture_on_commit_callbacks):
     settings.SMS_SENDER = "accounts.sms.ConsoleSender"
     with django_capture_on_commit_callbacks(execute=True):
-        codes.ask_code(phone=PHONE, address="")
+        sign_in_codes.ask_code(phone=PHONE, address="")
     assert capsys.readouterr().out.startswith(f"SMS to {PHONE}: the code is ")
 
 
@@ -213,7 +213,7 @@ def ask_at_once(number):
     def attempt(_number):
         start.wait(30)
         try:
-            codes.ask_code(phone=PHONE, address="198.51.100.7")
+            sign_in_codes.ask_code(phone=PHONE, address="198.51.100.7")
         except CodeAskedTooOften:
             return "too often"
         else:

@@ -21,7 +21,7 @@ from accounts.models import (
     User,
     UserStatus,
 )
-from accounts.services import codes, sign_in
+from accounts.services import sign_in, sign_in_codes
 from accounts.services.points import change_points
 from accounts.services.sign_in import Device, sign_in_by_code
 from accounts.tests.factories import give, make_user
@@ -230,14 +230,14 @@ def test_wrong_tries_lock_nobody_else_out(api, ask):
 @pytest.mark.django_db(transaction=True)
 def test_guesses_sent_at_once_are_five_all_the_same(sent, settings):
     settings.SMS_FIXED_CODE = ""
-    codes.ask_code(phone=PHONE, address="")
+    sign_in_codes.ask_code(phone=PHONE, address="")
     code = sent[-1][1]
     start = threading.Barrier(20)
 
     def guess(number):
         start.wait(30)
         try:
-            codes.use_code(phone=PHONE, code=wrong(code), address="")
+            sign_in_codes.use_code(phone=PHONE, code=wrong(code), address="")
         except WrongCode:
             return "compared"
         except Exception as error:  # noqa: BLE001  looked at below
@@ -255,7 +255,7 @@ def test_guesses_sent_at_once_are_five_all_the_same(sent, settings):
 @pytest.mark.django_db(transaction=True)
 def test_one_code_sent_twice_at_once_signs_in_once(sent, settings):
     settings.SMS_FIXED_CODE = ""
-    codes.ask_code(phone=PHONE, address="")
+    sign_in_codes.ask_code(phone=PHONE, address="")
     code = sent[-1][1]
     outcomes = at_once(4, lambda: sign_in_by_code(phone=PHONE, code=code, device=Device()))
     assert sorted(outcomes) == ["SignIn", "WrongCode", "WrongCode", "WrongCode"]
@@ -265,13 +265,13 @@ def test_one_code_sent_twice_at_once_signs_in_once(sent, settings):
 # --- The fixed code -----------------------------------------------------------------------------
 def test_the_fixed_code_is_right_with_or_without_a_sent_one(api, sent):
     data_of(login(api, "123456"))
-    codes.ask_code(phone=PHONE, address="")
+    sign_in_codes.ask_code(phone=PHONE, address="")
     data_of(login(api, "123456"))
     data_of(login(api, "123456"))
 
 
 def test_the_fixed_code_is_void_with_the_sent_one(api, sent):
-    codes.ask_code(phone=PHONE, address="")
+    sign_in_codes.ask_code(phone=PHONE, address="")
     for _ in range(5):
         refused(login(api, "000000" if sent else "000001"), 1002)
     refused(login(api, "123456"), 1004)

@@ -11,7 +11,7 @@ from django.db import DatabaseError, transaction
 from django.utils import timezone
 
 from accounts import consumers
-from accounts import push as points_push
+from accounts import events as points_push
 from accounts.errors import NotEnoughPoints, RefreshTokenReused
 from accounts.models import DeviceSession, PointsEntry, PointsSource, User, UserStatus
 from accounts.services import sign_in as service

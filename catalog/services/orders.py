@@ -30,10 +30,10 @@ from catalog.models import (
     ShopRole,
     StockOperation,
 )
-from catalog.services.codes import hand_out
 from catalog.services.exchange_codes import new_exchange_code, normal_form
 from catalog.services.shops import require_merchant
 from catalog.services.stock import lock_product, lock_products, write_entry
+from catalog.services.virtual_codes import hand_out
 from ops.errors import NotAllowed
 
 # Who may hand goods over at the counter.

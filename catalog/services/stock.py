@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from django.db import transaction
 from django.db.models import F
 
-from catalog import push
+from catalog import events
 from catalog.errors import NotEnoughStock, ProductNotFound, StockIsCodes
 from catalog.models import Product, ProductKind, StockEntry, StockOperation
 
@@ -91,5 +91,5 @@ def write_entry(
         sales_count=F("sales_count") + sold,
     )
     product.stock, product.stock_version = entry.stock_after, entry.sequence
-    push.stock_changed(entry)
+    events.stock_changed(entry)
     return entry

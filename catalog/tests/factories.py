@@ -19,8 +19,8 @@ from catalog.models import (
     VirtualCode,
 )
 from catalog.services import orders
-from catalog.services.codes import add_codes
 from catalog.services.stock import change_stock
+from catalog.services.virtual_codes import add_codes
 
 numbers = count(1)
 

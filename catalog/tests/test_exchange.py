@@ -17,7 +17,7 @@ from catalog.models import (
     StockOperation,
 )
 from catalog.services import orders
-from catalog.services.codes import codes_of
+from catalog.services.virtual_codes import codes_of
 from catalog.tests.factories import (
     everything,
     make_order,

@@ -10,13 +10,13 @@ from rest_framework.test import APIClient
 
 from accounts.errors import NotEnoughPoints
 from accounts.models import PointsEntry, PointsSource, UserQuerySet
-from catalog import checks
+from catalog import integrity
 from catalog.errors import AlreadyRedeemed, LimitReached, NotCancellable, NotEnoughStock
 from catalog.models import Order, OrderStatus, StockEntry, StockOperation, VirtualCode
 from catalog.models.products import ProductQuerySet
 from catalog.models.stock import VirtualCodeQuerySet
 from catalog.services import orders
-from catalog.services.codes import codes_of
+from catalog.services.virtual_codes import codes_of
 from catalog.tests.factories import make_member, make_order, make_person, make_product
 from ops.models import IdempotencyRecord
 from tests.races import kinds, race, take_lock_away, without_constraint
@@ -32,7 +32,7 @@ def buying(person, product, quantity=1):
 
 
 def nothing_is_wrong():
-    return not [*checks.stock_adds_up(), *checks.orders_are_settled()]
+    return not [*integrity.stock_adds_up(), *integrity.orders_are_settled()]
 
 
 # --- The last item ----------------------------------------------------------------------------

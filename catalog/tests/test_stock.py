@@ -7,8 +7,8 @@ from django.db import DatabaseError, IntegrityError, transaction
 
 from catalog.errors import NotEnoughStock, NotVirtual, ProductNotFound, StockIsCodes
 from catalog.models import Product, StockEntry, StockOperation, VirtualCode
-from catalog.services.codes import add_codes
 from catalog.services.stock import change_stock, lock_products
+from catalog.services.virtual_codes import add_codes
 from catalog.tests.factories import everything, make_person, make_product
 from ops.realtime import push
 

@@ -17,8 +17,8 @@ from lottery.errors import DailyLimitReached, NotEnoughPointsToDraw, WheelNotOpe
 from lottery.models import Draw, PityCounter, PrizeType, SeedPair, WheelVersion
 from lottery.models.draws import new_draw_id
 from lottery.models.wheels import WITHOUT_ORDER
-from lottery.services import scarcity, seeds, wheels
-from lottery.sheet import PublishedPrize, Sheet
+from lottery.odds import PublishedPrize, Sheet
+from lottery.services import availability, seeds, wheels
 from ops.days import start_of_day
 
 MAX_COUNT = 10
@@ -56,7 +56,7 @@ def draw(*, person_id: int, wheel_id: int | None, count: int) -> Drawn:
     counter = _lock_pity_counter(person_id=person_id, wheel_id=version.wheel_id)
     pity = counter.current
     tickets = _tickets(pair, count)
-    goods = scarcity.lock(_within_reach(sheet, tickets=tickets, pity=pity))
+    goods = availability.lock(_within_reach(sheet, tickets=tickets, pity=pity))
     person = _lock_payer(person_id, cost=count * version.cost_points)
 
     draws = []

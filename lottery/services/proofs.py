@@ -6,8 +6,8 @@ from uuid import UUID
 from accounts.models import User
 from lottery.errors import ProofNotRevealed
 from lottery.models import Draw, SeedState
+from lottery.odds import Sheet
 from lottery.services import seeds, wheels
-from lottery.sheet import Sheet
 from ops.errors import NotFound
 
 

@@ -11,8 +11,8 @@ from catalog.models import Product
 from lottery.decision import ANGLES, TICKETS
 from lottery.errors import NotPublishable
 from lottery.models import MAX_PRIZE_VALUE, Prize, PrizeType, Wheel, WheelVersion
+from lottery.odds import PublishedPrize, Sheet
 from lottery.services import wheels
-from lottery.sheet import PublishedPrize, Sheet
 from ops.errors import NotFound
 
 

@@ -7,7 +7,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from lottery.models import Wheel, WheelStatus, WheelVersion
-from lottery.sheet import PublishedPrize, Sheet
+from lottery.odds import PublishedPrize, Sheet
 from ops.errors import NotFound
 
 # A version never changes, so it is read once per process. The time is part of the key because

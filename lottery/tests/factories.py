@@ -9,7 +9,7 @@ from django.db import connection
 from accounts.models import PointsEntry, User
 from catalog.models import Order, StockEntry
 from catalog.tests.factories import make_person, make_product, numbers
-from lottery import checks
+from lottery import integrity
 from lottery.decision import hash_seed
 from lottery.models import (
     Draw,
@@ -122,7 +122,7 @@ def everything():
 def findings():
     return [
         (finding.rule, finding.object_id)
-        for check in (checks.draws_recompute, checks.prizes_are_counted)
+        for check in (integrity.draws_recompute, integrity.prizes_are_counted)
         for finding in check()
     ]
 

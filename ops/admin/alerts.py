@@ -1,7 +1,7 @@
 from django.contrib import admin
 from unfold.admin import ModelAdmin
 
-from ops.console import ReadOnlyAdmin
+from ops.admin_base import ReadOnlyAdmin
 from ops.models import Alert, AlertRule
 
 

@@ -1,6 +1,6 @@
 from django.contrib import admin
 
-from ops.console import ReadOnlyAdmin
+from ops.admin_base import ReadOnlyAdmin
 from ops.models import MigrationRun
 
 

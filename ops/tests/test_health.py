@@ -8,7 +8,7 @@ from django.contrib.auth import get_user_model
 from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
 
-from ops import checks
+from ops import health_checks
 from ops.services import health
 from ops.tests.databases import other_parameters
 
@@ -66,7 +66,7 @@ def test_a_migration_that_is_not_applied_makes_it_not_ready(client):
 
 
 def test_one_failure_is_unhealthy_and_named(client, only):
-    only(database=checks.database_answers, storage=fail)
+    only(database=health_checks.database_answers, storage=fail)
     response = client.get("/health")
     assert response.status_code == 503
     assert response["Retry-After"] == "5"
@@ -93,7 +93,7 @@ def test_a_check_that_hangs_does_not_hang_the_answer(client, only):
 
 def test_a_stranger_is_told_the_status_alone(client, only):
     assert client.get("/health", **STRANGER).json() == {"status": "healthy"}
-    only(database=checks.database_answers, storage=fail)
+    only(database=health_checks.database_answers, storage=fail)
     response = client.get("/health", **STRANGER)
     assert response.status_code == 503
     assert response.json() == {"status": "unhealthy"}
@@ -116,7 +116,7 @@ def test_without_an_address_one_is_a_stranger(client):
 
 def test_staff_are_told_everything_wherever_they_are(client, only):
     people = get_user_model().objects
-    only(database=checks.database_answers, storage=fail)
+    only(database=health_checks.database_answers, storage=fail)
     client.force_login(people.create(phone="13800138001"))
     assert "checks" not in client.get("/health", **STRANGER).json()
     client.force_login(people.create_superuser("admin", "s3cret-s3cret"))
@@ -134,7 +134,7 @@ def test_health_is_only_read(client, method):
 def test_a_cache_that_forgets_is_found(settings):
     settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}}
     with pytest.raises(RuntimeError, match="forgot"):
-        checks.cache_keeps()
+        health_checks.cache_keeps()
 
 
 def test_a_database_that_is_away_is_found(client):

@@ -16,7 +16,7 @@ from accounts.services.points import change_points
 from catalog.models import Shop, ShopRole
 from catalog.services.shops import require_merchant, shops_of
 from ops.errors import DomainError
-from reviews import push
+from reviews import events
 from reviews.errors import (
     AlreadyReviewed,
     OwnReceipt,
@@ -186,7 +186,7 @@ def _settle(
         raise AlreadyReviewed(current_status=current)
     for name, value in changes.items():
         setattr(receipt, name, value)
-    push.receipt_reviewed(receipt)
+    events.receipt_reviewed(receipt)
 
 
 def _raise_paid_before(receipt: Receipt, error: IntegrityError) -> NoReturn:

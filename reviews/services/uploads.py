@@ -18,11 +18,11 @@ from ops.days import seconds_left, start_of_day
 from ops.errors import DomainError
 from ops.models import FilePurpose, StoredFile
 from ops.services import files
-from reviews import push
+from reviews import events
 from reviews.errors import SubmittedBefore, UploadQuotaUsed
 from reviews.models import ProcessRecord, Receipt, ReceiptStatus
 from reviews.pictures import Photo
-from reviews.services.reading import read_receipt
+from reviews.services.process import read_receipt
 
 # Longer than any request: what a killed process left behind is told by it.
 UNSUBMITTED_FOR = timedelta(hours=1)
@@ -98,7 +98,7 @@ def submit(*, person: User, amount: Decimal, stored: StoredPhoto, shop_id: int |
     files.keep(stored.picture, stored.thumbnail)
     record = ProcessRecord.objects.create(receipt=receipt)
     receipt.readings = [record]
-    push.progress_changed(record)
+    events.progress_changed(record)
     # robust: the photo is safe by now, and the sweep sends again what did not reach the queue.
     transaction.on_commit(partial(read_receipt.enqueue, record.pk), robust=True)
     return receipt

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import ClassVar, override
 
-from reviews.reading.types import Reading, ReceiptReader
+from reviews.ocr.types import Reading, ReceiptReader
 
 ISSUED_AT = datetime(2026, 11, 22, 10, 35, 20, tzinfo=UTC)
 

@@ -7,8 +7,8 @@ from zoneinfo import ZoneInfo
 import pytest
 from PIL import Image, UnidentifiedImageError
 
-from reviews.reading.engine import RapidReceiptReader, prepare
-from reviews.reading.types import Reading
+from reviews.ocr.engine import RapidReceiptReader, prepare
+from reviews.ocr.types import Reading
 from reviews.tests.slips import Layout, make_slip
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")

@@ -3,9 +3,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from reviews.reading.facts import find_issued_at, find_receipt_number
-from reviews.reading.lines import Line, text_lines
-from reviews.reading.types import TextBox
+from reviews.ocr.facts import find_issued_at, find_receipt_number
+from reviews.ocr.lines import Line, text_lines
+from reviews.ocr.types import TextBox
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 

@@ -20,7 +20,7 @@ from reviews.models import (
     ReceiptQuerySet,
     ReceiptStatus,
 )
-from reviews.services import reading, review, uploads
+from reviews.services import process, review, uploads
 from reviews.services.review import Action, Decision
 from reviews.tests.factories import (
     EPOCH,
@@ -338,10 +338,10 @@ def pending_record():
 
 def test_fifty_workers_claim_one_job(settings):
     record = pending_record()
-    reader = reading.load_reader(settings.RECEIPT_READER)
+    reader = process.load_reader(settings.RECEIPT_READER)
     now = timezone.now()
 
-    outcomes = race_numbered(lambda _number: reading.claim(record.pk, reader=reader, now=now))
+    outcomes = race_numbered(lambda _number: process.claim(record.pk, reader=reader, now=now))
 
     assert kinds(outcomes) == {ProcessRecord: 1, type(None): RACERS - 1}
     record.refresh_from_db()
@@ -368,7 +368,7 @@ def test_twin_without_the_condition_many_workers_have_it():
 def test_fifty_tasks_for_one_receipt_read_it_once(reader):
     record = pending_record()
 
-    race_numbered(lambda _number: reading.read_receipt.call(record.pk))
+    race_numbered(lambda _number: process.read_receipt.call(record.pk))
 
     record.refresh_from_db()
     assert (record.status, record.attempts) == ("completed", 1)

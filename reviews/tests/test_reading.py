@@ -17,8 +17,8 @@ from reviews.models import (
     ReceiptStatus,
     reading_key,
 )
-from reviews.services import reading
-from reviews.services.reading import read_receipt, sweep_readings
+from reviews.services import process
+from reviews.services.process import read_receipt, sweep_readings
 from reviews.tests.factories import (
     make_person,
     make_receipt,
@@ -55,7 +55,7 @@ def run(record):
 
 
 def claimed(record, *, now=NOW):
-    return reading.claim(record.pk, reader=reading.load_reader(READER), now=now)
+    return process.claim(record.pk, reader=process.load_reader(READER), now=now)
 
 
 READER = "reviews.tests.readers.ScriptedReader"
@@ -249,17 +249,17 @@ def test_a_worker_thought_dead_writes_nothing(record, receipt):
     slow = claimed(record)
     fast = claimed(record, now=LATER)
 
-    assert reading.report(slow, progress=60) is False
-    assert reading.complete(slow, make_reading(), duration=1, now=LATER) is False
-    assert reading.fail(slow, ProcessError.NOT_READ, now=LATER) is False
-    reading.give_back(slow, now=LATER)
+    assert process.report(slow, progress=60) is False
+    assert process.complete(slow, make_reading(), duration=1, now=LATER) is False
+    assert process.fail(slow, ProcessError.NOT_READ, now=LATER) is False
+    process.give_back(slow, now=LATER)
 
     receipt.refresh_from_db()
     record.refresh_from_db()
     assert receipt.recognized_amount is None
     assert (record.status, record.attempts, record.progress) == ("processing", 2, 10)
-    assert reading.complete(fast, make_reading(), duration=1, now=LATER) is True
-    assert reading.complete(fast, make_reading(amount=None), duration=1, now=LATER) is False
+    assert process.complete(fast, make_reading(), duration=1, now=LATER) is True
+    assert process.complete(fast, make_reading(amount=None), duration=1, now=LATER) is False
     receipt.refresh_from_db()
     assert receipt.recognized_amount == Decimal("128.50")
 
@@ -295,7 +295,7 @@ def test_a_decided_receipt_keeps_what_it_was_decided_on():
     )
     before = Receipt.objects.values().get()
 
-    assert reading.complete(mine, make_reading(), duration=1, now=NOW) is True
+    assert process.complete(mine, make_reading(), duration=1, now=NOW) is True
 
     assert Receipt.objects.values().get() == before
 
@@ -348,8 +348,8 @@ def test_a_picture_that_kills_its_workers_is_given_up(record, receipt):
 def test_of_two_sweeps_one_sends(record, django_capture_on_commit_callbacks):
     stale = ProcessRecord.objects.get(pk=record.pk)
     with django_capture_on_commit_callbacks(execute=True):
-        assert reading._take_up(stale, now=LATER) is True
-        assert reading._take_up(stale, now=LATER) is False
+        assert process._take_up(stale, now=LATER) is True
+        assert process._take_up(stale, now=LATER) is False
 
     assert DBTaskResult.objects.count() == 1
 

@@ -10,7 +10,7 @@ from accounts.services.points import change_points
 from catalog.errors import NotAMerchant
 from catalog.models import ShopRole
 from ops.errors import NotAllowed
-from reviews import push
+from reviews import events
 from reviews.errors import AlreadyReviewed, PaidBefore
 from reviews.models import ProcessStatus, Receipt, ReceiptStatus
 from reviews.services import review
@@ -451,9 +451,9 @@ def test_missed_results_are_sent_again_oldest_first():
     make_receipt(person=person)
     since = receipts[0].reviewed_at
 
-    events = push.reviewed_since(person.pk, since)
+    missed = events.reviewed_since(person.pk, since)
 
-    assert [event.data["upload_id"] for event in events] == [receipts[1].pk, receipts[2].pk]
-    assert all(event.is_replay and event.owner_id == person.pk for event in events)
-    assert events[0].message()["replayed"] is True
-    assert events[0].message()["type"] == "review_result"
+    assert [event.data["upload_id"] for event in missed] == [receipts[1].pk, receipts[2].pk]
+    assert all(event.is_replay and event.owner_id == person.pk for event in missed)
+    assert missed[0].message()["replayed"] is True
+    assert missed[0].message()["type"] == "review_result"

@@ -3,8 +3,8 @@ from math import cos, radians, sin
 
 import pytest
 
-from reviews.reading.total import choose_total
-from reviews.reading.types import Corners, TextBox
+from reviews.ocr.total import choose_total
+from reviews.ocr.types import Corners, TextBox
 
 CHARACTER = 12.0
 HEIGHT = 24.0

@@ -125,7 +125,7 @@ def test_an_upload_is_queued_once_it_is_committed(shop, django_capture_on_commit
 
     record = receipt.reading
     task = DBTaskResult.objects.get()
-    assert task.task_path == "reviews.services.reading.read_receipt"
+    assert task.task_path == "reviews.services.process.read_receipt"
     assert task.args_kwargs["args"] == [record.pk]
     (event,) = pushes.take(1)
     assert (event["type"], event["owner_id"]) == ("upload_progress", receipt.person_id)

@@ -7,7 +7,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django_tasks_db.models import DBTaskResult
 
 from ops.services import integrity
-from reviews.services import reading
+from reviews.services import process
 from reviews.tests.factories import make_file, make_person, make_reviewer, make_shop
 from reviews.tests.readers import make_reading
 
@@ -20,9 +20,9 @@ def work(django_capture_on_commit_callbacks):
 
     def run():
         for queued in DBTaskResult.objects.order_by("enqueued_at"):
-            assert queued.task_path == reading.read_receipt.module_path
+            assert queued.task_path == process.read_receipt.module_path
             with django_capture_on_commit_callbacks(execute=True):
-                reading.read_receipt.call(*queued.args_kwargs["args"])
+                process.read_receipt.call(*queued.args_kwargs["args"])
 
     return run
 

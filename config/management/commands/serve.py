@@ -11,8 +11,8 @@ from redis.exceptions import RedisError
 
 from accounts.models import User
 from config.asgi import application
+from config.daphne_server import EmbeddedServer
 from config.demo import CUSTOMER_PHONE, MERCHANT_PHONE, console_password
-from config.embedded import EmbeddedServer
 from ops.services.background import Background
 
 # 60 seconds of silence, a ping, and 30 more for its answer: closed after 90 as promised.

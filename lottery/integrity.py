@@ -16,8 +16,8 @@ from catalog.models import Order, OrderSource
 from lottery import decision
 from lottery.models import Draw, PityCounter, Prize, PrizeType, SeedPair, WheelVersion
 from lottery.models.wheels import WITHOUT_ORDER
+from lottery.odds import PublishedPrize, Sheet
 from lottery.services import seeds, wheels
-from lottery.sheet import PublishedPrize, Sheet
 from ops.append_only import missing_triggers
 from ops.services import integrity
 from ops.services.integrity import Finding

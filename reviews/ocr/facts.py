@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime, tzinfo
 
-from reviews.reading.lines import Line
+from reviews.ocr.lines import Line
 
 NOON = 12
 

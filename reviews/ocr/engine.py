@@ -14,10 +14,10 @@ import numpy.typing as npt
 from django.utils import timezone
 from PIL import Image, ImageOps
 
-from reviews.reading.facts import find_issued_at, find_receipt_number
-from reviews.reading.lines import text_lines
-from reviews.reading.total import choose_total
-from reviews.reading.types import Corners, Point, Reading, ReceiptReader, TextBox
+from reviews.ocr.facts import find_issued_at, find_receipt_number
+from reviews.ocr.lines import text_lines
+from reviews.ocr.total import choose_total
+from reviews.ocr.types import Corners, Point, Reading, ReceiptReader, TextBox
 
 type Pixels = npt.NDArray[np.uint8]
 type Quadrilateral = npt.NDArray[np.float32]

@@ -14,10 +14,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from reviews.reading.amounts import CENT, LARGEST, SMALLEST, Sum, sums_in, tidy
-from reviews.reading.labels import Kind, Label, labels_in
-from reviews.reading.lines import Line, text_lines
-from reviews.reading.types import TextBox
+from reviews.ocr.amounts import CENT, LARGEST, SMALLEST, Sum, sums_in, tidy
+from reviews.ocr.labels import Kind, Label, labels_in
+from reviews.ocr.lines import Line, text_lines
+from reviews.ocr.types import TextBox
 
 _NOTHING = Decimal("0.0000")
 _PLACES = Decimal("0.0001")

@@ -20,7 +20,7 @@ from django.utils import timezone
 from django.utils.module_loading import import_string
 
 from ops.services import files
-from reviews import push, risk
+from reviews import events, risk
 from reviews.models import (
     ProcessError,
     ProcessRecord,
@@ -29,7 +29,7 @@ from reviews.models import (
     ReceiptStatus,
     reading_key,
 )
-from reviews.reading.types import Reading, ReceiptReader
+from reviews.ocr.types import Reading, ReceiptReader
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +91,7 @@ def claim(record_id: int, *, reader: ReceiptReader, now: datetime) -> ProcessRec
     if not claimed:
         return None
     record = ProcessRecord.objects.select_related("receipt__picture").get(pk=record_id)
-    push.progress_changed(record)
+    events.progress_changed(record)
     return record
 
 
@@ -101,7 +101,7 @@ def report(record: ProcessRecord, *, progress: int) -> bool:
     if not _held(record).update(progress=progress):
         return False
     record.progress = progress
-    push.progress_changed(record)
+    events.progress_changed(record)
     return True
 
 
@@ -148,7 +148,7 @@ def give_back(record: ProcessRecord, *, now: datetime) -> None:
         status=ProcessStatus.PENDING, progress=0, lease_until=None, queued_at=now
     ):
         record.status, record.progress = ProcessStatus.PENDING, 0
-        push.progress_changed(record)
+        events.progress_changed(record)
         transaction.on_commit(partial(read_receipt.enqueue, record.pk), robust=True)
 
 
@@ -180,7 +180,7 @@ def _keep(receipt: Receipt, record: ProcessRecord, *, now: datetime) -> None:
             ]
         )
     record.receipt = receipt
-    push.progress_changed(record)
+    events.progress_changed(record)
 
 
 def sweep_readings(*, now: datetime) -> int:

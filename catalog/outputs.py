@@ -8,8 +8,8 @@ from rest_framework import serializers
 from rest_framework.request import Request
 
 from catalog.models import Order, OrderSource, OrderStatus, Product, ProductImage, ProductKind
-from catalog.services.codes import codes_of
 from catalog.services.mall import favorites_among
+from catalog.services.virtual_codes import codes_of
 from ops.models import StoredFile
 from ops.services.files import signed_path
 

@@ -4,7 +4,7 @@ from django.db.models import F
 
 from accounts.models import PointsSource
 from accounts.services.points import change_points
-from catalog import checks
+from catalog import integrity
 from catalog.models import Order, Product, StockEntry, VirtualCode
 from catalog.services import orders
 from catalog.tests.factories import (
@@ -19,11 +19,11 @@ pytestmark = pytest.mark.django_db
 
 
 def stock_findings():
-    return [(found.rule, found.object_id) for found in checks.stock_adds_up()]
+    return [(found.rule, found.object_id) for found in integrity.stock_adds_up()]
 
 
 def order_findings():
-    return {(found.rule, found.object_id) for found in checks.orders_are_settled()}
+    return {(found.rule, found.object_id) for found in integrity.orders_are_settled()}
 
 
 def let_entries_be_altered():

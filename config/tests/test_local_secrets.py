@@ -8,7 +8,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from config.development import kept_secret
+from config.local_secrets import kept_secret
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -52,7 +52,7 @@ def test_nothing_else_is_left_behind(tmp_path):
 
 def test_processes_that_start_at_once_agree(tmp_path):
     program = (
-        "import sys, pathlib; from config.development import kept_secret; sys.stdin.readline(); "
+        "import sys, pathlib; from config.local_secrets import kept_secret; sys.stdin.readline(); "
         "print(kept_secret(pathlib.Path(sys.argv[1])))"
     )
     processes = [

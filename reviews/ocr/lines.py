@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from reviews.reading.types import TextBox
+from reviews.ocr.types import TextBox
 
 # Between two boxes of a line; two spaces, so that no pattern takes a number across boxes.
 BOX_GAP = "  "

@@ -2,7 +2,8 @@
 
 Most of them belong to packages that have no Chinese for them; ours wins over theirs, because
 LOCALE_PATHS comes last. A test (config/tests/test_languages.py) fails when an update of the theme
-brings a text that has no Chinese. Nothing imports this module; texts.js does the same for scripts.
+brings a text that has no Chinese. Nothing imports this module; library_texts.js does the same for
+scripts.
 """
 
 from django.utils.translation import gettext_noop as _

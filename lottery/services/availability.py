@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from catalog.services.stock import lock_products
 from lottery.models import Prize
-from lottery.sheet import PublishedPrize
+from lottery.odds import PublishedPrize
 
 
 @dataclass(slots=True, kw_only=True)

@@ -1,5 +1,5 @@
-// What config/texts.py is for Python: texts of the admin's scripts (Django 6.1) that Django has no
-// Chinese for, so that makemessages finds them. No page loads this file.
+// What config/library_texts.py is for Python: texts of the admin's scripts (Django 6.1) that Django
+// has no Chinese for, so that makemessages finds them. No page loads this file.
 [
   gettext("You have selected an action, and you haven’t made any changes on individual fields. You’re probably looking for the Run button rather than the Save button."),
   gettext("server"),
