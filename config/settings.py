@@ -220,17 +220,23 @@ SMS_WRONG_CODES_AN_HOUR_PER_ADDRESS = env.whole("SMS_WRONG_CODES_AN_HOUR_PER_ADD
 # On a developer's machine everybody has the same address.
 LIMIT_LOOPBACK_ADDRESSES = env.flag("LIMIT_LOOPBACK_ADDRESSES", default=not DEBUG)
 
-# --- The rules of the house ------------------------------------------------------------------
+# --- Points, orders, receipts ----------------------------------------------------------------
 REGISTER_BONUS = env.whole("REGISTER_BONUS", default=1000)  # points
 POINTS_PER_YUAN = env.whole("POINTS_PER_YUAN", default=10)
 UPLOADS_A_DAY = env.whole("UPLOADS_A_DAY", default=20)
 UPLOADS_A_DAY_PREMIUM = env.whole("UPLOADS_A_DAY_PREMIUM", default=50)
 ORDER_LIFETIME = timedelta(days=env.whole("ORDER_LIFETIME_DAYS", default=30))
 REQUIRE_IDEMPOTENCY_KEY = env.flag("REQUIRE_IDEMPOTENCY_KEY", default=False)
+# What had another name in an earlier version: a setting may still say it, and so may a queued task.
+MOVED_NAMES = {
+    "reviews.reading.engine.RapidReceiptReader": "reviews.ocr.engine.RapidReceiptReader",
+    "reviews.services.reading.read_receipt": "reviews.services.process.process_receipt",
+}
 RECEIPT_READER = env.str("RECEIPT_READER", default="reviews.ocr.engine.RapidReceiptReader")
-# So long a worker may keep a reading to itself before it counts as killed...
+RECEIPT_READER = MOVED_NAMES.get(RECEIPT_READER, RECEIPT_READER)
+# So long a worker may have a receipt to itself before it counts as killed...
 READING_LEASE = timedelta(seconds=env.whole("READING_LEASE_SECONDS", default=45))
-# ...and so long a job may stand in the queue before it counts as lost. Reading twice is harmless.
+# ...and so long a task may stand in the queue before it counts as lost. Reading twice is harmless.
 READING_QUEUED_TOO_LONG = timedelta(
     seconds=env.whole("READING_QUEUED_TOO_LONG_SECONDS", default=60)
 )

@@ -15,5 +15,5 @@ class ReviewsConfig(AppConfig):
 
         profile.register_fact("uploads_left_today", uploads.uploads_left_today, profile_only=True)
         register_replay(events.reviewed_since)
-        register_job("sweep readings", process.sweep_readings)
+        register_job("sweep processes", process.sweep_processes)
         integrity.register()

@@ -70,7 +70,7 @@ class PaidBefore(DomainError):
     reveals = ("upload_id",)
 
 
-class ReadingNotEnded(DomainError):
+class ProcessNotEnded(DomainError):
     code, status = 6006, 409
     message = _("This receipt is still being read. Please decide in a moment.")
 

@@ -41,7 +41,7 @@ def receipt_reviewed(receipt: Receipt) -> None:
 
 
 def progress_changed(record: ProcessRecord) -> None:
-    """Tell the person's sockets how far the job on their picture is, once that is committed."""
+    """Tell the person's sockets how far the process on their picture is, once that is committed."""
     receipt = record.receipt
     amount = receipt.recognized_amount
     push.publish_on_commit(

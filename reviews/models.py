@@ -1,4 +1,4 @@
-"""Receipts that people photographed, and the background jobs that read them."""
+"""Receipts that people photographed, and the processes that read them."""
 
 import hashlib
 from datetime import UTC, datetime
@@ -25,11 +25,11 @@ class ReceiptStatus(models.TextChoices):
 
 
 class ReceiptQuerySet(LockingQuerySet["Receipt"]):
-    def with_reading(self) -> Self:
-        """Bring along what `Receipt.reading` needs, in one more query for all rows."""
+    def with_process(self) -> Self:
+        """Bring along what `Receipt.process` needs, in one more query for all rows."""
         newest_first = ProcessRecord.objects.filter(kind=ProcessKind.READING).order_by("-pk")
         return self.prefetch_related(
-            models.Prefetch("process_records", queryset=newest_first, to_attr="readings")
+            models.Prefetch("process_records", queryset=newest_first, to_attr="processes")
         )
 
 
@@ -119,8 +119,8 @@ class Receipt(models.Model):
 
     objects = ReceiptQuerySet.as_manager()
 
-    # Filled by `with_reading`.
-    readings: list["ProcessRecord"]
+    # Filled by `with_process`.
+    processes: list["ProcessRecord"]
 
     class Meta:
         verbose_name = _("receipt")
@@ -205,9 +205,9 @@ class Receipt(models.Model):
         return int(self.amount * self.points_per_yuan * self.multiplier)
 
     @property
-    def reading(self) -> "ProcessRecord":
-        """Its newest reading; ask the queryset for it by `with_reading`."""
-        return self.readings[0]
+    def process(self) -> "ProcessRecord":
+        """The newest process that read it; the queryset brings it by `with_process`."""
+        return self.processes[0]
 
 
 def reading_key(
@@ -233,7 +233,7 @@ class ProcessStatus(models.TextChoices):
 
 
 class ProcessError(models.TextChoices):
-    """Why a job was given up; the log has the details."""
+    """Why a process was given up; the log has the details."""
 
     NOT_READ = "not_read", _("The picture could not be read.")
     INTERRUPTED = "interrupted", _("The reading was interrupted again and again.")
@@ -243,7 +243,7 @@ UNFINISHED = (ProcessStatus.PENDING, ProcessStatus.PROCESSING)
 
 
 class ProcessRecord(models.Model):
-    """A background job on a picture. It survives a crash of its worker and is taken up again.
+    """The process of reading a picture. It survives its worker and is taken up again.
 
     Whoever works on it holds a lease until `lease_until`. `attempts` counts the leases: a worker
     that was thought dead finds another number here and knows that its result is not wanted.

@@ -158,7 +158,7 @@ class PicturesOutput(serializers.ModelSerializer):
 
 
 class UploadOutput(PicturesOutput):
-    task_id = serializers.IntegerField(source="reading.pk")
+    task_id = serializers.IntegerField(source="process.pk")
     message = serializers.SerializerMethodField()
 
     class Meta:
@@ -181,7 +181,7 @@ class UploadOutput(PicturesOutput):
 class ReceiptOutput(PicturesOutput):
     review_reason = serializers.SerializerMethodField()
     review_time = serializers.DateTimeField(source="reviewed_at", allow_null=True)
-    task = TaskOutput(source="reading")
+    task = TaskOutput(source="process")
 
     class Meta:
         model = Receipt

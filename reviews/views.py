@@ -185,7 +185,7 @@ def _echo(upload_id):
 
 
 def _with_all_shown(receipts):
-    return receipts.select_related("picture", "thumbnail").with_reading()
+    return receipts.select_related("picture", "thumbnail").with_process()
 
 
 def _answer_page(request, receipts, shape):

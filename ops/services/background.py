@@ -9,6 +9,7 @@ import time
 from datetime import datetime, timedelta
 from typing import Any, Protocol, override
 
+from django.conf import settings
 from django.db import close_old_connections, transaction
 from django.tasks import DEFAULT_TASK_BACKEND_ALIAS, TaskResultStatus
 from django.utils import timezone
@@ -81,6 +82,8 @@ class _StoppableWorker(Worker):
 
     @override
     def run_task(self, db_task_result: "DBTaskResult[Any, Any]") -> None:
+        path = db_task_result.task_path  # a version before this one may have queued it
+        db_task_result.task_path = settings.MOVED_NAMES.get(path, path)
         super().run_task(db_task_result)
         self.running = not self._stop_requested.is_set()
 

@@ -46,7 +46,7 @@ class ReceiptReader(Protocol):
 
     @property
     def settings(self) -> dict[str, int | float | str]:
-        """What to record next to a job, so that its result can be explained later."""
+        """What to record beside a reading, so that it can be explained later."""
         ...
 
     def read(self, picture: bytes) -> Reading: ...

@@ -1,10 +1,7 @@
-"""Reading a receipt in the background: to one end, whatever happens to the workers.
+"""The process of reading a receipt: to one end, whatever happens to the workers.
 
-A worker claims the job for a while, reads without holding any lock, and writes only if the job is
-still its own. One that is killed leaves a lease that runs out; `sweep_readings` hands the job on.
-
-The task stands here and not in tasks.py: a task may import neither services nor push, and all
-that this one does is change state and tell of it.
+A worker claims the process for a while, reads without holding any lock, and writes only if it is
+still its own. One that is killed leaves a lease that runs out; `sweep_processes` hands it on.
 """
 
 import logging
@@ -39,7 +36,7 @@ CLAIMED, READ, DONE = 10, 60, 100  # percent
 
 
 @task()
-def read_receipt(record_id: int) -> None:
+def process_receipt(record_id: int) -> None:
     """Read the receipt of this ProcessRecord; does nothing when there is nothing to do."""
     reader = load_reader(settings.RECEIPT_READER)
     record = claim(record_id, reader=reader, now=timezone.now())
@@ -66,7 +63,7 @@ def load_reader(name: str) -> ReceiptReader:
 
 
 def _held(record: ProcessRecord) -> QuerySet[ProcessRecord]:
-    """The job's row as long as the lease under which `record` was read is the newest one."""
+    """The row as long as the lease under which `record` was read is the newest one."""
     return ProcessRecord.objects.filter(
         pk=record.pk, status=ProcessStatus.PROCESSING, attempts=record.attempts
     )
@@ -74,7 +71,7 @@ def _held(record: ProcessRecord) -> QuerySet[ProcessRecord]:
 
 @transaction.atomic
 def claim(record_id: int, *, reader: ReceiptReader, now: datetime) -> ProcessRecord | None:
-    """Take the job for READING_LEASE; None when it is done or another worker is at it."""
+    """Take the process for READING_LEASE; None when it has ended or another worker is at it."""
     claimed = ProcessRecord.objects.filter(
         Q(status=ProcessStatus.PENDING) | Q(status=ProcessStatus.PROCESSING, lease_until__lt=now),
         pk=record_id,
@@ -97,7 +94,7 @@ def claim(record_id: int, *, reader: ReceiptReader, now: datetime) -> ProcessRec
 
 @transaction.atomic
 def report(record: ProcessRecord, *, progress: int) -> bool:
-    """Tell how far the job is, in percent; False when it was taken away meanwhile."""
+    """Tell how far it is, in percent; False when it was taken away meanwhile."""
     if not _held(record).update(progress=progress):
         return False
     record.progress = progress
@@ -109,7 +106,7 @@ def report(record: ProcessRecord, *, progress: int) -> bool:
 def complete(record: ProcessRecord, reading: Reading, *, duration: int, now: datetime) -> bool:
     """Write what was read, with the estimate and the risk that follow from it.
 
-    `duration` is in milliseconds. False, and nothing written, when the job was taken away.
+    `duration` is in milliseconds. False, and nothing written, when the process was taken away.
     """
     receipt = Receipt.objects.locked().get(pk=record.receipt_id)
     if not _end(record, ProcessStatus.COMPLETED, now=now, duration=duration, progress=DONE):
@@ -131,7 +128,7 @@ def complete(record: ProcessRecord, reading: Reading, *, duration: int, now: dat
 
 @transaction.atomic
 def fail(record: ProcessRecord, error: ProcessError, *, now: datetime) -> bool:
-    """Give the job up: the receipt is reviewed without a reading. False when it was taken away."""
+    """Give it up: the receipt is reviewed without a reading. False when it was taken away."""
     receipt = Receipt.objects.locked().get(pk=record.receipt_id)
     if not _end(record, ProcessStatus.FAILED, now=now, error=error):
         return False
@@ -149,11 +146,11 @@ def give_back(record: ProcessRecord, *, now: datetime) -> None:
     ):
         record.status, record.progress = ProcessStatus.PENDING, 0
         events.progress_changed(record)
-        transaction.on_commit(partial(read_receipt.enqueue, record.pk), robust=True)
+        transaction.on_commit(partial(process_receipt.enqueue, record.pk), robust=True)
 
 
 def _end(record: ProcessRecord, status: ProcessStatus, *, now: datetime, **changes: object) -> bool:
-    """Finish the job's row if it is still ours."""
+    """End the process if it is still ours."""
     if not _held(record).update(status=status, lease_until=None, finished_at=now, **changes):
         return False
     record.status = status
@@ -183,12 +180,12 @@ def _keep(receipt: Receipt, record: ProcessRecord, *, now: datetime) -> None:
     events.progress_changed(record)
 
 
-def sweep_readings(*, now: datetime) -> int:
-    """Take up again the jobs that nobody works on; the worker loop calls it every few seconds.
+def sweep_processes(*, now: datetime) -> int:
+    """Take up again the processes that nobody works on: a periodic job.
 
-    That is: those whose message to the worker was lost, and those whose worker was killed, told by
-    the lease that ran out. After the last attempt the job is given up.
-    Returns how many jobs were sent again or given up.
+    That is: those whose task was lost, and those whose worker was killed, told by the lease that
+    ran out. After the last attempt a process is given up. Returns how many were queued again or
+    given up.
     """
     never_taken = Q(
         status=ProcessStatus.PENDING, queued_at__lt=now - settings.READING_QUEUED_TOO_LONG
@@ -211,5 +208,5 @@ def _take_up(record: ProcessRecord, *, now: datetime) -> bool:
         pk=record.pk, status=record.status, queued_at=record.queued_at
     ).update(queued_at=now)
     if is_ours:
-        transaction.on_commit(partial(read_receipt.enqueue, record.pk), robust=True)
+        transaction.on_commit(partial(process_receipt.enqueue, record.pk), robust=True)
     return bool(is_ours)

@@ -23,7 +23,7 @@ from reviews.errors import (
     PaidBefore,
     PointsNeedManager,
     PointsNeedSecondPerson,
-    ReadingNotEnded,
+    ProcessNotEnded,
     ReviewNotFound,
 )
 from reviews.models import UNFINISHED, Receipt, ReceiptStatus
@@ -77,7 +77,7 @@ def reviewable_shops(reviewer: User) -> QuerySet[Shop]:
 def review(*, reviewer: User, decision: Decision) -> Reviewed:
     """Approve or reject one receipt; an approval pays its points at most once.
 
-    Raises NotAMerchant, NotAllowed, ReviewNotFound, OwnReceipt, AlreadyReviewed, ReadingNotEnded,
+    Raises NotAMerchant, NotAllowed, ReviewNotFound, OwnReceipt, AlreadyReviewed, ProcessNotEnded,
     PaidBefore, PointsNeedManager, PointsNeedSecondPerson.
     """
     shops = reviewable_shops(reviewer)
@@ -131,7 +131,7 @@ def _decide(
     if receipt.status != ReceiptStatus.PENDING:
         raise AlreadyReviewed(current_status=receipt.status)
     if receipt.process_records.filter(status__in=UNFINISHED).exists():
-        raise ReadingNotEnded
+        raise ProcessNotEnded
     if decision.action == Action.REJECT:
         _settle(receipt, reviewer, ReceiptStatus.REJECTED, 0, decision.reason, now)
         return receipt

@@ -22,7 +22,7 @@ from reviews import events
 from reviews.errors import SubmittedBefore, UploadQuotaUsed
 from reviews.models import ProcessRecord, Receipt, ReceiptStatus
 from reviews.pictures import Photo
-from reviews.services.process import read_receipt
+from reviews.services.process import process_receipt
 
 # Longer than any request: what a killed process left behind is told by it.
 UNSUBMITTED_FOR = timedelta(hours=1)
@@ -97,10 +97,10 @@ def submit(*, person: User, amount: Decimal, stored: StoredPhoto, shop_id: int |
         raise
     files.keep(stored.picture, stored.thumbnail)
     record = ProcessRecord.objects.create(receipt=receipt)
-    receipt.readings = [record]
+    receipt.processes = [record]
     events.progress_changed(record)
     # robust: the photo is safe by now, and the sweep sends again what did not reach the queue.
-    transaction.on_commit(partial(read_receipt.enqueue, record.pk), robust=True)
+    transaction.on_commit(partial(process_receipt.enqueue, record.pk), robust=True)
     return receipt
 
 

@@ -61,8 +61,8 @@ def upload(person, *, photo=None, amount="128.50", shop=None):
         )
 
 
-def make_receipt(*, shop=None, person=None, read=True, reading=ProcessStatus.COMPLETED, **fields):
-    """A receipt whose reading has ended; by default of 100.00 yuan and 1000 points."""
+def make_receipt(*, shop=None, person=None, read=True, process=ProcessStatus.COMPLETED, **fields):
+    """A receipt whose process has ended; by default of 100.00 yuan and 1000 points."""
     shop, person = shop or make_shop(), person or make_person()
     number = next(numbers)
     facts = {
@@ -95,8 +95,8 @@ def make_receipt(*, shop=None, person=None, read=True, reading=ProcessStatus.COM
         ),
     )
     receipt = Receipt.objects.create(**values)
-    if reading:
-        make_record(receipt, status=reading)
+    if process:
+        make_record(receipt, status=process)
     return receipt
 
 

@@ -37,7 +37,7 @@ def ids(as_person):
 
 # --- One's own ------------------------------------------------------------------------------------
 def test_what_is_shown_of_a_fresh_upload(as_person, fetch):
-    receipt = make_receipt(read=False, reading=ProcessStatus.PENDING)
+    receipt = make_receipt(read=False, process=ProcessStatus.PENDING)
 
     response = as_person(receipt.person).get(f"{UPLOADS}/{receipt.pk}")
 
@@ -84,7 +84,7 @@ def test_what_is_shown_of_a_decided_one(as_person):
 
 
 def test_a_failed_reading_says_why(as_person):
-    receipt = make_receipt(reading=ProcessStatus.FAILED)
+    receipt = make_receipt(process=ProcessStatus.FAILED)
 
     data = as_person(receipt.person).get(f"{UPLOADS}/{receipt.pk}").json()["data"]
 

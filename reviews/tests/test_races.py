@@ -333,7 +333,7 @@ def test_twin_without_the_lock_the_quota_is_exceeded():
 
 # --- One worker at a time -------------------------------------------------------------------------
 def pending_record():
-    return make_record(make_receipt(read=False, reading=None), status=ProcessStatus.PENDING)
+    return make_record(make_receipt(read=False, process=None), status=ProcessStatus.PENDING)
 
 
 def test_fifty_workers_claim_one_job(settings):
@@ -368,7 +368,7 @@ def test_twin_without_the_condition_many_workers_have_it():
 def test_fifty_tasks_for_one_receipt_read_it_once(reader):
     record = pending_record()
 
-    race_numbered(lambda _number: process.read_receipt.call(record.pk))
+    race_numbered(lambda _number: process.process_receipt.call(record.pk))
 
     record.refresh_from_db()
     assert (record.status, record.attempts) == ("completed", 1)

@@ -155,7 +155,7 @@ def test_a_refused_decision_is_not_told(
 
 
 def test_a_receipt_whose_reading_failed_is_decided_by_eye(decide):
-    receipt = make_receipt(read=False, reading=ProcessStatus.FAILED)
+    receipt = make_receipt(read=False, process=ProcessStatus.FAILED)
 
     assert decide(make_reviewer(receipt.shop), receipt)[1] == 0
 
@@ -274,7 +274,7 @@ def test_what_is_not_there(refused, receipt, upload_id):
 @pytest.mark.parametrize("status", [ReceiptStatus.APPROVED, ReceiptStatus.REJECTED])
 @pytest.mark.parametrize("action", ["approve", "reject"])
 def test_a_decision_is_taken_once(refused, status, action):
-    receipt = make_decided(status, reading=ProcessStatus.COMPLETED)
+    receipt = make_decided(status, process=ProcessStatus.COMPLETED)
 
     answer = refused(make_reviewer(receipt.shop), receipt, action=action, reason="x")
 
@@ -284,7 +284,7 @@ def test_a_decision_is_taken_once(refused, status, action):
 @pytest.mark.parametrize("status", [ProcessStatus.PENDING, ProcessStatus.PROCESSING])
 @pytest.mark.parametrize("action", ["approve", "reject"])
 def test_the_reading_ends_first(refused, status, action):
-    receipt = make_receipt(reading=status)
+    receipt = make_receipt(process=status)
 
     answer = refused(make_reviewer(receipt.shop), receipt, action=action, reason="x")
 

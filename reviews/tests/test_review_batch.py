@@ -43,7 +43,7 @@ def test_each_item_has_its_own_answer(decide, shop):
         make_receipt(shop=shop),
         make_receipt(shop=shop),
         make_receipt(shop=shop),
-        make_receipt(shop=shop, reading=ProcessStatus.PENDING),
+        make_receipt(shop=shop, process=ProcessStatus.PENDING),
         make_decided(shop=shop),
         make_receipt(),
     )
@@ -157,7 +157,7 @@ def test_permission_is_refused_whole(decide, shop):
 
 def test_a_repeated_key_gives_the_first_answer_refusals_included(decide, shop):
     reviewer = make_reviewer(shop)
-    ready, reading = make_receipt(shop=shop), make_receipt(shop=shop, reading=None)
+    ready, reading = make_receipt(shop=shop), make_receipt(shop=shop, process=None)
     record = reading.process_records.create()
     items = [approve(ready), approve(reading)]
     first = decide(reviewer, items, key="k1")

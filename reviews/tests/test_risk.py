@@ -57,7 +57,7 @@ def test_what_the_slip_says_and_what_was_entered(fields, expected):
 
 
 def test_a_failed_reading():
-    receipt = make_receipt(read=False, reading=ProcessStatus.FAILED)
+    receipt = make_receipt(read=False, process=ProcessStatus.FAILED)
 
     assert codes(receipt) == ["reading_failed"]
 

@@ -20,6 +20,7 @@ from reviews.errors import SubmittedBefore, UploadQuotaUsed
 from reviews.models import ProcessRecord, ProcessStatus, Receipt, ReceiptStatus
 from reviews.pictures import take_photo
 from reviews.services import uploads
+from reviews.services.process import process_receipt
 from reviews.tests.factories import (
     everything,
     make_decided,
@@ -123,9 +124,9 @@ def test_an_upload_is_queued_once_it_is_committed(shop, django_capture_on_commit
     for callback in callbacks:
         callback()
 
-    record = receipt.reading
+    record = receipt.process
     task = DBTaskResult.objects.get()
-    assert task.task_path == "reviews.services.process.read_receipt"
+    assert task.task_path == process_receipt.module_path
     assert task.args_kwargs["args"] == [record.pk]
     (event,) = pushes.take(1)
     assert (event["type"], event["owner_id"]) == ("upload_progress", receipt.person_id)
@@ -486,4 +487,4 @@ def test_the_pictures_are_upright_and_small(shop):
 
     for file, size in ((receipt.picture, (600, 900)), (receipt.thumbnail, (320, 480))):
         assert Image.open(io.BytesIO(files.read(file))).size == size
-    assert receipt.reading.status == ProcessStatus.PENDING
+    assert receipt.process.status == ProcessStatus.PENDING

@@ -20,9 +20,9 @@ def work(django_capture_on_commit_callbacks):
 
     def run():
         for queued in DBTaskResult.objects.order_by("enqueued_at"):
-            assert queued.task_path == process.read_receipt.module_path
+            assert queued.task_path == process.process_receipt.module_path
             with django_capture_on_commit_callbacks(execute=True):
-                process.read_receipt.call(*queued.args_kwargs["args"])
+                process.process_receipt.call(*queued.args_kwargs["args"])
 
     return run
 

@@ -18,7 +18,7 @@ from reviews.models import (
     reading_key,
 )
 from reviews.services import process
-from reviews.services.process import read_receipt, sweep_readings
+from reviews.services.process import process_receipt, sweep_processes
 from reviews.tests.factories import (
     make_person,
     make_receipt,
@@ -42,14 +42,14 @@ def receipt():
 
 @pytest.fixture
 def record(receipt):
-    # The suite may take long to come here: the job is queued at the moment these tests start from.
-    ProcessRecord.objects.filter(pk=receipt.reading.pk).update(queued_at=NOW)
-    receipt.reading.queued_at = NOW
-    return receipt.reading
+    # The suite may take long to come here: it is queued at the moment these tests start from.
+    ProcessRecord.objects.filter(pk=receipt.process.pk).update(queued_at=NOW)
+    receipt.process.queued_at = NOW
+    return receipt.process
 
 
 def run(record):
-    read_receipt.call(record.pk)
+    process_receipt.call(record.pk)
     record.refresh_from_db()
     return record
 
@@ -109,7 +109,7 @@ def test_every_step_is_told(receipt, record, reader, pushes, django_capture_on_c
     reader.script.append(make_reading())
 
     with django_capture_on_commit_callbacks(execute=True):
-        read_receipt.call(record.pk)
+        process_receipt.call(record.pk)
 
     told = [
         (event["data"]["status"], event["data"]["progress"], event["data"]["recognized_amount"])
@@ -135,7 +135,7 @@ def test_reading_again_changes_nothing(receipt, record, reader):
 
 
 def test_a_record_that_is_gone_is_nothing_to_do(reader):
-    read_receipt.call(404)
+    process_receipt.call(404)
 
     assert reader.pictures == []
 
@@ -236,7 +236,7 @@ def test_a_killed_workers_job_is_taken_up(record, receipt, reader):
     claimed(record)
     reader.script.append(make_reading())
 
-    assert sweep_readings(now=NOW + django_settings.READING_LEASE + timedelta(minutes=1)) == 1
+    assert sweep_processes(now=NOW + django_settings.READING_LEASE + timedelta(minutes=1)) == 1
     ProcessRecord.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
     run(record)
 
@@ -265,7 +265,7 @@ def test_a_worker_thought_dead_writes_nothing(record, receipt):
 
 
 class OvertakenReader(ScriptedReader):
-    """Takes so long that its job goes to another worker meanwhile."""
+    """Takes so long that the process goes to another worker meanwhile."""
 
     def read(self, picture):
         ProcessRecord.objects.update(attempts=F("attempts") + 1)
@@ -284,7 +284,7 @@ def test_a_task_that_lost_its_job_while_reading_stops(record, receipt, settings)
 
 def test_a_decided_receipt_keeps_what_it_was_decided_on():
     """No reading is under way while a decision is taken (6006); should it be, it comes too late."""
-    receipt = make_receipt(read=False, reading=None)
+    receipt = make_receipt(read=False, process=None)
     record = make_record(receipt, status=ProcessStatus.PENDING)
     mine = claimed(record)
     Receipt.objects.update(
@@ -303,9 +303,9 @@ def test_a_decided_receipt_keeps_what_it_was_decided_on():
 # --- The sweep ------------------------------------------------------------------------------------
 def test_a_job_whose_message_was_lost_is_sent_again(record, django_capture_on_commit_callbacks):
     with django_capture_on_commit_callbacks(execute=True):
-        assert sweep_readings(now=NOW + timedelta(seconds=30)) == 0
-        assert sweep_readings(now=LATER) == 1
-        assert sweep_readings(now=LATER) == 0
+        assert sweep_processes(now=NOW + timedelta(seconds=30)) == 0
+        assert sweep_processes(now=LATER) == 1
+        assert sweep_processes(now=LATER) == 0
 
     assert DBTaskResult.objects.get().args_kwargs["args"] == [record.pk]
 
@@ -320,14 +320,14 @@ def test_the_sweep_runs_with_the_background_work(record, django_capture_on_commi
 def test_a_running_job_is_left_alone(record):
     claimed(record, now=LATER)
 
-    assert sweep_readings(now=LATER + django_settings.READING_LEASE) == 0
+    assert sweep_processes(now=LATER + django_settings.READING_LEASE) == 0
 
 
 def test_finished_jobs_are_left_alone():
-    make_receipt(reading=ProcessStatus.COMPLETED)
-    make_receipt(reading=ProcessStatus.FAILED)
+    make_receipt(process=ProcessStatus.COMPLETED)
+    make_receipt(process=ProcessStatus.FAILED)
 
-    assert sweep_readings(now=timezone.now() + timedelta(days=1)) == 0
+    assert sweep_processes(now=timezone.now() + timedelta(days=1)) == 0
 
 
 def test_a_picture_that_kills_its_workers_is_given_up(record, receipt):
@@ -335,12 +335,12 @@ def test_a_picture_that_kills_its_workers_is_given_up(record, receipt):
     for attempt in range(1, 4):
         assert claimed(record, now=now).attempts == attempt
         now += django_settings.READING_LEASE + timedelta(minutes=1)
-        assert sweep_readings(now=now) == 1
+        assert sweep_processes(now=now) == 1
 
     record.refresh_from_db()
     assert (record.status, record.error, record.attempts) == ("failed", "interrupted", 3)
     assert claimed(record, now=now) is None
-    assert sweep_readings(now=now + timedelta(days=1)) == 0
+    assert sweep_processes(now=now + timedelta(days=1)) == 0
     receipt.refresh_from_db()
     assert [reason["code"] for reason in receipt.risk_reasons] == ["reading_failed"]
 
