@@ -9,7 +9,7 @@ class AccountsConfig(AppConfig):
     def ready(self):
         from accounts import integrity
         from accounts.consumers import close_ended
-        from ops.realtime import hub
+        from ops.realtime.hub import housekeeping
 
         integrity.register()
-        hub.register_housekeeping(close_ended)
+        housekeeping.register("ended sign-ins", close_ended)

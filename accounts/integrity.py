@@ -14,7 +14,7 @@ from ops.services.integrity import Finding
 
 def register() -> None:
     """Register the integrity check of the points ledger."""
-    integrity.register("points", points_add_up)
+    integrity.checks.register("points", points_add_up)
 
 
 def points_add_up() -> Iterator[Finding]:

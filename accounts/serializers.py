@@ -104,7 +104,7 @@ class UserOutput(serializers.ModelSerializer):
         return reached.name if reached else None
 
     def get_is_merchant(self, person) -> bool:
-        return profile.user_facts(person)["is_merchant"]
+        return profile.facts["is_merchant"](person)
 
 
 class SignInOutput(TokenOutput):
@@ -139,7 +139,7 @@ class ProfileOutput(UserOutput):
         ]
 
     def get_uploads_left_today(self, person) -> int:
-        return profile.profile_facts(person)["uploads_left_today"]
+        return profile.facts["uploads_left_today"](person)
 
     @extend_schema_field(NextTierOutput(allow_null=True))
     def get_next_tier(self, person):

@@ -8,10 +8,9 @@ class CatalogConfig(AppConfig):
 
     def ready(self):
         from accounts.services import profile
-        from catalog import integrity
-        from catalog.services import orders, shops
-        from ops.services.background import register_job
+        from catalog import integrity, jobs
+        from catalog.services.shops import is_merchant
 
         integrity.register()
-        profile.register_fact("is_merchant", shops.is_merchant)
-        register_job("expire orders", orders.expire_orders)
+        jobs.register()
+        profile.facts.register("is_merchant", is_merchant)

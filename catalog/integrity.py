@@ -28,8 +28,8 @@ CHUNK = 2000
 
 def register() -> None:
     """Register the integrity checks of stock and orders."""
-    integrity.register("stock", stock_adds_up)
-    integrity.register("orders", orders_are_settled)
+    integrity.checks.register("stock", stock_adds_up)
+    integrity.checks.register("orders", orders_are_settled)
 
 
 # --- Stock ------------------------------------------------------------------------------------

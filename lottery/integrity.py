@@ -28,8 +28,8 @@ LEDGER = (PointsSource.LOTTERY, PointsSource.PRIZE)
 
 def register() -> None:
     """Register the integrity checks of draws and prizes."""
-    integrity.register("draws", draws_recompute)
-    integrity.register("prizes", prizes_are_counted)
+    integrity.checks.register("draws", draws_recompute)
+    integrity.checks.register("prizes", prizes_are_counted)
 
 
 # --- Draws ------------------------------------------------------------------------------------

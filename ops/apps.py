@@ -7,10 +7,7 @@ class OpsConfig(AppConfig):
     verbose_name = _("Operations")
 
     def ready(self):
-        from ops import health_checks
-        from ops.services import background, files, idempotency
+        from ops import health_checks, jobs
 
         health_checks.register()
-        background.register_job("lost tasks", background.mark_lost_tasks)
-        background.register_job("expired files", files.discard_expired)
-        background.register_job("expired idempotency records", idempotency.forget_expired)
+        jobs.register()

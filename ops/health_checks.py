@@ -1,4 +1,4 @@
-"""What the platform's floor watches: is the database there, do pushes get through."""
+"""Is what every app needs there: the database, the cache, the channel layer, the schema."""
 
 from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
@@ -10,11 +10,11 @@ from ops.services import health
 
 
 def register() -> None:
-    """Register the health checks of the floor."""
-    health.register("database", database_answers)
-    health.register("cache", cache_keeps)
-    health.register("channel_layer", channel_layer_carries)
-    health.register("migrations", migrations_applied, readiness_only=True)
+    """Register them."""
+    health.checks.register("database", database_answers)
+    health.checks.register("cache", cache_keeps)
+    health.checks.register("channel_layer", channel_layer_carries)
+    health.readiness_checks.register("migrations", migrations_applied)
 
 
 def database_answers() -> None:

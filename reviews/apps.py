@@ -8,12 +8,12 @@ class ReviewsConfig(AppConfig):
 
     def ready(self):
         from accounts.services import profile
-        from ops.realtime.push import register_replay
-        from ops.services.background import register_job
-        from reviews import events, integrity
-        from reviews.services import process, uploads
+        from ops.realtime.push import replays
+        from reviews import integrity, jobs
+        from reviews.events import reviewed_since
+        from reviews.services.uploads import uploads_left_today
 
-        profile.register_fact("uploads_left_today", uploads.uploads_left_today, profile_only=True)
-        register_replay(events.reviewed_since)
-        register_job("sweep processes", process.sweep_processes)
         integrity.register()
+        jobs.register()
+        profile.facts.register("uploads_left_today", uploads_left_today)
+        replays.register("reviews", reviewed_since)

@@ -19,7 +19,7 @@ SOURCES = (PointsSource.PHOTO_UPLOAD, PointsSource.REVERSE)
 
 def register() -> None:
     """Register the integrity check of receipts."""
-    integrity.register("receipts", receipts_are_paid_once)
+    integrity.checks.register("receipts", receipts_are_paid_once)
 
 
 def receipts_are_paid_once() -> Iterator[Finding]:

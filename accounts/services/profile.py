@@ -4,27 +4,12 @@ from collections.abc import Callable
 from typing import Any
 
 from accounts.models import Tier, User
+from ops.registry import Registry
 
 type Fact = Callable[[User], Any]
 
-# Facts that apps above this one know; they register them in AppConfig.ready().
-_user_facts: dict[str, Fact] = {}
-_profile_facts: dict[str, Fact] = {}
-
-
-def register_fact(name: str, fact: Fact, *, profile_only: bool = False) -> None:
-    """Add a field to `user_info`, or to the profile alone."""
-    (_profile_facts if profile_only else _user_facts)[name] = fact
-
-
-def user_facts(person: User) -> dict[str, Any]:
-    """The registered fields of `user_info`, by name."""
-    return {name: fact(person) for name, fact in _user_facts.items()}
-
-
-def profile_facts(person: User) -> dict[str, Any]:
-    """The registered fields of the profile, by name."""
-    return {name: fact(person) for name, fact in _profile_facts.items()}
+# What apps above this one know about a person, by the name of the profile's field.
+facts: Registry[Fact] = Registry()
 
 
 def tiers_around(lifetime_points: int) -> tuple[Tier | None, Tier | None]:

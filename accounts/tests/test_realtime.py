@@ -20,6 +20,7 @@ from accounts.tests.factories import give, make_sign_in, make_user
 from accounts.tests.sockets import Client, in_database, opened
 from ops.realtime import hub, push
 from ops.realtime.push import Event
+from ops.registry import Registry
 from ops.tests.layers import IN_MEMORY, LAYERS
 from ops.tests.sockets import end_of_the_process, hand_to_hub, until
 
@@ -323,7 +324,7 @@ async def test_a_socket_ends_with_its_token(me, monkeypatch):
 
 async def test_an_ended_session_lives_five_seconds_at_most():
     assert hub.HOUSEKEEPING_EVERY <= 5
-    assert consumers.close_ended in hub._housekeeping
+    assert consumers.close_ended in hub.housekeeping.values()
 
 
 async def test_a_sixth_socket_closes_the_oldest_with_4429(either_process):
@@ -547,7 +548,9 @@ async def test_what_other_apps_know_is_asked_for_by_time(me, monkeypatch):
         asked.append((owner_id, since))
         return [Event("review_result", {"upload_id": 1}, owner_id=owner_id, is_replay=True)]
 
-    monkeypatch.setattr(push, "_replays", [replay])
+    only = Registry[push.Replay]()
+    only.register("noting", replay)
+    monkeypatch.setattr(push, "replays", only)
     client, _hello = await opened(token_of(me))
     await client.say("resume", data={"points_version": 0, "since": "2026-01-01T08:00:00+08:00"})
     (message,) = await client.heard_before_a_pong()

@@ -13,11 +13,11 @@ pytestmark = pytest.mark.django_db
 
 def test_a_merchant_is_a_member_of_a_shop():
     person = make_person()
-    assert profile.user_facts(person)["is_merchant"] is False
+    assert profile.facts["is_merchant"](person) is False
 
     make_member(shop=make_shop(), person=person)
 
-    assert profile.user_facts(person)["is_merchant"] is True
+    assert profile.facts["is_merchant"](person) is True
 
 
 def test_a_person_has_one_role_at_a_shop():

@@ -18,6 +18,7 @@ from channels.layers import get_channel_layer
 
 from ops.realtime import push
 from ops.realtime.push import CloseOrder, Event
+from ops.registry import Registry
 
 logger = logging.getLogger(__name__)
 
@@ -47,12 +48,8 @@ class Socket(Protocol):
 
 type Housekeeping = Callable[[list[Socket]], Awaitable[None]]
 
-_housekeeping: list[Housekeeping] = []
-
-
-def register_housekeeping(job: Housekeeping) -> None:
-    """Run `job` with this process's sockets every few seconds; from AppConfig.ready()."""
-    _housekeeping.append(job)
+# Called with this process's sockets every few seconds.
+housekeeping: Registry[Housekeeping] = Registry()
 
 
 class Outbox:
@@ -117,7 +114,7 @@ class Hub:
             push.use_loop(asyncio.get_running_loop())
             self._tasks = [
                 asyncio.create_task(self._listen(), name="hub"),
-                asyncio.create_task(self._keep_house(), name="hub housekeeping"),
+                asyncio.create_task(self._run_housekeeping(), name="hub housekeeping"),
             ]
         await self._subscribed.wait()
         self.by_owner[socket.owner_id].append(socket)
@@ -226,14 +223,14 @@ class Hub:
         if not self.everywhere[owner_id]:
             del self.everywhere[owner_id]
 
-    async def _keep_house(self) -> None:
+    async def _run_housekeeping(self) -> None:
         while True:
             await asyncio.sleep(HOUSEKEEPING_EVERY)
-            for job in _housekeeping:
+            for name, look_after in housekeeping.items():
                 try:
-                    await job(self.sockets)
+                    await look_after(self.sockets)
                 except Exception:
-                    logger.exception("The hub's housekeeping failed; it tries again")
+                    logger.exception("The hub's housekeeping failed at %s; it tries again", name)
 
 
 def encode(event: Event) -> str:

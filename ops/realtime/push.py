@@ -18,6 +18,8 @@ from channels.layers import InMemoryChannelLayer, get_channel_layer
 from django.db import transaction
 from django.utils import timezone
 
+from ops.registry import Registry
+
 logger = logging.getLogger(__name__)
 
 GROUP = "push"
@@ -56,17 +58,13 @@ class CloseOrder:
 
 type Replay = Callable[[int, datetime], list[Event]]
 
-_replays: list[Replay] = []
-
-
-def register_replay(replay: Replay) -> None:
-    """Let `resume` ask this function for a person's events since a time; from AppConfig.ready()."""
-    _replays.append(replay)
+# What `resume` asks for a person's events since a time.
+replays: Registry[Replay] = Registry()
 
 
 def replay_since(owner_id: int, since: datetime) -> list[Event]:
     """What the registered apps have for a person since a time, oldest first."""
-    return [event for replay in _replays for event in replay(owner_id, since)]
+    return [event for replay in replays.values() for event in replay(owner_id, since)]
 
 
 def timestamp(moment: datetime) -> str:

@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from datetime import datetime, timedelta
-from typing import Any, Protocol, override
+from typing import Any, override
 
 from django.conf import settings
 from django.db import close_old_connections, transaction
@@ -17,6 +17,8 @@ from django.utils.crypto import get_random_string
 from django_tasks_db.management.commands.db_worker import Worker
 from django_tasks_db.models import DBTaskResult
 
+from ops.services.jobs import run_jobs
+
 logger = logging.getLogger(__name__)
 
 POLL_EVERY = 0.5  # seconds between looks into an empty queue
@@ -24,38 +26,12 @@ ROUND_EVERY = 5  # seconds between two rounds of the periodic jobs
 LOST_AFTER = timedelta(minutes=15)  # no task of ours runs that long
 
 
-class Job(Protocol):
-    """Something that comes round again; `now` is the moment of the round."""
-
-    def __call__(self, *, now: datetime) -> object: ...
-
-
-_jobs: dict[str, Job] = {}
-
-
-def register_job(name: str, job: Job) -> None:
-    """Run `job(now=now)` every few seconds wherever background work runs; from AppConfig.ready().
-
-    Several machines may run it at the same time: it has to claim what it does.
-    """
-    _jobs[name] = job
-
-
-def run_jobs(now: datetime) -> None:
-    """Run every registered job once; one that fails does not keep the others from running."""
-    for name, job in _jobs.items():
-        try:
-            job(now=now)
-        except Exception:
-            logger.exception("The periodic job %s failed; it runs again", name)
-
-
 class WorkerLostError(Exception):
     """The worker of a task was killed. Whoever needs the task's effect has queued it again."""
 
 
 def mark_lost_tasks(*, now: datetime) -> None:
-    """Close the books on tasks whose worker was killed: the queue itself never does."""
+    """Mark tasks as failed whose worker was killed: the queue itself never does."""
     with transaction.atomic():
         running = DBTaskResult.objects.filter(
             status=TaskResultStatus.RUNNING, started_at__lt=now - LOST_AFTER

@@ -6,12 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from ops.registry import Registry
+
 type Check = Callable[[], None]
 
 TIME_LIMIT = 1.5  # seconds for all checks together; /health promises an answer within 2
 
-_checks: dict[str, Check] = {}
-_readiness_checks: dict[str, Check] = {}
+# A check raises when its dependency is not as it must be.
+checks: Registry[Check] = Registry()
+readiness_checks: Registry[Check] = Registry()
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +26,6 @@ class Report:
     @property
     def is_healthy(self) -> bool:
         return all(check["status"] == "ok" for check in self.checks.values())
-
-
-def register(name: str, check: Check, *, readiness_only: bool = False) -> None:
-    """Add a check that raises when its dependency is not as it must be."""
-    (_readiness_checks if readiness_only else _checks)[name] = check
 
 
 def _run(name: str, check: Check, results: dict[str, dict[str, Any]]) -> None:
@@ -43,12 +41,14 @@ def _run(name: str, check: Check, results: dict[str, dict[str, Any]]) -> None:
 
 def report(*, readiness: bool = False) -> Report:
     """Run the checks, each in a thread of its own, and give up on those that hang."""
-    checks = _checks | (_readiness_checks if readiness else {})
+    wanted = dict(checks.items())
+    if readiness:
+        wanted |= readiness_checks.items()
     results: dict[str, dict[str, Any]] = {}
     # Daemon threads: one that hangs on a dead dependency must not keep the process from ending.
     threads = [
         threading.Thread(target=_run, args=(name, check, results), daemon=True)
-        for name, check in checks.items()
+        for name, check in wanted.items()
     ]
     deadline = time.monotonic() + TIME_LIMIT
     for thread in threads:
@@ -57,4 +57,4 @@ def report(*, readiness: bool = False) -> Report:
         thread.join(max(0.0, deadline - time.monotonic()))
     finished = dict(results)
     hanging = {"status": "failed", "detail": "no answer in time", "milliseconds": None}
-    return Report({name: finished.get(name, hanging) for name in checks})
+    return Report({name: finished.get(name, hanging) for name in wanted})

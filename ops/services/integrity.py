@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from django.db import connection, transaction
 
+from ops.registry import Registry
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -17,17 +19,7 @@ class Finding:
 
 type Check = Callable[[], Iterable[Finding]]
 
-_checks: dict[str, Check] = {}
-
-
-def register(name: str, check: Check) -> None:
-    """Make `check` part of check_integrity under `name`; called from AppConfig.ready()."""
-    _checks[name] = check
-
-
-def names() -> list[str]:
-    """The names of all registered checks, in the order they run."""
-    return sorted(_checks)
+checks: Registry[Check] = Registry()
 
 
 def run(name: str) -> Iterator[Finding]:
@@ -40,4 +32,4 @@ def run(name: str) -> Iterator[Finding]:
         if is_outermost and connection.vendor == "postgresql":
             with connection.cursor() as cursor:
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        yield from _checks[name]()
+        yield from checks[name]()

@@ -9,9 +9,13 @@ from django.tasks import TaskResultStatus
 from django.utils import timezone
 from django_tasks_db.models import DBTaskResult
 
+from ops.registry import Registry
 from ops.services import background
+from ops.services import jobs as jobs_service
 from ops.services.background import Background
 from ops.tests import tasks
+
+REGISTERED = jobs_service.jobs  # tests look at a registry of their own
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.django_db(transaction=True)]
 
@@ -20,7 +24,7 @@ pytestmark = [pytest.mark.postgresql, pytest.mark.django_db(transaction=True)]
 def quick(monkeypatch):
     monkeypatch.setattr(background, "POLL_EVERY", 0.02)
     monkeypatch.setattr(background, "ROUND_EVERY", 0.02)
-    monkeypatch.setattr(background, "_jobs", {})
+    monkeypatch.setattr(jobs_service, "jobs", Registry())
     tasks.ran.clear()
 
 
@@ -125,8 +129,8 @@ def test_jobs_come_round_and_one_that_fails_stops_none(running, caplog):
     def fail(*, now):
         raise ZeroDivisionError
 
-    background.register_job("broken", fail)
-    background.register_job("fine", lambda *, now: seen.append(now))
+    jobs_service.jobs.register("broken", fail)
+    jobs_service.jobs.register("fine", lambda *, now: seen.append(now))
     until(lambda: len(seen) >= 3)
     assert seen == sorted(seen)
     assert abs(seen[-1] - timezone.now()) < timedelta(seconds=10)
@@ -154,7 +158,4 @@ def test_a_task_whose_worker_was_killed_is_closed():
 
 
 def test_lost_tasks_are_looked_for_wherever_background_work_runs():
-    from django.apps import apps
-
-    apps.get_app_config("ops").ready()
-    assert background.mark_lost_tasks in background._jobs.values()
+    assert background.mark_lost_tasks in REGISTERED.values()

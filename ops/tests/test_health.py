@@ -9,6 +9,7 @@ from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
 
 from ops import health_checks
+from ops.registry import Registry
 from ops.services import health
 from ops.tests.databases import other_parameters
 
@@ -23,7 +24,10 @@ def only(monkeypatch):
     """Let these checks be all there are."""
 
     def use(**checks):
-        monkeypatch.setattr(health, "_checks", checks)
+        only = Registry[health.Check]()
+        for name, check in checks.items():
+            only.register(name, check)
+        monkeypatch.setattr(health, "checks", only)
 
     return use
 

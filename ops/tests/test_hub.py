@@ -8,6 +8,7 @@ import pytest
 
 from ops.realtime import hub, push
 from ops.realtime.push import Event
+from ops.registry import Registry
 from ops.tests.layers import FLAKY, IN_MEMORY, LAYERS
 from ops.tests.sockets import (
     FakeServer,
@@ -296,10 +297,10 @@ async def test_housekeeping_goes_on_after_a_failure(in_memory, monkeypatch, capl
     async def look(sockets):
         seen.append(list(sockets))
 
-    monkeypatch.setattr(hub, "_housekeeping", [])
+    monkeypatch.setattr(hub, "housekeeping", Registry())
     monkeypatch.setattr(hub, "HOUSEKEEPING_EVERY", 0.01)
-    hub.register_housekeeping(fail)
-    hub.register_housekeeping(look)
+    hub.housekeeping.register("failing", fail)
+    hub.housekeeping.register("looking", look)
     (socket,) = await joined(NotingSocket(1))
     await until(lambda: len(seen) > 2)
     assert seen[-1] == [socket]

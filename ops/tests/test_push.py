@@ -13,6 +13,7 @@ from django.db import transaction
 
 from ops.realtime import push
 from ops.realtime.push import Event
+from ops.registry import Registry
 from ops.tests.layers import CONFIGURED, IN_MEMORY
 from ops.tests.sockets import until
 
@@ -147,10 +148,10 @@ def test_a_push_that_fails_fails_nothing_else(monkeypatch):
 # --- Resume -------------------------------------------------------------------------------------
 def test_what_apps_registered_is_replayed(monkeypatch):
     moment = datetime(2026, 1, 1, tzinfo=UTC)
-    monkeypatch.setattr(push, "_replays", [])
+    monkeypatch.setattr(push, "replays", Registry())
     assert push.replay_since(1, moment) == []
-    push.register_replay(lambda owner_id, since: [Event("a", {"o": owner_id, "s": since})])
-    push.register_replay(lambda owner_id, since: [Event("b", {}), Event("c", {})])
+    push.replays.register("one", lambda owner_id, since: [Event("a", {"o": owner_id, "s": since})])
+    push.replays.register("other", lambda owner_id, since: [Event("b", {}), Event("c", {})])
     events = push.replay_since(1, moment)
     assert [event.type for event in events] == ["a", "b", "c"]
     assert events[0].data == {"o": 1, "s": moment}

@@ -8,7 +8,8 @@ from django.db.models import F
 from django.utils import timezone
 from django_tasks_db.models import DBTaskResult
 
-from ops.services import background, files
+from ops.services import files
+from ops.services.jobs import run_jobs
 from reviews.models import (
     ProcessError,
     ProcessRecord,
@@ -312,7 +313,7 @@ def test_a_job_whose_message_was_lost_is_sent_again(record, django_capture_on_co
 
 def test_the_sweep_runs_with_the_background_work(record, django_capture_on_commit_callbacks):
     with django_capture_on_commit_callbacks(execute=True):
-        background.run_jobs(LATER)
+        run_jobs(LATER)
 
     assert DBTaskResult.objects.get().args_kwargs["args"] == [record.pk]
 

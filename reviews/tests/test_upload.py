@@ -11,7 +11,7 @@ from PIL import Image
 from rest_framework.test import APIClient
 
 from accounts.models import Tier
-from accounts.services.profile import profile_facts
+from accounts.services.profile import facts
 from ops.days import seconds_left
 from ops.errors import ValidationFailed
 from ops.models import StoredFile
@@ -370,11 +370,11 @@ def test_twenty_a_day(settings, refused, shop):
     settings.UPLOADS_A_DAY = 2
     person = make_person()
     upload(person)
-    assert profile_facts(person)["uploads_left_today"] == 1
+    assert facts["uploads_left_today"](person) == 1
     upload(person)
 
     assert refused(person)[:2] == (429, 5007)
-    assert profile_facts(person)["uploads_left_today"] == 0
+    assert facts["uploads_left_today"](person) == 0
     upload(make_person())
 
 

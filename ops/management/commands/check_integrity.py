@@ -8,11 +8,11 @@ class Command(BaseCommand):
     help = "Prove on the live database what must always hold; exits 1 and names ids if it does not."
 
     def add_arguments(self, parser):
-        parser.add_argument("--only", choices=integrity.names(), help="run this check alone")
+        parser.add_argument("--only", choices=integrity.checks.names(), help="run this check alone")
 
     def handle(self, *, only, **options):
         wrong = 0
-        for name in [only] if only else integrity.names():
+        for name in [only] if only else integrity.checks.names():
             findings = list(integrity.run(name))
             wrong += len(findings)
             outcome = _("%(count)d wrong") % {"count": len(findings)} if findings else _("ok")

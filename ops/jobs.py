@@ -1,0 +1,11 @@
+"""The platform's own periodic jobs."""
+
+from ops.services import background, files, idempotency
+from ops.services.jobs import jobs
+
+
+def register() -> None:
+    """Register them."""
+    jobs.register("lost tasks", background.mark_lost_tasks)
+    jobs.register("expired files", files.discard_expired)
+    jobs.register("expired idempotency records", idempotency.forget_expired)
