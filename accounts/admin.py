@@ -1,5 +1,5 @@
 from django import forms
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
 from django.utils.translation import gettext_lazy as _
@@ -16,7 +16,7 @@ from accounts.models import (
     UserStatus,
 )
 from accounts.services import sign_in
-from ops.admin_base import ReadOnlyAdmin
+from ops.admin_base import ReadOnlyAdmin, change_each
 
 # Roles come as groups of their own; until then a page of single permissions helps nobody.
 admin.site.unregister(Group)
@@ -91,9 +91,13 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):
         self._change_status(request, people, UserStatus.BANNED)
 
     def _change_status(self, request, people, status):
-        for person in people.exclude(pk=request.user.pk):
-            sign_in.change_status(person=person, status=status)
-            self.message_user(request, f"{person}: {status.label}", messages.SUCCESS)
+        change_each(
+            self,
+            request,
+            people.exclude(pk=request.user.pk),
+            lambda person: sign_in.change_status(person=person, status=status),
+            success=lambda person: f"{person}: {status.label}",
+        )
 
 
 @admin.register(Tier)
@@ -122,9 +126,8 @@ class DeviceSessionAdmin(ReadOnlyAdmin):
 
     @admin.action(description=_("End these sign-ins"))
     def revoke(self, request, sessions):
-        for session in sessions:
-            sign_in.revoke(session)
-        self.message_user(request, _("Ended: %(count)d") % {"count": len(sessions)})
+        ended = change_each(self, request, sessions, sign_in.revoke)
+        self.message_user(request, _("Ended: %(count)d") % {"count": ended})
 
 
 @admin.register(SignInCode)

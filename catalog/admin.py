@@ -27,7 +27,7 @@ from catalog.models import (
     VirtualCode,
 )
 from catalog.services import orders, pictures, stock, virtual_codes
-from ops.admin_base import ReadOnlyAdmin
+from ops.admin_base import ReadOnlyAdmin, change_each
 from ops.errors import DomainError
 
 
@@ -269,10 +269,7 @@ class OrderAdmin(ReadOnlyAdmin):
 
     @admin.action(description=_("Cancel: points and stock return"))
     def cancel(self, request, queryset):
-        for order in queryset:
-            try:
-                orders.cancel(person_id=order.person_id, order_id=order.pk)
-            except DomainError as error:
-                self.message_user(request, f"{order}: {error}", messages.ERROR)
-            else:
-                self.message_user(request, str(order), messages.SUCCESS)
+        def take_back(order):
+            orders.cancel(person_id=order.person_id, order_id=order.pk)
+
+        change_each(self, request, queryset, take_back, success=str)

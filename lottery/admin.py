@@ -1,12 +1,11 @@
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.utils.html import format_html_join
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin, TabularInline
 
 from lottery.models import Draw, PityCounter, Prize, SeedPair, Wheel, WheelStatus, WheelVersion
 from lottery.services import publishing, wheels
-from ops.admin_base import ReadOnlyAdmin
-from ops.errors import DomainError
+from ops.admin_base import ReadOnlyAdmin, change_each
 
 
 class PrizeInline(TabularInline):
@@ -65,19 +64,15 @@ class WheelAdmin(ModelAdmin):
 
     @admin.action(description=_("Publish"), permissions=["change"])
     def publish(self, request, queryset):
-        for wheel in queryset:
-            self._report(
-                request,
-                wheel,
-                lambda wheel=wheel: publishing.publish(
-                    wheel_id=wheel.pk, author_id=request.user.pk
-                ),
-            )
+        self._change(
+            request,
+            queryset,
+            lambda wheel: publishing.publish(wheel_id=wheel.pk, author_id=request.user.pk),
+        )
 
     @admin.action(description=_("Make it the default wheel"), permissions=["change"])
     def make_default(self, request, queryset):
-        for wheel in queryset:
-            self._report(request, wheel, lambda wheel=wheel: wheels.make_default(wheel_id=wheel.pk))
+        self._change(request, queryset, lambda wheel: wheels.make_default(wheel_id=wheel.pk))
 
     @admin.action(description=_("Activate"), permissions=["change"])
     def activate(self, request, queryset):
@@ -92,20 +87,17 @@ class WheelAdmin(ModelAdmin):
         self._change_status(request, queryset, WheelStatus.INACTIVE)
 
     def _change_status(self, request, queryset, status):
-        for wheel in queryset:
-            self._report(
-                request,
-                wheel,
-                lambda wheel=wheel: wheels.change_status(wheel_id=wheel.pk, status=status),
-            )
+        self._change(
+            request,
+            queryset,
+            lambda wheel: wheels.change_status(wheel_id=wheel.pk, status=status),
+        )
 
-    def _report(self, request, wheel, change):
-        try:
-            change()
-        except DomainError as error:
-            self.message_user(request, f"{wheel}: {error}", messages.ERROR)
-        else:
-            self.message_user(request, _("%(name)s: done.") % {"name": wheel}, messages.SUCCESS)
+    def _change(self, request, queryset, change):
+        def told(wheel):
+            return _("%(name)s: done.") % {"name": wheel}
+
+        change_each(self, request, queryset, change, success=told)
 
 
 @admin.register(Prize)

@@ -6,7 +6,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminTextareaWidget
 
-from ops.admin_base import ReadOnlyAdmin
+from ops.admin_base import ReadOnlyAdmin, change_each
 from ops.errors import DomainError
 from ops.services import files
 from reviews import risk
@@ -125,21 +125,13 @@ class ReceiptAdmin(ReadOnlyAdmin):
         return TemplateResponse(request, "admin/reviews/receipt/reject.html", context)
 
     def _review(self, request, receipts, *, action, reason=""):
-        done = 0
-        for receipt in receipts:
+        def decide(receipt):
             decision = Decision(upload_id=receipt.pk, action=action, reason=reason)
-            try:
-                review.review(reviewer=request.user, decision=decision)
-            except DomainError as refusal:
-                self.message_user(request, f"{receipt}: {refusal}", messages.ERROR)
-            else:
-                done += 1
-        if done:
-            self.message_user(
-                request,
-                _("%(action)s: %(count)d") % {"action": action.label, "count": done},
-                messages.SUCCESS,
-            )
+            review.review(reviewer=request.user, decision=decision)
+
+        if decided := change_each(self, request, receipts, decide):
+            text = _("%(action)s: %(count)d") % {"action": action.label, "count": decided}
+            self.message_user(request, text, messages.SUCCESS)
 
 
 @admin.register(ProcessRecord)
