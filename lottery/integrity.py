@@ -15,7 +15,7 @@ from accounts.models import PointsEntry, PointsSource
 from catalog.models import Order, OrderSource
 from lottery import decision
 from lottery.models import Draw, PityCounter, Prize, PrizeType, SeedPair, WheelVersion
-from lottery.models.wheels import WITHOUT_ORDER
+from lottery.models.prizes import WITHOUT_ORDER
 from lottery.odds import PublishedPrize, Sheet
 from lottery.services import seeds, wheels
 from ops.append_only import missing_triggers

@@ -1,18 +1,16 @@
 """Shops, what they offer for points, what is in stock, and what was ordered."""
 
+from catalog.models.categories import Category
 from catalog.models.orders import Order, OrderSource, OrderStatus
-from catalog.models.products import (
-    Category,
-    Product,
-    ProductImage,
-    ProductKind,
-    ProductStatus,
-    ProductTemplate,
-    Selection,
-    SelectionStatus,
-)
-from catalog.models.shops import Shop, ShopMember, ShopRole
-from catalog.models.stock import StockEntry, StockOperation, VirtualCode
+from catalog.models.product_images import ProductImage
+from catalog.models.product_templates import ProductTemplate
+from catalog.models.product_terms import ProductKind
+from catalog.models.products import Product, ProductStatus
+from catalog.models.selections import Selection, SelectionStatus
+from catalog.models.shop_members import ShopMember, ShopRole
+from catalog.models.shops import Shop
+from catalog.models.stock import StockEntry, StockOperation
+from catalog.models.virtual_codes import VirtualCode
 
 __all__ = [
     "Category",

@@ -1,19 +1,10 @@
-"""Shops and the people who work there."""
+"""Where receipts come from and where goods are handed over."""
 
 from typing import override
 
-from django.conf import settings
 from django.db import models
-from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
-
-
-class ShopRole(models.TextChoices):
-    OWNER = "owner", _("Owner")
-    MANAGER = "manager", _("Manager")
-    REVIEWER = "reviewer", _("Reviewer")
-    CASHIER = "cashier", _("Cashier")
 
 
 class Shop(models.Model):
@@ -35,33 +26,3 @@ class Shop(models.Model):
     @override
     def __str__(self) -> str:
         return self.name
-
-
-class ShopMember(models.Model):
-    """That a person works at a shop, and as what; this alone makes somebody a merchant."""
-
-    shop = models.ForeignKey(
-        Shop, verbose_name=_("shop"), on_delete=models.CASCADE, related_name="members"
-    )
-    person = models.ForeignKey(
-        settings.AUTH_USER_MODEL,
-        verbose_name=_("person"),
-        on_delete=models.CASCADE,
-        related_name="memberships",
-    )
-    role = models.CharField(_("role"), max_length=8, choices=ShopRole)
-    created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
-
-    class Meta:
-        verbose_name = _("shop member")
-        verbose_name_plural = _("shop members")
-        constraints = [
-            models.UniqueConstraint(fields=["shop", "person"], name="shopmember_one_role_per_shop"),
-            models.CheckConstraint(
-                condition=Q(role__in=ShopRole.values), name="shopmember_role_known"
-            ),
-        ]
-
-    @override
-    def __str__(self) -> str:
-        return f"{self.person_id} {self.get_role_display()}"

@@ -9,12 +9,13 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from accounts.errors import NotEnoughPoints
-from accounts.models import PointsEntry, PointsSource, UserQuerySet
+from accounts.models import PointsEntry, PointsSource
+from accounts.models.people import UserQuerySet
 from catalog import integrity
 from catalog.errors import AlreadyRedeemed, LimitReached, NotCancellable, NotEnoughStock
 from catalog.models import Order, OrderStatus, StockEntry, StockOperation, VirtualCode
 from catalog.models.products import ProductQuerySet
-from catalog.models.stock import VirtualCodeQuerySet
+from catalog.models.virtual_codes import VirtualCodeQuerySet
 from catalog.services import orders
 from catalog.services.virtual_codes import codes_of
 from catalog.tests.factories import make_member, make_order, make_person, make_product

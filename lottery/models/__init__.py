@@ -1,14 +1,11 @@
 """Wheels, what is on them and what was published; draws, and the seeds that decided them."""
 
-from lottery.models.draws import Draw, PityCounter, SeedPair, SeedState
-from lottery.models.wheels import (
-    MAX_PRIZE_VALUE,
-    Prize,
-    PrizeType,
-    Wheel,
-    WheelStatus,
-    WheelVersion,
-)
+from lottery.models.draws import Draw
+from lottery.models.pity_counters import PityCounter
+from lottery.models.prizes import MAX_PRIZE_VALUE, Prize, PrizeType
+from lottery.models.seeds import SeedPair, SeedState
+from lottery.models.versions import WheelVersion
+from lottery.models.wheels import Wheel, WheelStatus
 
 __all__ = [
     "MAX_PRIZE_VALUE",

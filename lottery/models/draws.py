@@ -1,4 +1,4 @@
-"""Draws, and what decides them: a person's seeds and how long a pity prize has been missing."""
+"""Draws, and all that recomputes them."""
 
 import secrets
 import time
@@ -13,112 +13,9 @@ from django.utils.translation import gettext_lazy as _
 
 from catalog.models import Order
 from lottery.decision import TICKETS
-from lottery.models.wheels import Wheel, WheelVersion
-from ops.locking import LockingQuerySet
-
-
-class SeedState(models.TextChoices):
-    NEXT = "next", _("Next")
-    ACTIVE = "active", _("In use")
-    REVEALED = "revealed", _("Revealed")
-
-
-class SeedPairQuerySet(LockingQuerySet["SeedPair"]):
-    """Seed pairs, to be held while their nonces are used."""
-
-
-class SeedPair(models.Model):
-    """The two seeds behind a run of a person's draws; the server's is secret until revealed.
-
-    Pairs of a person come into use in the order of their ids, so that pair and nonce order all
-    draws of a person without a clock.
-    """
-
-    person = models.ForeignKey(
-        settings.AUTH_USER_MODEL,
-        verbose_name=_("person"),
-        on_delete=models.PROTECT,
-        related_name="seed_pairs",
-    )
-    server_seed_encrypted = models.TextField(_("encrypted server seed"), editable=False)
-    server_seed_hash = models.CharField(_("hash of the server seed"), max_length=64, unique=True)
-    client_seed = models.CharField(_("client seed"), max_length=64, blank=True)
-    next_nonce = models.PositiveIntegerField(_("next nonce"), default=0)
-    state = models.CharField(_("state"), max_length=8, choices=SeedState)
-    created_at = models.DateTimeField(_("created at"), default=timezone.now)
-    activated_at = models.DateTimeField(_("in use since"), null=True, blank=True)
-    revealed_at = models.DateTimeField(_("revealed at"), null=True, blank=True)
-
-    objects = SeedPairQuerySet.as_manager()
-
-    class Meta:
-        verbose_name = _("seed pair")
-        verbose_name_plural = _("seed pairs")
-        constraints = [
-            models.UniqueConstraint(
-                fields=["person"], condition=Q(state="active"), name="seedpair_one_active"
-            ),
-            models.UniqueConstraint(
-                fields=["person"], condition=Q(state="next"), name="seedpair_one_next"
-            ),
-            models.CheckConstraint(
-                condition=Q(
-                    state="next",
-                    client_seed="",
-                    next_nonce=0,
-                    activated_at__isnull=True,
-                    revealed_at__isnull=True,
-                )
-                | (
-                    Q(state="active", activated_at__isnull=False, revealed_at__isnull=True)
-                    & ~Q(client_seed="")
-                )
-                | (
-                    Q(state="revealed", activated_at__isnull=False, revealed_at__isnull=False)
-                    & ~Q(client_seed="")
-                ),
-                name="seedpair_state_fits_its_times",
-            ),
-        ]
-
-    @override
-    def __str__(self) -> str:
-        return f"{self.server_seed_hash[:12]} {self.get_state_display()}"
-
-
-class PityCounterQuerySet(LockingQuerySet["PityCounter"]):
-    """Pity counters, to be held during a draw."""
-
-
-class PityCounter(models.Model):
-    """How many draws of a person on a wheel have gone by without a pity prize."""
-
-    person = models.ForeignKey(
-        settings.AUTH_USER_MODEL,
-        verbose_name=_("person"),
-        on_delete=models.PROTECT,
-        related_name="pity_counters",
-        db_index=False,  # the unique constraint begins with it
-    )
-    wheel = models.ForeignKey(
-        Wheel, verbose_name=_("wheel"), on_delete=models.PROTECT, related_name="pity_counters"
-    )
-    current = models.PositiveIntegerField(_("draws without a pity prize"), default=0)
-
-    objects = PityCounterQuerySet.as_manager()
-
-    class Meta:
-        verbose_name = _("pity counter")
-        verbose_name_plural = _("pity counters")
-        constraints = [
-            models.UniqueConstraint(
-                fields=["person", "wheel"], name="pitycounter_one_per_person_and_wheel"
-            ),
-        ]
-
-    @override
-    def __str__(self) -> str:
-        return f"{self.person_id}/{self.wheel_id}: {self.current}"
+from lottery.models.seeds import SeedPair
+from lottery.models.versions import WheelVersion
+from lottery.models.wheels import Wheel
 
 
 def new_draw_id() -> UUID:

@@ -16,7 +16,7 @@ from lottery import decision
 from lottery.errors import DailyLimitReached, NotEnoughPointsToDraw, WheelNotOpen
 from lottery.models import Draw, PityCounter, PrizeType, SeedPair, WheelVersion
 from lottery.models.draws import new_draw_id
-from lottery.models.wheels import WITHOUT_ORDER
+from lottery.models.prizes import WITHOUT_ORDER
 from lottery.odds import PublishedPrize, Sheet
 from lottery.services import availability, seeds, wheels
 from ops.days import start_of_day

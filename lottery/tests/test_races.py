@@ -11,8 +11,8 @@ from accounts.models import PointsEntry, PointsSource, User
 from catalog.models import Order, Product
 from lottery.errors import DailyLimitReached, NotEnoughPointsToDraw
 from lottery.models import Draw, Prize, SeedPair
-from lottery.models.draws import SeedPairQuerySet
-from lottery.models.wheels import PrizeQuerySet
+from lottery.models.prizes import PrizeQuerySet
+from lottery.models.seeds import SeedPairQuerySet
 from lottery.services import seeds
 from lottery.services.draws import Drawn, draw
 from lottery.services.seeds import Rotation

@@ -17,9 +17,9 @@ from reviews.models import (
     ProcessRecord,
     ProcessStatus,
     Receipt,
-    ReceiptQuerySet,
     ReceiptStatus,
 )
+from reviews.models.receipts import ReceiptQuerySet
 from reviews.services import process, review, uploads
 from reviews.services.review import Action, Decision
 from reviews.tests.factories import (

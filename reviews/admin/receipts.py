@@ -10,7 +10,7 @@ from ops.admin_base import ReadOnlyAdmin, change_each
 from ops.errors import DomainError
 from ops.services import files
 from reviews import risk
-from reviews.models import ProcessRecord, Receipt
+from reviews.models import Receipt
 from reviews.services import review
 from reviews.services.review import Action, Decision
 
@@ -132,22 +132,3 @@ class ReceiptAdmin(ReadOnlyAdmin):
         if decided := change_each(self, request, receipts, decide):
             text = _("%(action)s: %(count)d") % {"action": action.label, "count": decided}
             self.message_user(request, text, messages.SUCCESS)
-
-
-@admin.register(ProcessRecord)
-class ProcessRecordAdmin(ReadOnlyAdmin):
-    list_display = [
-        "id",
-        "receipt",
-        "kind",
-        "status",
-        "progress",
-        "duration",
-        "attempts",
-        "error",
-        "created_at",
-    ]
-    list_filter = ["status", "kind", "created_at"]
-    list_select_related = ["receipt"]
-    search_fields = ["=receipt__id"]
-    ordering = ["-id"]

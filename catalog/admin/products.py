@@ -14,45 +14,14 @@ from unfold.widgets import (
 
 from catalog.errors import NotAPicture
 from catalog.models import (
-    Category,
-    Order,
     Product,
     ProductImage,
-    ProductTemplate,
-    Selection,
-    Shop,
-    ShopMember,
-    StockEntry,
     StockOperation,
-    VirtualCode,
 )
-from catalog.services import orders, pictures, stock, virtual_codes
-from ops.admin_base import ReadOnlyAdmin, change_each
+from catalog.services import pictures, stock, virtual_codes
 from ops.errors import DomainError
 
 
-# --- Shops ------------------------------------------------------------------------------------
-class ShopMemberInline(TabularInline):
-    model = ShopMember
-    extra = 0
-    autocomplete_fields = ["person"]
-
-
-@admin.register(Shop)
-class ShopAdmin(ModelAdmin):
-    list_display = ["name", "address", "is_open"]
-    list_filter = ["is_open"]
-    search_fields = ["name", "address"]
-    inlines = [ShopMemberInline]
-
-
-@admin.register(Category)
-class CategoryAdmin(ModelAdmin):
-    list_display = ["name", "position"]
-    search_fields = ["name"]
-
-
-# --- Products ---------------------------------------------------------------------------------
 class PictureForm(forms.ModelForm):
     picture = forms.FileField(label=_("picture"), required=False)
 
@@ -198,78 +167,3 @@ class ProductAdmin(ModelAdmin):
         else:
             self.message_user(request, _("The stock was changed."), messages.SUCCESS)
         return redirect(reverse("admin:catalog_product_change", args=[object_id]))
-
-
-@admin.register(ProductTemplate)
-class ProductTemplateAdmin(ModelAdmin):
-    list_display = ["title", "shop", "name", "kind", "points_price"]
-    list_filter = ["kind", "shop"]
-    list_select_related = ["shop"]
-    search_fields = ["title", "name"]
-
-
-@admin.register(Selection)
-class SelectionAdmin(ModelAdmin):
-    list_display = ["name", "shop", "supplier", "cost", "suggested_points", "margin", "score"]
-    list_filter = ["status", "shop"]
-    list_select_related = ["shop"]
-    search_fields = ["name", "supplier"]
-    readonly_fields = ["margin", "status", "product"]
-
-
-# --- Ledgers, codes and orders ----------------------------------------------------------------
-@admin.register(StockEntry)
-class StockEntryAdmin(ReadOnlyAdmin):
-    list_display = [
-        "created_at",
-        "product",
-        "sequence",
-        "quantity",
-        "operation",
-        "stock_after",
-        "author",
-        "reason",
-    ]
-    list_filter = ["operation", "created_at"]
-    list_select_related = ["product", "author"]
-    search_fields = ["product__name", "related_id"]
-    ordering = ["-id"]
-
-
-@admin.register(VirtualCode)
-class VirtualCodeAdmin(ReadOnlyAdmin):
-    list_display = ["product", "code_hash", "order", "delivered_at", "created_at"]
-    # Neither the code nor what it is encrypted to.
-    fields = ["product", "code_hash", "order", "delivered_at", "created_at"]
-    list_filter = [("order", admin.EmptyFieldListFilter), "product"]
-    list_select_related = ["product", "order"]
-    ordering = ["-id"]
-
-
-@admin.register(Order)
-class OrderAdmin(ReadOnlyAdmin):
-    list_display = [
-        "id",
-        "created_at",
-        "person",
-        "product_name",
-        "quantity",
-        "total_points",
-        "source",
-        "status",
-        "shop",
-    ]
-    list_filter = ["status", "source", "kind", "shop", "created_at"]
-    list_select_related = ["person", "shop"]
-    search_fields = ["person__phone", "person__nickname", "product_name"]
-    ordering = ["-id"]
-    # A code opens its order at the counter: it is for its owner, not for the console.
-    exclude = ["exchange_code"]
-    actions = ["cancel"]
-
-    @admin.action(description=_("Cancel: points and stock return"))
-    def cancel(self, request, queryset):
-        def take_back(order):
-            orders.cancel(person_id=order.person_id, order_id=order.pk)
-
-        change_each(self, request, queryset, take_back, success=str)

@@ -1,11 +1,10 @@
 from django.contrib import admin
-from django.utils.html import format_html_join
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin, TabularInline
 
-from lottery.models import Draw, PityCounter, Prize, SeedPair, Wheel, WheelStatus, WheelVersion
+from lottery.models import Prize, Wheel, WheelStatus
 from lottery.services import publishing, wheels
-from ops.admin_base import ReadOnlyAdmin, change_each
+from ops.admin_base import change_each
 
 
 class PrizeInline(TabularInline):
@@ -98,106 +97,3 @@ class WheelAdmin(ModelAdmin):
             return _("%(name)s: done.") % {"name": wheel}
 
         change_each(self, request, queryset, change, success=told)
-
-
-@admin.register(Prize)
-class PrizeAdmin(ReadOnlyAdmin):
-    """To look prizes up; they are edited on their wheel."""
-
-    list_display = [
-        "name",
-        "wheel",
-        "type",
-        "value",
-        "probability",
-        "product",
-        "published_quantity",
-        "given",
-    ]
-    list_filter = ["wheel", "type"]
-    list_select_related = ["wheel", "product"]
-    search_fields = ["name"]
-
-
-@admin.register(WheelVersion)
-class WheelVersionAdmin(ReadOnlyAdmin):
-    list_display = ["wheel", "number", "cost_points", "daily_limit", "published_at", "published_by"]
-    list_filter = ["wheel", "published_at"]
-    list_select_related = ["wheel", "published_by"]
-    ordering = ["-id"]
-    fields = [
-        "wheel",
-        "number",
-        "name",
-        "organiser",
-        "cost_points",
-        "daily_limit",
-        "pity_threshold",
-        "published_at",
-        "published_by",
-        "odds",
-    ]
-
-    @admin.display(description=_("prizes"))
-    def odds(self, version):
-        """The odds sheet, a line for each prize."""
-        fallback = _("fallback prize")
-        lines = (
-            (
-                f"{prize.angle}°",
-                f"{prize.probability:.2%}",
-                prize.name,
-                fallback if prize.prize_id == version.fallback_prize_id else "",
-            )
-            for prize in wheels.sheet_of(version).prizes
-        )
-        return format_html_join("", "<div>{} · {} · {} {}</div>", lines)
-
-
-@admin.register(Draw)
-class DrawAdmin(ReadOnlyAdmin):
-    list_display = [
-        "id",
-        "created_at",
-        "person",
-        "version",
-        "nonce",
-        "ticket",
-        "prize_id",
-        "is_pity",
-        "cost_points",
-        "value_given",
-    ]
-    list_filter = ["is_pity", "created_at"]
-    list_select_related = ["person", "version"]
-    search_fields = ["=id", "person__phone", "person__nickname"]
-    ordering = ["-id"]
-
-
-@admin.register(SeedPair)
-class SeedPairAdmin(ReadOnlyAdmin):
-    # Never the server seed, not even encrypted; a revealed one stands in the proofs.
-    fields = [
-        "person",
-        "server_seed_hash",
-        "client_seed",
-        "next_nonce",
-        "state",
-        "created_at",
-        "activated_at",
-        "revealed_at",
-    ]
-    list_display = ["person", "server_seed_hash", "next_nonce", "state", "activated_at"]
-    list_filter = ["state"]
-    list_select_related = ["person"]
-    search_fields = ["server_seed_hash", "person__phone", "person__nickname"]
-    ordering = ["-id"]
-
-
-@admin.register(PityCounter)
-class PityCounterAdmin(ReadOnlyAdmin):
-    list_display = ["person", "wheel", "current"]
-    list_filter = ["wheel"]
-    list_select_related = ["person", "wheel"]
-    search_fields = ["person__phone", "person__nickname"]
-    ordering = ["-id"]

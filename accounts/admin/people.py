@@ -7,16 +7,11 @@ from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from accounts.models import (
-    DeviceSession,
-    PointsEntry,
-    RegistrationMark,
-    SignInCode,
-    Tier,
     User,
     UserStatus,
 )
 from accounts.services import sign_in
-from ops.admin_base import ReadOnlyAdmin, change_each
+from ops.admin_base import change_each
 
 # Roles come as groups of their own; until then a page of single permissions helps nobody.
 admin.site.unregister(Group)
@@ -98,51 +93,3 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):
             lambda person: sign_in.change_status(person=person, status=status),
             success=lambda person: f"{person}: {status.label}",
         )
-
-
-@admin.register(Tier)
-class TierAdmin(ModelAdmin):
-    list_display = ["name", "threshold", "multiplier"]
-
-
-@admin.register(PointsEntry)
-class PointsEntryAdmin(ReadOnlyAdmin):
-    list_display = ["created_at", "user", "sequence", "points", "source", "balance_after"]
-    list_filter = ["source", "created_at"]
-    list_select_related = ["user"]
-    search_fields = ["user__phone", "user__nickname", "related_id"]
-    date_hierarchy = "created_at"
-    ordering = ["-id"]
-
-
-@admin.register(DeviceSession)
-class DeviceSessionAdmin(ReadOnlyAdmin):
-    list_display = ["user", "ip_address", "user_agent", "last_activity_at", "revoked_at"]
-    list_filter = ["revoked_at"]
-    list_select_related = ["user"]
-    search_fields = ["user__phone", "user__nickname"]
-    ordering = ["-id"]
-    actions = ["revoke"]
-
-    @admin.action(description=_("End these sign-ins"))
-    def revoke(self, request, sessions):
-        ended = change_each(self, request, sessions, sign_in.revoke)
-        self.message_user(request, _("Ended: %(count)d") % {"count": ended})
-
-
-@admin.register(SignInCode)
-class SignInCodeAdmin(ReadOnlyAdmin):
-    list_display = ["masked_phone", "created_at", "wrong_tries", "used_at", "ip_address"]
-    fields = ["masked_phone", "created_at", "expires_at", "used_at", "wrong_tries", "ip_address"]
-    search_fields = ["phone"]
-    ordering = ["-id"]
-
-    @admin.display(description=_("phone"))
-    def masked_phone(self, code):
-        return f"{code.phone[:3]}****{code.phone[-4:]}"
-
-
-@admin.register(RegistrationMark)
-class RegistrationMarkAdmin(ReadOnlyAdmin):
-    list_display = ["key_hash", "created_at"]
-    ordering = ["-id"]

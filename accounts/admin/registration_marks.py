@@ -1,0 +1,12 @@
+from django.contrib import admin
+
+from accounts.models import (
+    RegistrationMark,
+)
+from ops.admin_base import ReadOnlyAdmin
+
+
+@admin.register(RegistrationMark)
+class RegistrationMarkAdmin(ReadOnlyAdmin):
+    list_display = ["key_hash", "created_at"]
+    ordering = ["-id"]

@@ -1,0 +1,19 @@
+from django.contrib import admin
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import (
+    SignInCode,
+)
+from ops.admin_base import ReadOnlyAdmin
+
+
+@admin.register(SignInCode)
+class SignInCodeAdmin(ReadOnlyAdmin):
+    list_display = ["masked_phone", "created_at", "wrong_tries", "used_at", "ip_address"]
+    fields = ["masked_phone", "created_at", "expires_at", "used_at", "wrong_tries", "ip_address"]
+    search_fields = ["phone"]
+    ordering = ["-id"]
+
+    @admin.display(description=_("phone"))
+    def masked_phone(self, code):
+        return f"{code.phone[:3]}****{code.phone[-4:]}"

@@ -1,0 +1,44 @@
+"""Where people are signed in."""
+
+from typing import override
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models.people import User
+
+
+class DeviceSession(models.Model):
+    """One sign-in on one device: the family of its refresh tokens.
+
+    The tokens themselves are not kept. `generation` counts the rotations and `rotated_at` dates
+    the newest, which is enough to sign the same pair again when its answer was lost on the way.
+    """
+
+    user = models.ForeignKey(
+        User, verbose_name=_("person"), on_delete=models.CASCADE, related_name="sessions"
+    )
+    generation = models.PositiveIntegerField(_("generation"), default=0)
+    rotated_at = models.DateTimeField(_("rotated at"))
+    device_info = models.JSONField(_("device"), null=True, blank=True)
+    ip_address = models.GenericIPAddressField(_("address"), null=True, blank=True)
+    user_agent = models.CharField(_("user agent"), max_length=255, blank=True)
+    created_at = models.DateTimeField(_("signed in at"), default=timezone.now)
+    last_activity_at = models.DateTimeField(_("last activity"), default=timezone.now)
+    expires_at = models.DateTimeField(_("expires at"))
+    revoked_at = models.DateTimeField(_("revoked at"), null=True, blank=True, db_index=True)
+
+    class Meta:
+        verbose_name = _("device")
+        verbose_name_plural = _("devices")
+        indexes = [
+            models.Index(
+                fields=["user"], condition=Q(revoked_at__isnull=True), name="devicesession_live"
+            ),
+        ]
+
+    @override
+    def __str__(self) -> str:
+        return f"{self.user_id} {self.device_info or self.user_agent}"[:80]

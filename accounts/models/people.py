@@ -1,0 +1,120 @@
+"""Who somebody is, and the head of their ledger."""
+
+from typing import ClassVar, override
+
+from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.contrib.auth.models import PermissionsMixin
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from ops.locking import LockingQuerySet
+
+GENESIS_HASH = "0" * 64
+
+
+class UserStatus(models.TextChoices):
+    ACTIVE = "active", _("Active")
+    INACTIVE = "inactive", _("Inactive")
+    BANNED = "banned", _("Banned")
+
+
+class UserQuerySet(LockingQuerySet["User"]):
+    """People, to be asked for and to be held."""
+
+
+class UserManager(BaseUserManager["User"].from_queryset(UserQuerySet)):  # type: ignore[misc]
+    def create_superuser(self, username: str, password: str, **fields: object) -> "User":
+        """Create somebody who may do everything in the console; `createsuperuser` calls this."""
+        person: User = self.model(username=username, is_staff=True, is_superuser=True, **fields)
+        person.set_password(password)
+        person.save(using=self._db)
+        return person
+
+
+class User(AbstractBaseUser, PermissionsMixin):
+    """A person: a customer by phone or WeChat; staff also by user name and password."""
+
+    username = models.CharField(
+        _("user name"),
+        max_length=150,
+        unique=True,
+        null=True,
+        blank=True,
+        help_text=_("For the console alone; customers have none."),
+    )
+    phone = models.CharField(_("phone"), max_length=20, unique=True, null=True, blank=True)
+    wechat_openid = models.CharField(
+        _("WeChat openid"), max_length=64, unique=True, null=True, blank=True
+    )
+    wechat_unionid = models.CharField(
+        _("WeChat unionid"), max_length=64, unique=True, null=True, blank=True
+    )
+    nickname = models.CharField(_("nickname"), max_length=40, blank=True)
+    avatar = models.ForeignKey(
+        "ops.StoredFile",
+        verbose_name=_("avatar"),
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+    )
+    status = models.CharField(
+        _("status"), max_length=8, choices=UserStatus, default=UserStatus.ACTIVE
+    )
+    is_premium = models.BooleanField(_("premium"), default=False)
+    is_staff = models.BooleanField(_("may sign in to the console"), default=False)
+    total_points = models.PositiveBigIntegerField(_("points"), default=0, editable=False)
+    lifetime_points = models.PositiveBigIntegerField(
+        _("lifetime points"),
+        default=0,
+        editable=False,
+        help_text=_("Receipt points less their reversals; they decide the tier."),
+    )
+    points_version = models.PositiveBigIntegerField(
+        _("points version"), default=0, editable=False, help_text=_("The newest ledger entry.")
+    )
+    points_hash = models.CharField(
+        _("points hash"), max_length=64, default=GENESIS_HASH, editable=False
+    )
+    daily_upload_quota = models.PositiveIntegerField(
+        _("daily upload quota"),
+        null=True,
+        blank=True,
+        help_text=_("Empty: the platform's, by premium or not."),
+    )
+    login_count = models.PositiveIntegerField(_("sign-ins"), default=0, editable=False)
+    created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
+
+    USERNAME_FIELD = "username"
+    REQUIRED_FIELDS: ClassVar[list[str]] = []
+
+    objects = UserManager()
+
+    class Meta:
+        verbose_name = _("person")
+        verbose_name_plural = _("people")
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(status__in=UserStatus.values), name="user_status_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(total_points__gte=0), name="user_points_never_negative"
+            ),
+        ]
+
+    @override
+    def __str__(self) -> str:
+        return self.nickname or self.username or self.masked_phone or f"#{self.pk}"
+
+    @property
+    @override
+    def is_active(self) -> bool:  # type: ignore[override]
+        """Django's word for it; decides about the console."""
+        return self.status == UserStatus.ACTIVE
+
+    @property
+    def masked_phone(self) -> str | None:
+        """The phone as others may see it, e.g. 138****8001; None without a phone."""
+        return f"{self.phone[:3]}****{self.phone[-4:]}" if self.phone else None

@@ -1,0 +1,36 @@
+"""Codes that were sent by SMS."""
+
+from typing import override
+
+from django.db import models
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+
+class SignInCode(models.Model):
+    """A code sent by SMS; only the newest one of a phone counts."""
+
+    phone = models.CharField(_("phone"), max_length=20)
+    day = models.DateField(_("day"))
+    number = models.PositiveSmallIntegerField(_("number of the day"))
+    code_hash = models.CharField(_("code hash"), max_length=64)
+    ip_address = models.GenericIPAddressField(_("address"), null=True, blank=True)
+    wrong_tries = models.PositiveSmallIntegerField(_("wrong tries"), default=0)
+    created_at = models.DateTimeField(_("created at"), default=timezone.now)
+    expires_at = models.DateTimeField(_("expires at"))
+    used_at = models.DateTimeField(_("used at"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("sign-in code")
+        verbose_name_plural = _("sign-in codes")
+        constraints = [
+            # Two requests at once want the same number: one of them was too fast.
+            models.UniqueConstraint(
+                fields=["phone", "day", "number"], name="signincode_one_at_a_time"
+            ),
+        ]
+        indexes = [models.Index(fields=["phone", "-created_at"], name="signincode_newest")]
+
+    @override
+    def __str__(self) -> str:
+        return f"{self.phone[:3]}**** {self.created_at:%Y-%m-%d %H:%M}"

@@ -1,0 +1,21 @@
+from django.contrib import admin
+from unfold.admin import ModelAdmin, TabularInline
+
+from catalog.models import (
+    Shop,
+    ShopMember,
+)
+
+
+class ShopMemberInline(TabularInline):
+    model = ShopMember
+    extra = 0
+    autocomplete_fields = ["person"]
+
+
+@admin.register(Shop)
+class ShopAdmin(ModelAdmin):
+    list_display = ["name", "address", "is_open"]
+    list_filter = ["is_open"]
+    search_fields = ["name", "address"]
+    inlines = [ShopMemberInline]

@@ -1,0 +1,16 @@
+from django.contrib import admin
+
+from catalog.models import (
+    VirtualCode,
+)
+from ops.admin_base import ReadOnlyAdmin
+
+
+@admin.register(VirtualCode)
+class VirtualCodeAdmin(ReadOnlyAdmin):
+    list_display = ["product", "code_hash", "order", "delivered_at", "created_at"]
+    # Neither the code nor what it is encrypted to.
+    fields = ["product", "code_hash", "order", "delivered_at", "created_at"]
+    list_filter = [("order", admin.EmptyFieldListFilter), "product"]
+    list_select_related = ["product", "order"]
+    ordering = ["-id"]

@@ -1,0 +1,24 @@
+from django.contrib import admin
+
+from lottery.models import SeedPair
+from ops.admin_base import ReadOnlyAdmin
+
+
+@admin.register(SeedPair)
+class SeedPairAdmin(ReadOnlyAdmin):
+    # Never the server seed, not even encrypted; a revealed one stands in the proofs.
+    fields = [
+        "person",
+        "server_seed_hash",
+        "client_seed",
+        "next_nonce",
+        "state",
+        "created_at",
+        "activated_at",
+        "revealed_at",
+    ]
+    list_display = ["person", "server_seed_hash", "next_nonce", "state", "activated_at"]
+    list_filter = ["state"]
+    list_select_related = ["person"]
+    search_fields = ["server_seed_hash", "person__phone", "person__nickname"]
+    ordering = ["-id"]

@@ -1,0 +1,45 @@
+"""How long a pity prize has been missing."""
+
+from typing import override
+
+from django.conf import settings
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from lottery.models.wheels import Wheel
+from ops.locking import LockingQuerySet
+
+
+class PityCounterQuerySet(LockingQuerySet["PityCounter"]):
+    """Pity counters, to be held during a draw."""
+
+
+class PityCounter(models.Model):
+    """How many draws of a person on a wheel have gone by without a pity prize."""
+
+    person = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        verbose_name=_("person"),
+        on_delete=models.PROTECT,
+        related_name="pity_counters",
+        db_index=False,  # the unique constraint begins with it
+    )
+    wheel = models.ForeignKey(
+        Wheel, verbose_name=_("wheel"), on_delete=models.PROTECT, related_name="pity_counters"
+    )
+    current = models.PositiveIntegerField(_("draws without a pity prize"), default=0)
+
+    objects = PityCounterQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("pity counter")
+        verbose_name_plural = _("pity counters")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["person", "wheel"], name="pitycounter_one_per_person_and_wheel"
+            ),
+        ]
+
+    @override
+    def __str__(self) -> str:
+        return f"{self.person_id}/{self.wheel_id}: {self.current}"

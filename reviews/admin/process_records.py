@@ -1,0 +1,23 @@
+from django.contrib import admin
+
+from ops.admin_base import ReadOnlyAdmin
+from reviews.models import ProcessRecord
+
+
+@admin.register(ProcessRecord)
+class ProcessRecordAdmin(ReadOnlyAdmin):
+    list_display = [
+        "id",
+        "receipt",
+        "kind",
+        "status",
+        "progress",
+        "duration",
+        "attempts",
+        "error",
+        "created_at",
+    ]
+    list_filter = ["status", "kind", "created_at"]
+    list_select_related = ["receipt"]
+    search_fields = ["=receipt__id"]
+    ordering = ["-id"]

@@ -1,0 +1,29 @@
+"""Receipts that people photographed, and the processes that read them."""
+
+from reviews.models.process_records import (
+    UNFINISHED,
+    ProcessError,
+    ProcessKind,
+    ProcessRecord,
+    ProcessStatus,
+)
+from reviews.models.receipts import (
+    LARGEST_AMOUNT,
+    LEAST_AMOUNT,
+    Receipt,
+    ReceiptStatus,
+    reading_key,
+)
+
+__all__ = [
+    "LARGEST_AMOUNT",
+    "LEAST_AMOUNT",
+    "UNFINISHED",
+    "ProcessError",
+    "ProcessKind",
+    "ProcessRecord",
+    "ProcessStatus",
+    "Receipt",
+    "ReceiptStatus",
+    "reading_key",
+]
