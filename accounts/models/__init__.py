@@ -2,7 +2,7 @@
 
 from accounts.models.device_sessions import DeviceSession
 from accounts.models.people import GENESIS_HASH, User, UserStatus
-from accounts.models.points import PointsEntry, PointsSource, hash_entry
+from accounts.models.points import PointsEntry, PointsSource
 from accounts.models.registration_marks import RegistrationMark
 from accounts.models.sign_in_codes import SignInCode
 from accounts.models.tiers import Tier
@@ -17,5 +17,4 @@ __all__ = [
     "Tier",
     "User",
     "UserStatus",
-    "hash_entry",
 ]

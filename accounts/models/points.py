@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-from datetime import UTC, datetime
-from typing import override
+from datetime import UTC
+from typing import Any, override
 
 from django.db import models
 from django.db.models import F, Q
@@ -32,6 +32,19 @@ ONCE_PER_CAUSE = (
     PointsSource.PRIZE,
     PointsSource.EXCHANGE,
     PointsSource.CANCEL,
+)
+
+
+# What an entry's hash covers: everything that it says.
+HASHED_FIELDS = (
+    "user_id",
+    "sequence",
+    "points",
+    "source",
+    "related_id",
+    "balance_after",
+    "created_at",
+    "previous_hash",
 )
 
 
@@ -81,47 +94,13 @@ class PointsEntry(models.Model):
         return f"{self.user_id}/{self.sequence}: {self.points:+d}"
 
     def computed_hash(self) -> str:
-        """The hash this entry must carry, from its own fields (product.md, PointsEntry)."""
-        return hash_entry(
-            user_id=self.user_id,
-            sequence=self.sequence,
-            points=self.points,
-            source=self.source,
-            related_id=self.related_id,
-            balance_after=self.balance_after,
-            created_at=self.created_at,
-            previous_hash=self.previous_hash,
-        )
+        """The hash this entry must carry (product.md, PointsEntry).
 
-
-def hash_entry(
-    *,
-    user_id: int,
-    sequence: int,
-    points: int,
-    source: str,
-    related_id: str,
-    balance_after: int,
-    created_at: datetime,
-    previous_hash: str,
-) -> str:
-    """SHA-256, in hex, of an entry's canonical JSON: UTF-8, sorted keys, no spaces.
-
-    The time is written in UTC, as ISO 8601 with microseconds (2026-01-31T04:05:06.000007+00:00).
-    """
-    canonical = json.dumps(
-        {
-            "user_id": user_id,
-            "sequence": sequence,
-            "points": points,
-            "source": source,
-            "related_id": related_id,
-            "balance_after": balance_after,
-            "created_at": created_at.astimezone(UTC).isoformat(timespec="microseconds"),
-            "previous_hash": previous_hash,
-        },
-        sort_keys=True,
-        separators=(",", ":"),
-        ensure_ascii=False,
-    )
-    return hashlib.sha256(canonical.encode()).hexdigest()
+        SHA-256, in hex, of the canonical JSON of its hashed fields: UTF-8, sorted keys, no spaces.
+        The time is written in UTC, as ISO 8601 with microseconds
+        (2026-01-31T04:05:06.000007+00:00).
+        """
+        facts: dict[str, Any] = {name: getattr(self, name) for name in HASHED_FIELDS}
+        facts["created_at"] = self.created_at.astimezone(UTC).isoformat(timespec="microseconds")
+        canonical = json.dumps(facts, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return hashlib.sha256(canonical.encode()).hexdigest()

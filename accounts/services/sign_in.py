@@ -61,7 +61,7 @@ def _welcome(person: User, key_hash: str) -> None:
     _mark, is_first = RegistrationMark.objects.get_or_create(key_hash=key_hash)
     if is_first and settings.REGISTER_BONUS:
         change_points(
-            user_id=person.pk,
+            person_id=person.pk,
             points=settings.REGISTER_BONUS,
             source=PointsSource.REGISTER,
             related_id=str(person.pk),

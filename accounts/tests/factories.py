@@ -27,7 +27,7 @@ def make_user(**fields):
 def give(person, points, **fields):
     """One entry of the person's ledger."""
     entry = change_points(
-        user_id=person.pk, points=points, **{"source": PointsSource.ADJUST, **fields}
+        person_id=person.pk, points=points, **{"source": PointsSource.ADJUST, **fields}
     )
     person.refresh_from_db()
     return entry

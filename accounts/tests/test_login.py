@@ -365,7 +365,7 @@ def test_twin_without_the_constraints_there_are_several_accounts():
                 start.wait(30)
                 if is_new:
                     person = User.objects.create(phone=PHONE)
-                    change_points(user_id=person.pk, points=1000, source=PointsSource.ADJUST)
+                    change_points(person_id=person.pk, points=1000, source=PointsSource.ADJUST)
         finally:
             connection.close()
 

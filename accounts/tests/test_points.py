@@ -11,7 +11,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from accounts.errors import NotEnoughPoints
-from accounts.models import GENESIS_HASH, PointsEntry, PointsSource, User, hash_entry
+from accounts.models import GENESIS_HASH, PointsEntry, PointsSource, User
 from accounts.services.points import change_points
 from accounts.tests.factories import give, make_user
 from accounts.tests.ledgers import hash_by_the_words_of_the_specification
@@ -66,7 +66,10 @@ def test_a_known_entry_has_a_known_hash():
         "created_at": datetime(2026, 1, 31, 4, 5, 6, 7, tzinfo=UTC),
         "previous_hash": "0" * 64,
     }
-    assert hash_entry(**facts) == "ab4ba232f0741a2977a41e7f031f6e855ee2691b87280caf1eb71c061212e91a"
+    assert (
+        PointsEntry(**facts).computed_hash()
+        == "ab4ba232f0741a2977a41e7f031f6e855ee2691b87280caf1eb71c061212e91a"
+    )
 
 
 def test_the_time_zone_does_not_change_the_hash():
@@ -80,7 +83,7 @@ def test_too_few_points_leave_nothing():
     person = make_user(points=99)
     before = ledger_of(person)
     with pytest.raises(NotEnoughPoints) as refusal:
-        change_points(user_id=person.pk, points=-100, source=PointsSource.EXCHANGE)
+        change_points(person_id=person.pk, points=-100, source=PointsSource.EXCHANGE)
     assert refusal.value.data == {"required": 100, "current": 99, "shortage": 1}
     assert str(refusal.value)
     fresh = User.objects.get(pk=person.pk)
@@ -117,7 +120,7 @@ def test_one_cause_changes_points_once(source):
     give(person, 1, source=source, related_id="77")
     for owner in (person, other):
         with pytest.raises(IntegrityError), transaction.atomic():
-            change_points(user_id=owner.pk, points=1, source=source, related_id="77")
+            change_points(person_id=owner.pk, points=1, source=source, related_id="77")
     assert [User.objects.get(pk=one.pk).total_points for one in (person, other)] == [101, 100]
 
 
@@ -223,7 +226,7 @@ def many_connections():
 def test_fifty_on_one_balance_spend_what_there_is(many_connections):
     person = make_user(points=1000)
     outcomes = at_once(
-        50, lambda: change_points(user_id=person.pk, points=-100, source=PointsSource.ADJUST)
+        50, lambda: change_points(person_id=person.pk, points=-100, source=PointsSource.ADJUST)
     )
     assert sum(isinstance(one, PointsEntry) for one in outcomes) == 10
     assert sum(isinstance(one, NotEnoughPoints) for one in outcomes) == 40

@@ -385,7 +385,7 @@ async def test_nothing_is_heard_before_the_commit_and_nothing_after_a_rollback(e
 
     def change(*, commit):
         with transaction.atomic():
-            change_points(user_id=me.person.pk, points=5, source=PointsSource.ADJUST)
+            change_points(person_id=me.person.pk, points=5, source=PointsSource.ADJUST)
             # The socket is asked while the transaction is open: it must know nothing.
             heard.append(
                 asyncio.run_coroutine_threadsafe(client.heard_before_a_pong(), loop).result(10)
@@ -430,7 +430,9 @@ async def events_of(person, points):
         events = []
         for amount in points:
             with transaction.atomic():
-                entry = change_points(user_id=person.pk, points=amount, source=PointsSource.ADJUST)
+                entry = change_points(
+                    person_id=person.pk, points=amount, source=PointsSource.ADJUST
+                )
                 transaction.get_connection().run_on_commit.clear()
             events.append(points_push.points_event(entry))
         return events

@@ -78,7 +78,7 @@ def exchange(*, person_id: int, product_id: int | None, quantity: int) -> Order:
         sold=quantity,
     )
     change_points(
-        user_id=person_id,
+        person_id=person_id,
         points=-order.total_points,
         source=PointsSource.EXCHANGE,
         related_id=str(order.pk),
@@ -213,7 +213,7 @@ def _take_back(order: Order, *, status: OrderStatus, now: datetime) -> bool:
         )
     if order.total_points:
         change_points(
-            user_id=order.person_id,
+            person_id=order.person_id,
             points=order.total_points,
             source=PointsSource.CANCEL,
             related_id=str(order.pk),

@@ -29,7 +29,7 @@ def make_person(*, points=0, **fields):
     number = next(numbers)
     person = User.objects.create(**{"phone": f"137{number:08d}", **fields})
     if points:
-        change_points(user_id=person.pk, points=points, source=PointsSource.ADJUST)
+        change_points(person_id=person.pk, points=points, source=PointsSource.ADJUST)
         person.refresh_from_db()
     return person
 

@@ -128,7 +128,7 @@ def test_an_order_without_its_code():
 def test_a_payment_for_no_order(related_id):
     person = make_person(points=100)
     change_points(
-        user_id=person.pk, points=-10, source=PointsSource.EXCHANGE, related_id=related_id
+        person_id=person.pk, points=-10, source=PointsSource.EXCHANGE, related_id=related_id
     )
 
     assert order_findings() == {("order", f"entry {person.pk}/2")}

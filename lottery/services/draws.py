@@ -198,7 +198,7 @@ def _book(person: User, draws: list[Draw], sheet: Sheet) -> tuple[int, int]:
         for source, points in changes:
             if points:
                 entry = change_points(
-                    user_id=person.pk, points=points, source=source, related_id=str(draw.id)
+                    person_id=person.pk, points=points, source=source, related_id=str(draw.id)
                 )
                 balance = entry.balance_after, entry.sequence
     return balance

@@ -135,7 +135,7 @@ def test_the_statements_of_a_draw_do_not_depend_on_history():
     assert count_queries(person, wheel, 1) == 11
     draw(person_id=person.pk, wheel_id=wheel.pk, count=10)
     for _again in range(3):
-        change_points(user_id=person.pk, points=1, source=PointsSource.ADJUST)
+        change_points(person_id=person.pk, points=1, source=PointsSource.ADJUST)
     publishing.publish(wheel_id=wheel.pk)
     draw_once(person, wheel)  # reads the new version once
     assert count_queries(person, wheel, 1) == 11

@@ -142,7 +142,9 @@ def test_an_order_that_was_taken_from_its_draw(draws):
 def test_points_that_no_draw_accounts_for(draws):
     person = make_person()
     for related_id in ("no id at all", "00000000-0000-7000-8000-000000000000"):
-        change_points(user_id=person.pk, points=5, source=PointsSource.PRIZE, related_id=related_id)
+        change_points(
+            person_id=person.pk, points=5, source=PointsSource.PRIZE, related_id=related_id
+        )
     assert findings() == [("ledger", f"entry {person.pk}/{n}") for n in (1, 2)]
 
 

@@ -30,7 +30,7 @@ class OnceView(ApiView):
 
         def effect():
             entry = change_points(
-                user_id=request.user.pk, points=points, source=PointsSource.ADJUST
+                person_id=request.user.pk, points=points, source=PointsSource.ADJUST
             )
             if rest == "nowhere":
                 raise NotFound

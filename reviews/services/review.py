@@ -203,7 +203,7 @@ def _pay(receipt: Receipt) -> int:
         balance: int = User.objects.only("total_points").get(pk=receipt.person_id).total_points
         return balance
     entry = change_points(
-        user_id=receipt.person_id,
+        person_id=receipt.person_id,
         points=receipt.points_awarded,
         source=PointsSource.PHOTO_UPLOAD,
         related_id=str(receipt.pk),

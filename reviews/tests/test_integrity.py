@@ -29,7 +29,7 @@ def approve(receipt, **fields):
 
 def pay(receipt, points, *, source=PointsSource.PHOTO_UPLOAD, person=None):
     person = person or receipt.person
-    change_points(user_id=person.pk, points=points, source=source, related_id=str(receipt.pk))
+    change_points(person_id=person.pk, points=points, source=source, related_id=str(receipt.pk))
 
 
 def test_what_the_services_do_holds():
@@ -37,7 +37,7 @@ def test_what_the_services_do_holds():
     approve(make_receipt(), points=0)
     make_receipt()
     make_decided("rejected")
-    change_points(user_id=make_person().pk, points=5, source=PointsSource.ADJUST)
+    change_points(person_id=make_person().pk, points=5, source=PointsSource.ADJUST)
 
     assert findings() == []
 
@@ -82,7 +82,7 @@ def test_a_payment_for_nothing():
     person = make_person()
     for related_id in ("999999", "nonsense"):
         change_points(
-            user_id=person.pk, points=9, source=PointsSource.PHOTO_UPLOAD, related_id=related_id
+            person_id=person.pk, points=9, source=PointsSource.PHOTO_UPLOAD, related_id=related_id
         )
 
     assert findings() == [

@@ -108,7 +108,7 @@ def test_twin_without_lock_and_condition_a_receipt_is_paid_many_times():
                 reviewed_at=timezone.now(),
             )
             change_points(
-                user_id=receipt.person_id,
+                person_id=receipt.person_id,
                 points=1000,
                 source=PointsSource.PHOTO_UPLOAD,
                 related_id=str(receipt.pk),

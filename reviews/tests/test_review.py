@@ -66,7 +66,7 @@ def refused(decide):
 # --- Deciding -------------------------------------------------------------------------------------
 def test_an_approval_pays_the_estimate(decide, receipt):
     reviewer = make_reviewer(receipt.shop)
-    change_points(user_id=receipt.person_id, points=50, source=PointsSource.ADJUST)
+    change_points(person_id=receipt.person_id, points=50, source=PointsSource.ADJUST)
 
     answer = decide(reviewer, receipt)
 
