@@ -23,8 +23,8 @@ from catalog.services.pictures import add_picture
 from catalog.services.stock import change_stock
 from catalog.services.virtual_codes import add_codes
 from config.local_secrets import kept_secret
-from lottery.decision import ANGLES
 from lottery.models import Prize, PrizeType, Wheel
+from lottery.odds import ANGLES
 from lottery.services.publishing import publish
 from lottery.services.wheels import make_default
 

@@ -8,16 +8,15 @@ from uuid import UUID
 
 from cryptography.fernet import InvalidToken
 from django.db import connection
-from django.db.models import Count, Exists, OuterRef, Subquery
+from django.db.models import Count, Exists, OuterRef, Subquery, prefetch_related_objects
 from django.db.models.functions import Coalesce
 
 from accounts.models import PointsEntry, PointsSource
 from catalog.models import Order, OrderSource
 from lottery import decision
-from lottery.models import Draw, PityCounter, Prize, PrizeType, SeedPair, WheelVersion
-from lottery.models.prizes import WITHOUT_ORDER
-from lottery.odds import PublishedPrize, Sheet
-from lottery.services import seeds, wheels
+from lottery.models import Draw, PityCounter, Prize, SeedPair, WheelVersion
+from lottery.odds import PublishedPrize
+from lottery.services import seeds
 from ops.append_only import missing_triggers
 from ops.services import integrity
 from ops.services.integrity import Finding
@@ -39,13 +38,13 @@ def draws_recompute() -> Iterator[Finding]:
         yield Finding("append-only", table, "its trigger is missing: rows could be altered")
     trail = _Trail()
     for draws in batched(_draws_in_order(), CHUNK):
-        sheets = wheels.sheets_of(draw.version for draw in draws)
-        yield from _booked(draws, sheets)
+        # Once for each version, not for each draw; versions never change.
+        prefetch_related_objects(draws, "version")
+        yield from _booked(draws)
         for draw in draws:
-            sheet = sheets[draw.version_id]
-            yield from trail.follow(draw, sheet)
+            yield from trail.follow(draw)
             if trail.server_seed is not None:
-                yield from _decide_again(draw, sheet, trail.server_seed)
+                yield from _decide_again(draw, trail.server_seed)
     yield from trail.end_person()
     yield from _without_draws()
 
@@ -57,8 +56,7 @@ def _draws_in_order() -> Iterator[Draw]:
     """
     counters = PityCounter.objects.filter(person=OuterRef("person"), wheel=OuterRef("wheel"))
     rows = (
-        Draw.objects.select_related("seed_pair", "version", "order")
-        .defer("version__prizes")
+        Draw.objects.select_related("seed_pair", "order")
         .annotate(pity_now=Subquery(counters.values("current")))
         .order_by("person_id", "seed_pair_id", "nonce")
     )
@@ -76,7 +74,7 @@ class _Trail:
     pity: dict[int, int] = field(default_factory=dict)
     pity_told: dict[int, int | None] = field(default_factory=dict)
 
-    def follow(self, draw: Draw, sheet: Sheet) -> Iterator[Finding]:
+    def follow(self, draw: Draw) -> Iterator[Finding]:
         """Compare a draw with what the ones before it lead to."""
         if draw.person_id != self.person_id:
             yield from self.end_person()
@@ -91,7 +89,7 @@ class _Trail:
         if draw.pity_before != before:
             problem = f"says {draw.pity_before} without a pity prize before it, not {before}"
             yield Finding("pity", _name(draw), problem)
-        given = _find(sheet, draw.prize_id)
+        given = _given(draw)
         is_pity_prize = given is not None and given.is_pity_prize
         self.pity[draw.wheel_id] = 0 if is_pity_prize else draw.pity_before + 1
         self.pity_told[draw.wheel_id] = draw.pity_now  # type: ignore[attr-defined]
@@ -125,21 +123,19 @@ class _Trail:
         self.pair = None
 
 
-def _decide_again(draw: Draw, sheet: Sheet, server_seed: str) -> Iterator[Finding]:
+def _decide_again(draw: Draw, server_seed: str) -> Iterator[Finding]:
     """Recompute one draw from its seeds and compare everything it says."""
     ticket = decision.draw_ticket(
         server_seed=server_seed, client_seed=draw.seed_pair.client_seed, nonce=draw.nonce
     )
     try:
         decided = decision.decide(
-            sectors=sheet.prizes,
-            fallback_prize_id=sheet.fallback_prize_id,
-            threshold=sheet.pity_threshold,
-            pity_before=draw.pity_before,
+            draw.version.sheet,
             ticket=ticket,
+            pity_before=draw.pity_before,
             is_gone=lambda prize: prize.prize_id in draw.stock_out,
         )
-    except (IndexError, StopIteration):
+    except (IndexError, KeyError):
         yield Finding("proof", _name(draw), "leads to no prize: its version was altered")
         return
     expected = {
@@ -148,7 +144,7 @@ def _decide_again(draw: Draw, sheet: Sheet, server_seed: str) -> Iterator[Findin
         "prize_id": decided.given.prize_id,
         "is_pity": decided.is_pity,
         "stock_out": decided.stock_out,
-        "near_miss": decision.is_near_miss(sectors=sheet.prizes, given=decided.given),
+        "near_miss": decision.is_near_miss(draw.version.sheet, given=decided.given),
         "value_given": decided.given.value,
         "cost_points": draw.version.cost_points,
         "wheel_id": draw.version.wheel_id,
@@ -160,7 +156,7 @@ def _decide_again(draw: Draw, sheet: Sheet, server_seed: str) -> Iterator[Findin
 
 
 # --- What belongs to draws --------------------------------------------------------------------
-def _booked(draws: Sequence[Draw], sheets: dict[int, Sheet]) -> Iterator[Finding]:
+def _booked(draws: Sequence[Draw]) -> Iterator[Finding]:
     """Compare some draws with their ledger entries and orders; one query for all."""
     booked: dict[str, list[tuple[str, int, int]]] = defaultdict(list)
     ids = [str(draw.pk) for draw in draws]
@@ -170,12 +166,12 @@ def _booked(draws: Sequence[Draw], sheets: dict[int, Sheet]) -> Iterator[Finding
         expected: list[tuple[str, int, int]] = []
         if draw.cost_points:
             expected.append((PointsSource.LOTTERY, draw.person_id, -draw.cost_points))
-        given = _find(sheets[draw.version_id], draw.prize_id)
-        if given is not None and given.type == PrizeType.POINTS:
+        given = _given(draw)
+        if given is not None and given.kind.credits_points:
             expected.append((PointsSource.PRIZE, draw.person_id, int(given.value)))
         if sorted(booked[str(draw.pk)]) != sorted(expected):
             yield Finding("ledger", _name(draw), f"booked {booked[str(draw.pk)]}, not {expected}")
-        opens_order = given is not None and given.type not in WITHOUT_ORDER
+        opens_order = given is not None and given.kind.opens_order
         order = draw.order
         belongs = order is None or (order.person_id, order.related_id) == (
             draw.person_id,
@@ -212,8 +208,12 @@ def _draw_id(text: str) -> UUID | None:
         return None
 
 
-def _find(sheet: Sheet, prize_id: int) -> PublishedPrize | None:
-    return next((prize for prize in sheet.prizes if prize.prize_id == prize_id), None)
+def _given(draw: Draw) -> PublishedPrize | None:
+    """The prize that a draw gave; None when its version has no such prize."""
+    try:
+        return draw.version.sheet.prize(draw.prize_id)
+    except KeyError:
+        return None
 
 
 def _name(draw: Draw) -> str:
@@ -224,12 +224,9 @@ def _name(draw: Draw) -> str:
 def prizes_are_counted() -> Iterator[Finding]:
     """Compare the counts of prizes that can run out with the draws that gave them."""
     newest = WheelVersion.objects.filter(wheel=OuterRef("wheel")).order_by("-number")
-    in_force = wheels.versions().filter(pk=Subquery(newest.values("pk")[:1]))
+    in_force = WheelVersion.objects.filter(pk=Subquery(newest.values("pk")[:1]))
     counted = {
-        prize.prize_id
-        for sheet in wheels.sheets_of(in_force).values()
-        for prize in sheet.prizes
-        if prize.is_counted
+        prize.prize_id for version in in_force for prize in version.sheet.prizes if prize.is_counted
     }
     # One statement for count and draws: a draw that happens meanwhile is in both or in neither.
     draws = Draw.objects.filter(prize_id=OuterRef("pk")).order_by().values("prize_id")

@@ -1,17 +1,29 @@
-"""An odds sheet: a wheel as it was published, read from a version once and then kept."""
+"""An odds sheet: a wheel as it was published, with the rules that decide its draws."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 from typing import Any, Self
 
-from lottery.decision import TICKETS, Sector
+from lottery.prize_kinds import PRIZE_KINDS, PrizeKind, PrizeType
+
+TICKETS = 10_000  # the weights of a published wheel add up to this
+SECTOR_DEGREES = 45
+ANGLES = tuple(range(0, 360, SECTOR_DEGREES))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PublishedPrize(Sector):
-    """A prize as it stood when its version was published."""
+class PublishedPrize:
+    """A prize as it stood when its version was published.
 
+    `weight` is its probability × 10,000; `value` is in points for a prize of points, else in yuan.
+    """
+
+    prize_id: int
+    angle: int
+    weight: int
+    is_activity: bool = False
+    is_pity_prize: bool = False
     name: str
     type: str
     value: Decimal
@@ -20,6 +32,11 @@ class PublishedPrize(Sector):
     product_id: int | None = None
     quantity: int | None = None
     daily_cap: int | None = None
+
+    @property
+    def kind(self) -> PrizeKind:
+        """What giving it comes to."""
+        return PRIZE_KINDS[PrizeType(self.type)]
 
     @property
     def probability(self) -> Decimal:
@@ -37,7 +54,7 @@ class PublishedPrize(Sector):
         return self.is_counted or self.product_id is not None
 
     def as_json(self) -> dict[str, Any]:
-        """What a version keeps."""
+        """What a version stores of it."""
         return {**asdict(self), "value": str(self.value)}
 
     @classmethod
@@ -47,7 +64,7 @@ class PublishedPrize(Sector):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sheet:
+class OddsSheet:
     """The prizes of a version by angle, and the rules that decide a draw."""
 
     prizes: tuple[PublishedPrize, ...]

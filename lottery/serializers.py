@@ -8,17 +8,10 @@ from lottery.models import PrizeType
 from lottery.services.draws import MAX_COUNT
 from ops.api.fields import IdentifierField, TextField, WholeNumberField, path_identifier
 
-NO_WHEEL = 0  # an id that no wheel has
-
-
-class WheelIdentifierField(IdentifierField):
-    """A wheel's id. Left out or null it means the default wheel, anything unfit means none."""
-
-    def to_internal_value(self, data):
-        return super().to_internal_value(data) or NO_WHEEL
-
 
 class WheelQuery(serializers.Serializer):
+    """Reads as `wheel_id` and `default_wheel`, which is true where the first was left out."""
+
     wheel_id = serializers.CharField(
         required=False,
         default=None,
@@ -28,18 +21,25 @@ class WheelQuery(serializers.Serializer):
     )
 
     def validate_wheel_id(self, text):
-        if not text:
-            return None
-        if not (text.isascii() and text.isdigit()):
+        if text and not (text.isascii() and text.isdigit()):
             raise serializers.ValidationError(_("The id of a wheel is a whole number."))
-        return path_identifier(text) or NO_WHEEL
+        return text
+
+    def validate(self, query):
+        text = query["wheel_id"]
+        return {"wheel_id": path_identifier(text) if text else None, "default_wheel": not text}
 
 
 class DrawInput(serializers.Serializer):
+    """Reads as `count`, `wheel_id` and `default_wheel`, as a `WheelQuery` does."""
+
     refusals = {"count": InvalidCount}
 
-    wheel_id = WheelIdentifierField()
+    wheel_id = IdentifierField()
     count = WholeNumberField(min_value=1, max_value=MAX_COUNT, default=1)
+
+    def validate(self, body):
+        return {**body, "default_wheel": self.initial_data.get("wheel_id") is None}
 
 
 class SeedInput(serializers.Serializer):
@@ -118,7 +118,7 @@ class ConfigOutput(serializers.Serializer):
 
 
 class DrawOutput(serializers.Serializer):
-    """One draw. Wants `sheets` by version id and `orders` by order id in its context."""
+    """One draw. Wants `orders` by order id in its context."""
 
     draw_id = serializers.CharField(source="pk")
     wheel_id = serializers.IntegerField()
@@ -143,7 +143,7 @@ class DrawOutput(serializers.Serializer):
         return self.context["orders"].get(draw.order_id)
 
     def _prize(self, draw):
-        return self.context["sheets"][draw.version_id].prize(draw.prize_id)
+        return draw.version.sheet.prize(draw.prize_id)
 
 
 class RecordOutput(DrawOutput):
@@ -184,11 +184,13 @@ class ProofOutput(serializers.Serializer):
     client_seed = serializers.CharField(source="draw.seed_pair.client_seed")
     nonce = serializers.IntegerField(source="draw.nonce")
     ticket = serializers.IntegerField(source="draw.ticket")
-    prizes = SheetPrizeOutput(many=True, source="sheet.prizes", help_text="As they stood.")
-    threshold = serializers.IntegerField(source="sheet.pity_threshold", allow_null=True)
+    prizes = SheetPrizeOutput(
+        many=True, source="draw.version.sheet.prizes", help_text="As they stood."
+    )
+    threshold = serializers.IntegerField(source="draw.version.pity_threshold", allow_null=True)
     pity_before = serializers.IntegerField(source="draw.pity_before")
     is_pity = serializers.BooleanField(source="draw.is_pity")
-    fallback_prize_id = serializers.IntegerField(source="sheet.fallback_prize_id")
+    fallback_prize_id = serializers.IntegerField(source="draw.version.fallback_prize_id")
     stock_out = serializers.ListField(
         child=serializers.IntegerField(), source="draw.stock_out", help_text="Prize ids."
     )
@@ -203,7 +205,7 @@ class PityRuleOutput(serializers.Serializer):
 
 
 class OddsSheetOutput(serializers.Serializer):
-    """A published version. Wants `sheets` by version id and `ends` by number in its context."""
+    """A published version. Wants `ends` by number in its context."""
 
     version = serializers.IntegerField(source="number")
     to = serializers.SerializerMethodField(help_text="Null: in force.")
@@ -226,13 +228,13 @@ class OddsSheetOutput(serializers.Serializer):
 
     @extend_schema_field(SheetPrizeOutput(many=True))
     def get_prizes(self, version):
-        return SheetPrizeOutput(self.context["sheets"][version.pk].prizes, many=True).data
+        return SheetPrizeOutput(version.sheet.prizes, many=True).data
 
     @extend_schema_field(PityRuleOutput(allow_null=True))
     def get_pity(self, version):
         if version.pity_threshold is None:
             return None
-        prizes = self.context["sheets"][version.pk].pity_prizes()
+        prizes = version.sheet.pity_prizes()
         return {
             "threshold": version.pity_threshold,
             "prizes": [prize.prize_id for prize in prizes],

@@ -6,7 +6,7 @@ from rest_framework.response import Response
 
 from catalog.outputs import order_items
 from lottery import serializers
-from lottery.models import Draw, PityCounter
+from lottery.models import Draw, PityCounter, WheelVersion
 from lottery.services import draws, proofs, seeds, wheels
 from ops.api.idempotency import answer_once
 from ops.api.pagination import page
@@ -19,8 +19,7 @@ class ConfigView(OpenView):
 
     @extend_schema(parameters=[serializers.WheelQuery], responses=serializers.ConfigOutput)
     def get(self, request):
-        version = wheels.version_in_force(self.query(serializers.WheelQuery)["wheel_id"])
-        sheet = wheels.sheet_of(version)
+        version = wheels.version_in_force(**self.query(serializers.WheelQuery))
         person = request.user if request.user.is_authenticated else None
         config = {
             "wheel_id": version.wheel_id,
@@ -28,7 +27,7 @@ class ConfigView(OpenView):
             "version": version.number,
             "cost_points": version.cost_points,
             "max_count": draws.MAX_COUNT,
-            "prizes": sheet.prizes,
+            "prizes": version.sheet.prizes,
             "fallback_prize_id": version.fallback_prize_id,
             "pity": _pity(version, person and self._pity_of(person, version)),
             "daily_limit": version.daily_limit,
@@ -82,12 +81,10 @@ class RecordsView(ApiView):
         parameters=[serializers.WheelQuery], responses=serializers.RecordOutput(many=True)
     )
     def get(self, request):
-        wheel_id = self.query(serializers.WheelQuery)["wheel_id"]
-        mine = Draw.objects.filter(
-            person=request.user, wheel=wheels.version_in_force(wheel_id).wheel_id
-        )
-        joined = mine.select_related("version", "order").defer("version__prizes")
-        rows, following = page(request, joined)
+        current = wheels.version_in_force(**self.query(serializers.WheelQuery))
+        mine = Draw.objects.filter(person=request.user, wheel=current.wheel_id)
+        # Prefetched, not joined: a page has many draws of few versions.
+        rows, following = page(request, mine.select_related("order").prefetch_related("version"))
         items = serializers.RecordOutput(rows, many=True, context=_draw_context(request, rows)).data
         return Response({"items": items, "next": following})
 
@@ -127,14 +124,13 @@ class RulesView(OpenView):
         parameters=[serializers.WheelQuery, *PAGE_PARAMETERS], responses=serializers.OddsSheetPage
     )
     def get(self, request):
-        current = wheels.version_in_force(self.query(serializers.WheelQuery)["wheel_id"])
-        published = wheels.versions().filter(wheel=current.wheel_id)
+        current = wheels.version_in_force(**self.query(serializers.WheelQuery))
+        published = WheelVersion.objects.filter(wheel=current.wheel_id)
         rows, following = page(request, published, ordering=["-number"])
         # A sheet ends where the next one begins; that of the first row stands on the page before.
         later = published.filter(number__in=[row.number + 1 for row in rows])
         ends = {version.number - 1: version.published_at for version in later}
-        context = {"sheets": wheels.sheets_of(rows), "ends": ends}
-        items = serializers.OddsSheetOutput(rows, many=True, context=context).data
+        items = serializers.OddsSheetOutput(rows, many=True, context={"ends": ends}).data
         return Response(
             {
                 "wheel_id": current.wheel_id,
@@ -164,7 +160,6 @@ def _draw_context(request, rows):
     """What draws are shown with, by a number of queries that does not grow with theirs."""
     orders = [draw.order for draw in rows if draw.order is not None]
     return {
-        "sheets": wheels.sheets_of(draw.version for draw in rows),
         "orders": {
             order.pk: item for order, item in zip(orders, order_items(request, orders), strict=True)
         },

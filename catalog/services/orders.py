@@ -36,8 +36,8 @@ from catalog.services.stock import lock_product, lock_products, write_entry
 from catalog.services.virtual_codes import hand_out
 from ops.errors import NotAllowed
 
-# Who may hand goods over at the counter.
 AT_ONCE = 500  # orders that one round of the job takes back
+# Who may hand goods over at the counter.
 COUNTER_ROLES = (ShopRole.OWNER, ShopRole.MANAGER, ShopRole.CASHIER)
 
 
@@ -58,8 +58,7 @@ def exchange(*, person_id: int, product_id: int | None, quantity: int) -> Order:
     _check_limit(product=product, person_id=person_id, quantity=quantity)
     if product.stock < quantity:
         raise NotEnoughStock(available_stock=product.stock)
-    order = _open_order(
-        now=now,
+    order = Order(
         person_id=person_id,
         shop_id=product.shop_id,
         product=product,
@@ -69,7 +68,9 @@ def exchange(*, person_id: int, product_id: int | None, quantity: int) -> Order:
         quantity=quantity,
         total_points=product.points_price * quantity,
         source=OrderSource.EXCHANGE,
+        created_at=now,
     )
+    _open(order)
     write_entry(
         product=product,
         quantity=-quantity,
@@ -107,21 +108,19 @@ def order_for_prize(
     *,
     person_id: int,
     draw_id: str,
-    product_id: int | None,
+    product: Product | None,
     name: str,
     kind: ProductKind,
     shop_id: int | None,
 ) -> Order:
     """Open the order of a prize that a draw gave, without points and one for each draw.
 
-    A named product decides kind and shop and gives one unit of its stock, visible or not; when it
-    is virtual its code is delivered at once. Without a product there is no code to deliver: even
-    a virtual prize then waits at the counter of its shop, or of every shop when `shop_id` is
-    None. Raises ProductNotFound and NotEnoughStock.
+    A product, which the caller has locked, decides kind and shop and gives one unit of its stock,
+    visible or not; when it is virtual its code is delivered at once. Without a product there is no
+    code to deliver: even a virtual prize then waits at the counter of its shop, or of every shop
+    when `shop_id` is None. Raises NotEnoughStock.
     """
-    product = None if product_id is None else lock_product(product_id)
-    order = _open_order(
-        now=timezone.now(),
+    order = Order(
         person_id=person_id,
         shop_id=product.shop_id if product else shop_id,
         product=product,
@@ -132,7 +131,9 @@ def order_for_prize(
         total_points=0,
         source=OrderSource.LOTTERY,
         related_id=draw_id,
+        created_at=timezone.now(),
     )
+    _open(order)
     if product:
         write_entry(
             product=product, quantity=-1, operation=StockOperation.PRIZE, related_id=draw_id
@@ -140,22 +141,18 @@ def order_for_prize(
     return order
 
 
-def _open_order(*, now: datetime, product: Product | None, kind: str, **facts: object) -> Order:
-    """Write the order with a code of its own; a virtual product's codes go with it."""
-    delivers = product is not None and kind == ProductKind.VIRTUAL
-    order = Order.objects.create(
-        **facts,
-        product=product,
-        kind=kind,
-        exchange_code=new_exchange_code(),
-        status=OrderStatus.DELIVERED if delivers else OrderStatus.PENDING,
-        created_at=now,
-        delivered_at=now if delivers else None,
-        expires_at=None if delivers else now + settings.ORDER_LIFETIME,
-    )
-    if product is not None and delivers:
-        hand_out(order=order, product=product, moment=now)
-    return order
+def _open(order: Order) -> None:
+    """Write an order with a code of its own; a virtual product's codes go with it."""
+    order.exchange_code = new_exchange_code()
+    if order.product is None or order.kind != ProductKind.VIRTUAL:
+        order.status = OrderStatus.PENDING
+        order.expires_at = order.created_at + settings.ORDER_LIFETIME
+        order.save(force_insert=True)
+        return
+    order.status = OrderStatus.DELIVERED
+    order.delivered_at = order.created_at
+    order.save(force_insert=True)
+    hand_out(order=order, product=order.product, moment=order.created_at)
 
 
 def own_order(*, person_id: int, order_id: int | None) -> Order:

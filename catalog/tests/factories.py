@@ -3,6 +3,8 @@
 from decimal import Decimal
 from itertools import count
 
+from django.db import transaction
+
 from accounts.models import PointsEntry, PointsSource, User
 from accounts.services.points import change_points
 from catalog.models import (
@@ -19,7 +21,7 @@ from catalog.models import (
     VirtualCode,
 )
 from catalog.services import orders
-from catalog.services.stock import change_stock
+from catalog.services.stock import change_stock, lock_product
 from catalog.services.virtual_codes import add_codes
 
 numbers = count(1)
@@ -77,12 +79,13 @@ def make_order(*, person=None, product=None, quantity=1):
     return orders.exchange(person_id=person.pk, product_id=product.pk, quantity=quantity)
 
 
+@transaction.atomic
 def make_prize_order(*, person=None, product=None, **fields):
     return orders.order_for_prize(
         **{
             "person_id": (person or make_person()).pk,
             "draw_id": f"draw-{next(numbers)}",
-            "product_id": product and product.pk,
+            "product": product and lock_product(product.pk),
             "name": "Free dessert",
             "kind": ProductKind.COUPON,
             "shop_id": None,

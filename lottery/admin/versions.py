@@ -3,7 +3,6 @@ from django.utils.html import format_html_join
 from django.utils.translation import gettext_lazy as _
 
 from lottery.models import WheelVersion
-from lottery.services import wheels
 from ops.admin_base import ReadOnlyAdmin
 
 
@@ -37,6 +36,6 @@ class WheelVersionAdmin(ReadOnlyAdmin):
                 prize.name,
                 fallback if prize.prize_id == version.fallback_prize_id else "",
             )
-            for prize in wheels.sheet_of(version).prizes
+            for prize in version.sheet.prizes
         )
         return format_html_join("", "<div>{} · {} · {} {}</div>", lines)

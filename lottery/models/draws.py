@@ -12,10 +12,10 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from catalog.models import Order
-from lottery.decision import TICKETS
 from lottery.models.seeds import SeedPair
 from lottery.models.versions import WheelVersion
 from lottery.models.wheels import Wheel
+from lottery.odds import TICKETS
 
 
 def new_draw_id() -> UUID:

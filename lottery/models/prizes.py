@@ -10,26 +10,15 @@ from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from catalog.models import Product
-from lottery.decision import ANGLES, TICKETS
 from lottery.models.wheels import Wheel
+from lottery.odds import ANGLES, TICKETS
+from lottery.prize_kinds import WITHOUT_ORDER, PrizeType
 from ops.locking import LockingQuerySet
 
 MAX_PRIZE_VALUE = Decimal(50_000)  # yuan; China's SAMR order 32
 
 
 COLOR_PATTERN = r"^#[0-9A-Fa-f]{6}\Z"
-
-
-class PrizeType(models.TextChoices):
-    POINTS = "points", _("Points")
-    COUPON = "coupon", _("Coupon")
-    PHYSICAL = "physical", _("Physical")
-    VIRTUAL = "virtual", _("Virtual")
-    EMPTY = "empty", _("Nothing")
-
-
-# What nobody has to hand over: such a prize names no product and opens no order.
-WITHOUT_ORDER = (PrizeType.POINTS, PrizeType.EMPTY)
 
 
 class PrizeQuerySet(LockingQuerySet["Prize"]):
@@ -164,7 +153,7 @@ class Prize(models.Model):
 
     @property
     def weight(self) -> int:
-        """Of 10,000."""
+        """Its probability × 10,000, a whole number: what the tickets of draws are measured by."""
         return int(self.probability * TICKETS)
 
     def left_on(self, day: date) -> int | None:

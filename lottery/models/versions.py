@@ -1,5 +1,6 @@
 """Wheels as they were published."""
 
+from functools import cached_property
 from typing import override
 
 from django.conf import settings
@@ -9,6 +10,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from lottery.models.wheels import Wheel
+from lottery.odds import OddsSheet, PublishedPrize
 
 
 class WheelVersion(models.Model):
@@ -45,3 +47,12 @@ class WheelVersion(models.Model):
     @override
     def __str__(self) -> str:
         return f"{self.name} {self.number}"
+
+    @cached_property
+    def sheet(self) -> OddsSheet:
+        """The odds sheet: its prizes by angle, and the rules that decide its draws."""
+        return OddsSheet(
+            prizes=tuple(PublishedPrize.from_json(prize) for prize in self.prizes),
+            fallback_prize_id=self.fallback_prize_id,
+            pity_threshold=self.pity_threshold,
+        )

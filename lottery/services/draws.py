@@ -9,16 +9,16 @@ from django.db.models import F
 from django.utils import timezone
 
 from accounts.models import PointsSource, User
-from accounts.services.points import change_points
-from catalog.models import Order, ProductKind
+from accounts.services.points import lock_person, write_entry
+from catalog.models import Order
 from catalog.services.orders import order_for_prize
 from lottery import decision
 from lottery.errors import DailyLimitReached, NotEnoughPointsToDraw, WheelNotOpen
-from lottery.models import Draw, PityCounter, PrizeType, SeedPair, WheelVersion
+from lottery.models import Draw, PityCounter, SeedPair, WheelVersion
 from lottery.models.draws import new_draw_id
-from lottery.models.prizes import WITHOUT_ORDER
-from lottery.odds import PublishedPrize, Sheet
+from lottery.odds import OddsSheet, PublishedPrize
 from lottery.services import availability, seeds, wheels
+from lottery.services.availability import Availability
 from ops.days import start_of_day
 
 MAX_COUNT = 10
@@ -38,8 +38,10 @@ class Drawn:
 
 
 @transaction.atomic
-def draw(*, person_id: int, wheel_id: int | None, count: int) -> Drawn:
-    """Draw `count` times (1 to 10) on a wheel, None for the default one: all of them or none.
+def draw(
+    *, person_id: int, wheel_id: int | None = None, default_wheel: bool = False, count: int
+) -> Drawn:
+    """Draw `count` times (1 to 10) on a wheel, or on the default one: all of them or none.
 
     Each draw starts from stock, caps and pity as the one before left them. Raises, in this order:
     NotFound, WheelNotOpen, DailyLimitReached, NotEnoughPointsToDraw; a refused draw uses no nonce.
@@ -47,67 +49,42 @@ def draw(*, person_id: int, wheel_id: int | None, count: int) -> Drawn:
     Locks the person's seed pair, which carries the daily limit, and their pity counter; then at
     once every scarce prize and product within reach of these tickets; the person last.
     """
-    version = wheels.version_in_force(wheel_id)
+    version = wheels.version_in_force(wheel_id=wheel_id, default_wheel=default_wheel)
     if not version.wheel.is_open_at(timezone.now()):
         raise WheelNotOpen
-    sheet = wheels.sheet_of(version)
     pair = seeds.lock_active(person_id)
     remaining_today = _check_daily_limit(person_id=person_id, version=version, count=count)
     counter = _lock_pity_counter(person_id=person_id, wheel_id=version.wheel_id)
-    pity = counter.current
     tickets = _tickets(pair, count)
-    goods = availability.lock(_within_reach(sheet, tickets=tickets, pity=pity))
+    within_reach = _within_reach(version.sheet, tickets=tickets, pity=counter.current)
+    available = availability.lock(within_reach)
     person = _lock_payer(person_id, cost=count * version.cost_points)
 
     draws = []
     for nonce, ticket in enumerate(tickets, start=pair.next_nonce):
-        decided = decision.decide(
-            sectors=sheet.prizes,
-            fallback_prize_id=sheet.fallback_prize_id,
-            threshold=sheet.pity_threshold,
-            pity_before=pity,
+        drawn = _draw_once(
             ticket=ticket,
-            is_gone=goods.is_gone,
+            nonce=nonce,
+            pair=pair,
+            version=version,
+            counter=counter,
+            available=available,
         )
-        given = decided.given
-        goods.take(given)
-        draw_id = new_draw_id()
-        draws.append(
-            Draw(
-                id=draw_id,
-                person_id=person_id,
-                wheel_id=version.wheel_id,
-                version=version,
-                seed_pair=pair,
-                nonce=nonce,
-                ticket=ticket,
-                landed_prize_id=decided.landed.prize_id,
-                prize_id=given.prize_id,
-                is_pity=decided.is_pity,
-                pity_before=pity,
-                stock_out=decided.stock_out,
-                near_miss=decision.is_near_miss(sectors=sheet.prizes, given=given),
-                cost_points=version.cost_points,
-                value_given=given.value,
-                order=_open_order(person_id, str(draw_id), given, version.wheel.shop_id),
-                created_at=goods.moment,
-            )
-        )
-        pity = decision.pity_after(given=given, pity_before=pity)
+        draws.append(drawn)
     Draw.objects.bulk_create(draws)
-    goods.write_counts()
+    available.write_counts()
     SeedPair.objects.filter(pk=pair.pk).update(next_nonce=F("next_nonce") + count)
-    counter.current = pity
     counter.save()
-    total_points, points_version = _book(person, draws, sheet)
+    for drawn in draws:
+        _book(drawn, person)
     return Drawn(
         draws=draws,
         version=version,
         cost_points=count * version.cost_points,
-        total_points=total_points,
-        points_version=points_version,
+        total_points=person.total_points,
+        points_version=person.points_version,
         remaining_today=remaining_today,
-        pity_current=pity,
+        pity_current=counter.current,
     )
 
 
@@ -118,6 +95,7 @@ def used_today(*, person_id: int, wheel_id: int, moment: datetime) -> int:
     ).count()
 
 
+# --- Before the first draw ----------------------------------------------------------------------
 def _check_daily_limit(*, person_id: int, version: WheelVersion, count: int) -> int | None:
     """How many draws are left today after `count` more; None without a limit."""
     if version.daily_limit is None:
@@ -150,7 +128,7 @@ def _tickets(pair: SeedPair, count: int) -> list[int]:
     ]
 
 
-def _within_reach(sheet: Sheet, *, tickets: list[int], pity: int) -> Iterable[PublishedPrize]:
+def _within_reach(sheet: OddsSheet, *, tickets: list[int], pity: int) -> Iterable[PublishedPrize]:
     """The prizes that these draws may give: each ticket's own, and pity prizes when pity is near.
 
     All of them are locked at once, in order, so that two rows of draws never wait for each other
@@ -158,14 +136,14 @@ def _within_reach(sheet: Sheet, *, tickets: list[int], pity: int) -> Iterable[Pu
     """
     reachable = {decision.walk(sheet.prizes, ticket) for ticket in tickets}
     longest = pity + len(tickets) - 1  # before the last draw, if none of them gives a pity prize
-    if decision.is_pity_draw(threshold=sheet.pity_threshold, pity_before=longest):
+    if decision.is_pity_draw(sheet, pity_before=longest):
         reachable.update(sheet.pity_prizes())
     return reachable
 
 
 def _lock_payer(person_id: int, *, cost: int) -> User:
     """Hold the person's points until commit; they must cover the cost before the first draw."""
-    person: User = User.objects.locked().get(pk=person_id)
+    person = lock_person(person_id)
     if person.total_points < cost:
         raise NotEnoughPointsToDraw(
             required=cost, current=person.total_points, shortage=cost - person.total_points
@@ -173,32 +151,81 @@ def _lock_payer(person_id: int, *, cost: int) -> User:
     return person
 
 
+# --- One draw -----------------------------------------------------------------------------------
+def _draw_once(
+    *,
+    ticket: int,
+    nonce: int,
+    pair: SeedPair,
+    version: WheelVersion,
+    counter: PityCounter,
+    available: Availability,
+) -> Draw:
+    """Decide one draw and open its order; moves the pity counter on, but writes no draw yet."""
+    decided = decision.decide(
+        version.sheet, ticket=ticket, pity_before=counter.current, is_gone=available.is_gone
+    )
+    given = decided.given
+    available.count(given)
+    draw_id = new_draw_id()
+    order = _open_order(
+        given,
+        person_id=pair.person_id,
+        draw_id=str(draw_id),
+        shop_id=version.wheel.shop_id,
+        available=available,
+    )
+    drawn = Draw(
+        id=draw_id,
+        person_id=pair.person_id,
+        wheel_id=version.wheel_id,
+        version=version,
+        seed_pair=pair,
+        nonce=nonce,
+        ticket=ticket,
+        landed_prize_id=decided.landed.prize_id,
+        prize_id=given.prize_id,
+        is_pity=decided.is_pity,
+        pity_before=counter.current,
+        stock_out=decided.stock_out,
+        near_miss=decision.is_near_miss(version.sheet, given=given),
+        cost_points=version.cost_points,
+        value_given=given.value,
+        order=order,
+        created_at=available.moment,
+    )
+    counter.current = decision.pity_after(given=given, pity_before=counter.current)
+    return drawn
+
+
 def _open_order(
-    person_id: int, draw_id: str, prize: PublishedPrize, shop_id: int | None
+    given: PublishedPrize,
+    *,
+    person_id: int,
+    draw_id: str,
+    shop_id: int | None,
+    available: Availability,
 ) -> Order | None:
-    if prize.type in WITHOUT_ORDER:
+    """Open the order of a prize; None for one that nobody has to hand over."""
+    if given.kind.product_kind is None:
         return None
+    product = None if given.product_id is None else available.products[given.product_id]
     return order_for_prize(
         person_id=person_id,
         draw_id=draw_id,
-        product_id=prize.product_id,
-        name=prize.name,
-        kind=ProductKind(prize.type),
+        product=product,
+        name=given.name,
+        kind=given.kind.product_kind,
         shop_id=shop_id,
     )
 
 
-def _book(person: User, draws: list[Draw], sheet: Sheet) -> tuple[int, int]:
-    """Write the ledger, draw by draw; returns the balance and the newest entry's number."""
-    balance = person.total_points, person.points_version
-    for draw in draws:
-        changes = [(PointsSource.LOTTERY, -draw.cost_points)]
-        if sheet.prize(draw.prize_id).type == PrizeType.POINTS:
-            changes.append((PointsSource.PRIZE, int(draw.value_given)))
-        for source, points in changes:
-            if points:
-                entry = change_points(
-                    person_id=person.pk, points=points, source=source, related_id=str(draw.id)
-                )
-                balance = entry.balance_after, entry.sequence
-    return balance
+def _book(drawn: Draw, person: User) -> None:
+    """Write what a draw cost and what it gave into the ledger of the person, who is held."""
+    given = drawn.version.sheet.prize(drawn.prize_id)
+    changes = [(PointsSource.LOTTERY, -drawn.cost_points)]
+    if given.kind.credits_points:
+        changes.append((PointsSource.PRIZE, int(drawn.value_given)))
+    for source, points in changes:
+        if points:
+            write_entry(person=person, points=points, source=source, related_id=str(drawn.pk))

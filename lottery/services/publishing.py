@@ -8,11 +8,10 @@ from django.db.models import F
 from django.utils.translation import gettext as _
 
 from catalog.models import Product
-from lottery.decision import ANGLES, TICKETS
 from lottery.errors import NotPublishable
-from lottery.models import MAX_PRIZE_VALUE, Prize, PrizeType, Wheel, WheelVersion
-from lottery.odds import PublishedPrize, Sheet
-from lottery.services import wheels
+from lottery.models import MAX_PRIZE_VALUE, Prize, Wheel, WheelVersion
+from lottery.odds import ANGLES, TICKETS, OddsSheet, PublishedPrize
+from lottery.prize_kinds import PRIZE_KINDS, PrizeType
 from ops.errors import NotFound
 
 
@@ -28,8 +27,8 @@ def publish(*, wheel_id: int, author_id: int | None = None) -> WheelVersion:
         raise NotFound
     drafts = list(Prize.objects.filter(wheel=wheel).select_related("product").locked())
     drafts.sort(key=lambda prize: prize.angle)
-    latest = wheels.versions().filter(wheel=wheel).order_by("-number").first()
-    earlier = wheels.sheet_of(latest) if latest else None
+    latest = WheelVersion.objects.filter(wheel=wheel).order_by("-number").first()
+    earlier = latest.sheet if latest else None
     reasons = [*_wheel_reasons(wheel, drafts), *_prize_reasons(drafts, earlier)]
     if reasons or wheel.fallback_prize_id is None:
         raise NotPublishable(reasons)
@@ -101,18 +100,19 @@ def _wheel_reasons(wheel: Wheel, drafts: Sequence[Prize]) -> Iterator[str]:
         )
 
 
-def _prize_reasons(drafts: Sequence[Prize], earlier: Sheet | None) -> Iterator[str]:
+def _prize_reasons(drafts: Sequence[Prize], earlier: OddsSheet | None) -> Iterator[str]:
     """What is wrong with single prizes."""
     published = {prize.prize_id: prize for prize in earlier.prizes} if earlier else {}
     for prize in drafts:
         named = {"name": prize.name}
         if _worth(prize) > MAX_PRIZE_VALUE:
             yield _("%(name)s: a prize may be worth at most 50,000 yuan.") % named
-        if prize.type == PrizeType.POINTS and (prize.value < 1 or prize.value % 1):
+        kind = PRIZE_KINDS[PrizeType(prize.type)]
+        if kind.credits_points and (prize.value < 1 or prize.value % 1):
             yield _("%(name)s: the value is a whole number of points from 1 on.") % named
-        if prize.type == PrizeType.VIRTUAL and prize.product is None:
+        if kind.needs_product and prize.product is None:
             yield _("%(name)s: a virtual prize names the product whose codes it gives.") % named
-        if prize.product is not None and prize.product.kind != prize.type:
+        if prize.product is not None and prize.product.kind != kind.product_kind:
             yield _("%(name)s: its product is of another kind.") % named
         if prize.quantity is not None and prize.quantity < prize.given:
             yield _("%(name)s: it was given %(given)d times already, more than its quantity.") % {
@@ -132,7 +132,7 @@ def _prize_reasons(drafts: Sequence[Prize], earlier: Sheet | None) -> Iterator[s
 
 def _worth(prize: Prize) -> Decimal:
     """In yuan; points are no money. A product is worth its market price at least."""
-    if prize.type == PrizeType.POINTS:
+    if not PRIZE_KINDS[PrizeType(prize.type)].is_money:
         return Decimal(0)
     product: Product | None = prize.product
     return max(prize.value, product.market_price if product else Decimal(0))

@@ -1,45 +1,51 @@
 """The decision by itself, against numbers worked out by hand and by other means."""
 
 import hashlib
+from decimal import Decimal
 
 import pytest
 
 from lottery import decision
-from lottery.decision import Sector, decide, draw_ticket, hash_seed, walk
+from lottery.decision import decide, draw_ticket, hash_seed, walk
+from lottery.odds import ANGLES, OddsSheet, PublishedPrize
 
 SEED = "00" * 31 + "01"
 # Recomputed with `openssl dgst -sha256 -mac HMAC -macopt hexkey:…`.
 KNOWN = [5824, 3863, 8906, 6238, 6131]
 
 
-def sectors(*weights, pity=(), activity=()):
-    return [
-        Sector(
+def prizes(*weights, pity=(), activity=()):
+    return tuple(
+        PublishedPrize(
             prize_id=number,
             angle=angle,
             weight=weight,
             is_pity_prize=number in pity,
             is_activity=number in activity,
+            name=f"Prize {number}",
+            type="empty",
+            value=Decimal(0),
+            color="#c8261b",
         )
-        for number, (angle, weight) in enumerate(
-            zip(decision.ANGLES, weights, strict=True), start=1
-        )
-    ]
+        for number, (angle, weight) in enumerate(zip(ANGLES, weights, strict=True), start=1)
+    )
+
+
+def sheet(wheel, *, fallback=8, threshold=None):
+    return OddsSheet(prizes=wheel, fallback_prize_id=fallback, pity_threshold=threshold)
 
 
 # Weights 1000, 2000, 500, 500, 3000, 0, 1000, 2000: the running weights are
 # 1000, 3000, 3500, 4000, 7000, 7000, 8000, 10000.
-WHEEL = sectors(1000, 2000, 500, 500, 3000, 0, 1000, 2000, pity={3, 4})
+WHEEL = prizes(1000, 2000, 500, 500, 3000, 0, 1000, 2000, pity={3, 4})
 
 
 def decide_on(ticket, *, wheel=WHEEL, gone=(), threshold=None, pity_before=0, fallback=8):
     return decide(
-        sectors=wheel,
-        fallback_prize_id=fallback,
-        threshold=threshold,
-        pity_before=pity_before,
+        sheet(wheel, fallback=fallback, threshold=threshold),
         ticket=ticket,
-        is_gone=lambda sector: sector.prize_id in gone,
+        pity_before=pity_before,
+        is_gone=lambda prize: prize.prize_id in gone,
     )
 
 
@@ -159,10 +165,10 @@ def test_the_counter_returns_to_zero_exactly_when_a_pity_prize_is_given():
     [(1, False), (2, True), (3, False), (4, False), (7, False), (8, True)],
 )
 def test_near_miss_is_beside_an_activity_prize_around_the_wheel(given, is_near):
-    wheel = sectors(*[1250] * 8, activity={1})
-    assert decision.is_near_miss(sectors=wheel, given=wheel[given - 1]) is is_near
+    wheel = prizes(*[1250] * 8, activity={1})
+    assert decision.is_near_miss(sheet(wheel), given=wheel[given - 1]) is is_near
 
 
 def test_no_near_miss_when_the_prize_given_is_the_campaigns_own():
-    wheel = sectors(*[1250] * 8, activity={1, 2})
-    assert decision.is_near_miss(sectors=wheel, given=wheel[0]) is False
+    wheel = prizes(*[1250] * 8, activity={1, 2})
+    assert decision.is_near_miss(sheet(wheel), given=wheel[0]) is False

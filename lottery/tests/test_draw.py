@@ -12,7 +12,7 @@ from catalog.models import OrderStatus, ProductKind, StockEntry, StockOperation
 from catalog.tests.factories import make_shop
 from lottery.models import Draw, PityCounter, Prize, PrizeType, SeedPair
 from lottery.models.draws import new_draw_id
-from lottery.services import publishing, wheels
+from lottery.services import publishing
 from lottery.services.draws import draw
 from lottery.tests.factories import (
     THANKS,
@@ -142,14 +142,14 @@ def test_what_the_draw_was_is_kept_and_later_edits_change_nothing():
     version = publishing.publish(wheel_id=wheel.pk)
     new = draw_once(person, wheel)
     assert (new.version_id, new.cost_points, new.value_given) == (version.pk, 1, 70)
-    assert wheels.sheet_of(one.version).prize(prize.pk).name == "Prize at 0"
+    assert one.version.sheet.prize(prize.pk).name == "Prize at 0"
     assert findings() == []
 
 
 def test_the_default_wheel_is_meant_when_none_is_named():
     person, wheel = make_person(points=100), make_wheel(is_default=True)
     make_wheel()
-    assert draw(person_id=person.pk, wheel_id=None, count=1).version.wheel_id == wheel.pk
+    assert draw(person_id=person.pk, default_wheel=True, count=1).version.wheel_id == wheel.pk
 
 
 # --- Nonces and ids ---------------------------------------------------------------------------
