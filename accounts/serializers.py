@@ -107,9 +107,12 @@ class UserOutput(serializers.ModelSerializer):
         return profile.facts["is_merchant"](person)
 
 
-class SignInOutput(TokenOutput):
+class SignInOutput(serializers.Serializer):
+    access_token = serializers.CharField(source="pair.access_token")
+    refresh_token = serializers.CharField(source="pair.refresh_token")
+    expires_in = serializers.IntegerField(source="pair.expires_in", help_text="Seconds.")
     is_new_user = serializers.BooleanField()
-    user_info = UserOutput()
+    user_info = UserOutput(source="person")
 
 
 class VerifyOutput(serializers.Serializer):

@@ -26,12 +26,11 @@ class CodeView(OpenView):
     def post(self, request):
         body = self.body(serializers.CodeInput)
         sign_in_codes.ask_code(phone=body["phone"], address=client_address(request))
-        return Response(
-            {
-                "expires_in": int(settings.SMS_CODE_LIFETIME.total_seconds()),
-                "resend_after": int(settings.SMS_RESEND_AFTER.total_seconds()),
-            }
-        )
+        answer = {
+            "expires_in": int(settings.SMS_CODE_LIFETIME.total_seconds()),
+            "resend_after": int(settings.SMS_RESEND_AFTER.total_seconds()),
+        }
+        return Response(serializers.CodeOutput(answer).data)
 
 
 class LoginView(OpenView):
@@ -47,13 +46,7 @@ class LoginView(OpenView):
             code=body["code"],
             device=_device(request, body.get("device_info")),
         )
-        return Response(
-            {
-                **serializers.TokenOutput(signed_in.pair).data,
-                "is_new_user": signed_in.is_new_user,
-                "user_info": serializers.UserOutput(signed_in.person).data,
-            }
-        )
+        return Response(serializers.SignInOutput(signed_in).data)
 
 
 class RefreshView(OpenView):

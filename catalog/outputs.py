@@ -8,14 +8,9 @@ from rest_framework import serializers
 from rest_framework.request import Request
 
 from catalog.models import Order, OrderSource, OrderStatus, Product, ProductImage, ProductKind
-from catalog.services.mall import favorites_among
 from catalog.services.virtual_codes import codes_of
 from ops.models import StoredFile
 from ops.services.files import signed_path
-
-
-def _images_of(lookup: str) -> Prefetch[str]:
-    return Prefetch(lookup, ProductImage.objects.select_related("file", "thumbnail"))
 
 
 class ProductOutput(serializers.Serializer[Product]):
@@ -35,7 +30,7 @@ class ProductOutput(serializers.Serializer[Product]):
     stock_version = serializers.IntegerField()
     sales_count = serializers.IntegerField()
     kind = serializers.ChoiceField(choices=ProductKind.choices)
-    is_favorite = serializers.SerializerMethodField()
+    is_favorite = serializers.BooleanField(allow_null=True)
     status = serializers.SerializerMethodField()
     on_sale_from = serializers.DateTimeField(allow_null=True)
     on_sale_until = serializers.DateTimeField(allow_null=True)
@@ -46,10 +41,6 @@ class ProductOutput(serializers.Serializer[Product]):
     def get_thumbnail(self, product: Product) -> str | None:
         images = product.images.all()
         return next((self._address(image.thumbnail or image.file) for image in images), None)
-
-    def get_is_favorite(self, product: Product) -> bool | None:
-        favorites = self.context["favorites"]
-        return None if favorites is None else product.pk in favorites
 
     def get_status(self, product: Product) -> str:
         """`active`, or `inactive` for what was withdrawn from the mall."""
@@ -111,33 +102,22 @@ def _address(request: Request, file: StoredFile) -> str:
 
 def product_items(
     request: Request,
-    products: Sequence[Product],
+    products: Iterable[Product],
     *,
     shape: type[ProductOutput] = ProductOutput,
 ) -> list[dict[str, Any]]:
-    """Products as clients read them, with a number of queries that does not grow with theirs.
-
-    `is_favorite` is null for strangers.
-    """
-    prefetch_related_objects(products, "category", _images_of("images"))
-    person = request.user
-    favorites = (
-        favorites_among(person, [product.pk for product in products])
-        if person.is_authenticated
-        else None
-    )
-    context = {"request": request, "favorites": favorites}
-    return list(shape(products, many=True, context=context).data)  # type: ignore[arg-type]
+    """Products as clients read them; bring them by `mall.shown_to`."""
+    return list(shape(products, many=True, context={"request": request}).data)  # type: ignore[arg-type]
 
 
-def order_items(request: Request, orders: Iterable[Order]) -> list[dict[str, Any]]:
+def order_lookups(order: str = "") -> list[Prefetch[str] | str]:
+    """What an `OrderOutput` needs besides the order, which stands at the lookup `order`."""
+    at = f"{order}__" if order else ""
+    images = ProductImage.objects.select_related("file", "thumbnail")
+    return [f"{at}product", Prefetch(f"{at}product__images", images), f"{at}codes"]
+
+
+def order_items(request: Request, orders: Sequence[Order]) -> list[dict[str, Any]]:
     """Orders as clients read them, with a number of queries that does not grow with theirs."""
-    rows = list(orders)
-    prefetch_related_objects(rows, "product", _images_of("product__images"), "codes")
-    context = {"request": request}
-    return list(OrderOutput(rows, many=True, context=context).data)  # type: ignore[arg-type]
-
-
-def order_data(request: Request, order: Order) -> dict[str, Any]:
-    """One order as clients read it."""
-    return order_items(request, [order])[0]
+    prefetch_related_objects(orders, *order_lookups())
+    return list(OrderOutput(orders, many=True, context={"request": request}).data)  # type: ignore[arg-type]

@@ -6,7 +6,8 @@ from catalog.errors import ExchangeCodeUnknown, InvalidQuantity
 from catalog.models import Category, OrderStatus, Shop
 from catalog.models.orders import MAX_QUANTITY
 from catalog.outputs import OrderOutput
-from ops.api.fields import IdentifierField, TextField, WholeNumberField, path_identifier
+from ops.api.fields import IdentifierField, TextField, WholeNumberField
+from ops.identifiers import find, read_identifier
 
 SORTS = {
     "newest": ("-id",),
@@ -32,13 +33,16 @@ class MallQuery(serializers.Serializer):
     sort = serializers.ChoiceField(choices=list(SORTS), required=False, default="newest")
 
     def validate_category(self, text):
-        found = Category.objects.filter(Q(name=text) | Q(pk=path_identifier(text) or 0)).first()
+        is_meant = Q(name=text)
+        if (pk := read_identifier(text)) is not None:
+            is_meant |= Q(pk=pk)
+        found = Category.objects.filter(is_meant).first()
         if found is None:
             raise serializers.ValidationError(_("There is no such category."))
         return found
 
     def validate_shop(self, text):
-        found = Shop.objects.filter(pk=path_identifier(text) or 0).first()
+        found = find(Shop.objects.all(), read_identifier(text))
         if found is None:
             raise serializers.ValidationError(_("There is no such shop."))
         return found

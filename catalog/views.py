@@ -1,4 +1,4 @@
-from django.db.models import Q
+from django.db.models import Q, prefetch_related_objects
 from drf_spectacular.utils import extend_schema
 from rest_framework.permissions import BasePermission, IsAuthenticated
 from rest_framework.response import Response
@@ -11,16 +11,15 @@ from catalog.outputs import (
     OrderOutput,
     ProductDetailOutput,
     ProductOutput,
-    order_data,
     order_items,
+    order_lookups,
     product_items,
 )
-from catalog.services import orders
+from catalog.services import mall, orders
 from catalog.services.shops import require_merchant
-from ops.api.fields import path_identifier
-from ops.api.idempotency import answer_once
 from ops.api.pagination import page
-from ops.api.views import ApiView, OpenView
+from ops.api.views import AnswerOnceView, ApiView, OpenView
+from ops.identifiers import find, read_identifier
 
 
 class MayRedeem(BasePermission):
@@ -57,7 +56,7 @@ class ProductsView(OpenView):
     @extend_schema(parameters=[serializers.MallQuery], responses=ProductOutput(many=True))
     def get(self, request):
         wanted = self.query(serializers.MallQuery)
-        products = Product.objects.visible().select_related("category")
+        products = mall.shown_to(request.user, Product.objects.visible())
         if "category" in wanted:
             products = products.filter(category=wanted["category"])
         if "shop" in wanted:
@@ -80,34 +79,30 @@ class ProductView(OpenView):
 
     @extend_schema(responses=ProductDetailOutput)
     def get(self, request, product_id):
-        found = Product.objects.visible().filter(pk=path_identifier(product_id) or 0).first()
+        visible = mall.shown_to(request.user, Product.objects.visible())
+        found = find(visible, read_identifier(product_id))
         if found is None:
             raise ProductNotFound
         return Response(product_items(request, [found], shape=ProductDetailOutput)[0])
 
 
-class ExchangeView(ApiView):
+class ExchangeView(AnswerOnceView):
     """Buy with points. A virtual product delivers its codes at once."""
 
-    honours_idempotency_key = True
+    shape = serializers.ExchangeInput
+    answer = serializers.ExchangeOutput
 
-    @extend_schema(request=serializers.ExchangeInput, responses=serializers.ExchangeOutput)
-    def post(self, request):
-        body = self.body(serializers.ExchangeInput)
-
-        def effect():
-            order = orders.exchange(person_id=request.user.pk, **body)
-            # Read again: the request's person was read before the exchange.
-            person = User.objects.only("total_points", "points_version").get(pk=request.user.pk)
-            return {
-                "exchange_id": order.pk,
-                "exchange_code": order.exchange_code,
-                "remaining_points": person.total_points,
-                "points_version": person.points_version,
-                "order": order_data(request, order),
-            }
-
-        return answer_once(request, effect)
+    def effect(self, request, body):
+        order = _shown(orders.exchange(person_id=request.user.pk, **body))
+        # Read again: the request's person was read before the exchange.
+        person = User.objects.only("total_points", "points_version").get(pk=order.person_id)
+        return {
+            "exchange_id": order.pk,
+            "exchange_code": order.exchange_code,
+            "remaining_points": person.total_points,
+            "points_version": person.points_version,
+            "order": order,
+        }
 
 
 class OrdersView(ApiView):
@@ -128,35 +123,32 @@ class OrderView(ApiView):
 
     @extend_schema(responses=OrderOutput)
     def get(self, request, exchange_id):
-        order = orders.own_order(person_id=request.user.pk, order_id=path_identifier(exchange_id))
-        return Response(order_data(request, order))
+        order = orders.own_order(person_id=request.user.pk, order_id=read_identifier(exchange_id))
+        return Response(order_items(request, [order])[0])
 
 
-class CancelView(ApiView):
+class CancelView(AnswerOnceView):
     """Take a pending order of the mall back; points and stock return, once."""
 
-    honours_idempotency_key = True
+    answer = OrderOutput
 
-    @extend_schema(request=None, responses=OrderOutput)
-    def post(self, request, exchange_id):
-        def effect():
-            order = orders.cancel(person_id=request.user.pk, order_id=path_identifier(exchange_id))
-            return order_data(request, order)
-
-        return answer_once(request, effect)
+    def effect(self, request, _body):
+        order_id = read_identifier(self.kwargs["exchange_id"])
+        return _shown(orders.cancel(person_id=request.user.pk, order_id=order_id))
 
 
-class RedeemView(ApiView):
+class RedeemView(AnswerOnceView):
     """Hand an order over at the counter: for owners, managers and cashiers of its shop."""
 
-    honours_idempotency_key = True
     permission_classes = (IsAuthenticated, MayRedeem)
+    shape = serializers.RedeemInput
+    answer = OrderOutput
 
-    @extend_schema(request=serializers.RedeemInput, responses=OrderOutput)
-    def post(self, request):
-        body = self.body(serializers.RedeemInput)
+    def effect(self, request, body):
+        return _shown(orders.redeem(cashier=request.user, **body))
 
-        def effect():
-            return order_data(request, orders.redeem(cashier=request.user, **body))
 
-        return answer_once(request, effect)
+def _shown(order):
+    """The order with what its answer shows."""
+    prefetch_related_objects([order], *order_lookups())
+    return order

@@ -10,4 +10,4 @@ class FavoritesConfig(AppConfig):
         from catalog.services import mall
         from favorites import services
 
-        mall.register_favorites(services.kept_among)
+        mall.set_favorite_test(services.is_favorite_of)

@@ -3,7 +3,8 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from catalog.outputs import ProductOutput
-from ops.api.fields import IdentifierField, path_identifier
+from ops.api.fields import IdentifierField
+from ops.identifiers import read_identifier
 
 MAX_CHECKED = 100
 LONGEST_KEY = 40
@@ -32,7 +33,7 @@ class CheckInput(serializers.Serializer):
     product_ids = serializers.ListField(child=KeyField(), max_length=MAX_CHECKED)
 
     def validate_product_ids(self, keys):
-        return {key: path_identifier(key) for key in keys}
+        return {key: read_identifier(key) for key in keys}
 
 
 class FavoriteOutput(ProductOutput):
@@ -41,7 +42,7 @@ class FavoriteOutput(ProductOutput):
     favorited_at = serializers.DateTimeField()
 
 
-class KeptOutput(serializers.Serializer):
+class FavoriteStateOutput(serializers.Serializer):
     product_id = serializers.IntegerField()
     is_favorite = serializers.BooleanField(default=True)
     favorited_at = serializers.DateTimeField(source="created_at")

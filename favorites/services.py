@@ -1,6 +1,6 @@
 """Keeping a product, letting it go, and asking which ones a person keeps."""
 
-from collections.abc import Collection
+from django.db.models import Exists, OuterRef
 
 from accounts.models import User
 from catalog.models import Product
@@ -28,10 +28,10 @@ def add(*, person: User, product_id: int | None) -> Favorite:
 
 def remove(*, person: User, product_id: int | None) -> None:
     """Let a product go; it does not matter whether it was kept."""
-    Favorite.objects.filter(person=person, product_id=product_id or 0).delete()
+    if product_id is not None:
+        Favorite.objects.filter(person=person, product_id=product_id).delete()
 
 
-def kept_among(person: User, product_ids: Collection[int]) -> set[int]:
-    """Which of these products the person keeps."""
-    kept = Favorite.objects.filter(person=person, product_id__in=product_ids)
-    return set(kept.values_list("product_id", flat=True))
+def is_favorite_of(person: User) -> Exists:
+    """Whether the person keeps the product at hand: an expression over rows of products."""
+    return Exists(Favorite.objects.filter(person=person, product_id=OuterRef("pk")))

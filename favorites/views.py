@@ -1,13 +1,16 @@
+from django.db.models import OuterRef, Subquery
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
 
+from catalog.models import Product
 from catalog.outputs import product_items
+from catalog.services import mall
 from favorites import serializers, services
 from favorites.models import Favorite
-from ops.api.fields import path_identifier
 from ops.api.pagination import page
 from ops.api.views import ApiView
+from ops.identifiers import read_identifier
 
 
 class FavoritesView(ApiView):
@@ -15,21 +18,21 @@ class FavoritesView(ApiView):
 
     @extend_schema(responses=serializers.FavoriteOutput(many=True))
     def get(self, request):
-        mine = Favorite.objects.filter(person=request.user).select_related("product__category")
+        mine = Favorite.objects.filter(person=request.user)
         rows, following = page(request, mine)
-        kept = serializers.KeptOutput(rows, many=True).data
-        products = product_items(request, [favorite.product for favorite in rows])
-        items = [
-            {**product, "favorited_at": favorite["favorited_at"]}
-            for product, favorite in zip(products, kept, strict=True)
-        ]
+        of_product = mine.filter(product_id=OuterRef("pk")).values("created_at")
+        kept = Product.objects.filter(pk__in=[favorite.product_id for favorite in rows])
+        kept = kept.annotate(favorited_at=Subquery(of_product))
+        by_id = {product.pk: product for product in mall.shown_to(request.user, kept)}
+        products = [by_id[favorite.product_id] for favorite in rows]
+        items = product_items(request, products, shape=serializers.FavoriteOutput)
         return Response({"items": items, "next": following})
 
-    @extend_schema(request=serializers.FavoriteInput, responses=serializers.KeptOutput)
+    @extend_schema(request=serializers.FavoriteInput, responses=serializers.FavoriteStateOutput)
     def post(self, request):
         body = self.body(serializers.FavoriteInput)
         favorite = services.add(person=request.user, product_id=body["product_id"])
-        return Response(serializers.KeptOutput(favorite).data)
+        return Response(serializers.FavoriteStateOutput(favorite).data)
 
 
 class FavoriteView(ApiView):
@@ -37,7 +40,7 @@ class FavoriteView(ApiView):
 
     @extend_schema(responses=OpenApiTypes.NONE)
     def delete(self, request, product_id):
-        services.remove(person=request.user, product_id=path_identifier(product_id))
+        services.remove(person=request.user, product_id=read_identifier(product_id))
         return Response(None)
 
 
@@ -50,5 +53,9 @@ class CheckView(ApiView):
     )
     def post(self, request):
         ids = self.body(serializers.CheckInput)["product_ids"]
-        kept = services.kept_among(request.user, [pk for pk in ids.values() if pk])
+        kept = set(
+            Favorite.objects.filter(person=request.user, product__in=ids.values()).values_list(
+                "product_id", flat=True
+            )
+        )
         return Response({key: pk in kept for key, pk in ids.items()})

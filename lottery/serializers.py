@@ -2,16 +2,15 @@ from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from catalog.outputs import OrderOutput
+from catalog.outputs import OrderOutput, order_lookups
 from lottery.errors import InvalidCount
 from lottery.models import PrizeType
 from lottery.services.draws import MAX_COUNT
-from ops.api.fields import IdentifierField, TextField, WholeNumberField, path_identifier
+from ops.api.fields import IdentifierField, TextField, WholeNumberField
+from ops.identifiers import read_identifier
 
 
 class WheelQuery(serializers.Serializer):
-    """Reads as `wheel_id` and `default_wheel`, which is true where the first was left out."""
-
     wheel_id = serializers.CharField(
         required=False,
         default=None,
@@ -26,19 +25,19 @@ class WheelQuery(serializers.Serializer):
         return text
 
     def validate(self, query):
+        # None is no wheel's id: the default wheel is asked for by itself.
         text = query["wheel_id"]
-        return {"wheel_id": path_identifier(text) if text else None, "default_wheel": not text}
+        return {"wheel_id": read_identifier(text) if text else None, "default_wheel": not text}
 
 
 class DrawInput(serializers.Serializer):
-    """Reads as `count`, `wheel_id` and `default_wheel`, as a `WheelQuery` does."""
-
     refusals = {"count": InvalidCount}
 
     wheel_id = IdentifierField()
     count = WholeNumberField(min_value=1, max_value=MAX_COUNT, default=1)
 
     def validate(self, body):
+        # As a WheelQuery reads: None is no wheel's id, and the default one is asked for by itself.
         return {**body, "default_wheel": self.initial_data.get("wheel_id") is None}
 
 
@@ -118,7 +117,7 @@ class ConfigOutput(serializers.Serializer):
 
 
 class DrawOutput(serializers.Serializer):
-    """One draw. Wants `orders` by order id in its context."""
+    """One draw."""
 
     draw_id = serializers.CharField(source="pk")
     wheel_id = serializers.IntegerField()
@@ -126,7 +125,7 @@ class DrawOutput(serializers.Serializer):
     angle = serializers.SerializerMethodField()
     is_pity = serializers.BooleanField()
     near_miss = serializers.BooleanField()
-    order = serializers.SerializerMethodField()
+    order = OrderOutput(allow_null=True)
     nonce = serializers.IntegerField()
     ticket = serializers.IntegerField()
 
@@ -138,12 +137,16 @@ class DrawOutput(serializers.Serializer):
         """Where the wheel has to stop."""
         return self._prize(draw).angle
 
-    @extend_schema_field(OrderOutput(allow_null=True))
-    def get_order(self, draw):
-        return self.context["orders"].get(draw.order_id)
-
     def _prize(self, draw):
         return draw.version.sheet.prize(draw.prize_id)
+
+
+def draw_lookups():
+    """What a `DrawOutput` needs besides the draw, in a few queries for all rows.
+
+    Versions are prefetched, not joined: many draws are of few versions.
+    """
+    return ["version", "order", *order_lookups("order")]
 
 
 class RecordOutput(DrawOutput):
@@ -205,10 +208,10 @@ class PityRuleOutput(serializers.Serializer):
 
 
 class OddsSheetOutput(serializers.Serializer):
-    """A published version. Wants `ends` by number in its context."""
+    """A published version."""
 
     version = serializers.IntegerField(source="number")
-    to = serializers.SerializerMethodField(help_text="Null: in force.")
+    to = serializers.DateTimeField(source="ends_at", allow_null=True, help_text="Null: in force.")
     name = serializers.CharField()
     organiser = serializers.CharField()
     cost_points = serializers.IntegerField()
@@ -220,11 +223,6 @@ class OddsSheetOutput(serializers.Serializer):
     def get_fields(self):
         # `from` is a word of the language, so the class cannot name it.
         return {"from": serializers.DateTimeField(source="published_at"), **super().get_fields()}
-
-    @extend_schema_field(serializers.DateTimeField(allow_null=True))
-    def get_to(self, version):
-        end = self.context["ends"].get(version.number)
-        return end and serializers.DateTimeField().to_representation(end)
 
     @extend_schema_field(SheetPrizeOutput(many=True))
     def get_prizes(self, version):

@@ -1,17 +1,16 @@
 from uuid import UUID
 
+from django.db.models import prefetch_related_objects
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
 
-from catalog.outputs import order_items
 from lottery import serializers
 from lottery.models import Draw, PityCounter, WheelVersion
 from lottery.services import draws, proofs, seeds, wheels
-from ops.api.idempotency import answer_once
 from ops.api.pagination import page
 from ops.api.schema import PAGE_PARAMETERS
-from ops.api.views import ApiView, OpenView
+from ops.api.views import AnswerOnceView, ApiView, OpenView
 
 
 class ConfigView(OpenView):
@@ -49,29 +48,23 @@ class ConfigView(OpenView):
         return max(0, version.daily_limit - used)  # the limit may have been lowered today
 
 
-class DrawView(ApiView):
+class DrawView(AnswerOnceView):
     """Draw 1 to 10 times: all of them happen, or none."""
 
-    honours_idempotency_key = True
+    shape = serializers.DrawInput
+    answer = serializers.DrawnOutput
 
-    @extend_schema(request=serializers.DrawInput, responses=serializers.DrawnOutput)
-    def post(self, request):
-        body = self.body(serializers.DrawInput)
-
-        def effect():
-            drawn = draws.draw(person_id=request.user.pk, **body)
-            context = _draw_context(request, drawn.draws)
-            answer = {
-                "draws": drawn.draws,
-                "cost_points": drawn.cost_points,
-                "total_points": drawn.total_points,
-                "points_version": drawn.points_version,
-                "remaining_today": drawn.remaining_today,
-                "pity": _pity(drawn.version, drawn.pity_current),
-            }
-            return serializers.DrawnOutput(answer, context=context).data
-
-        return answer_once(request, effect)
+    def effect(self, request, body):
+        drawn = draws.draw(person_id=request.user.pk, **body)
+        prefetch_related_objects(drawn.draws, *serializers.draw_lookups())
+        return {
+            "draws": drawn.draws,
+            "cost_points": drawn.cost_points,
+            "total_points": drawn.total_points,
+            "points_version": drawn.points_version,
+            "remaining_today": drawn.remaining_today,
+            "pity": _pity(drawn.version, drawn.pity_current),
+        }
 
 
 class RecordsView(ApiView):
@@ -83,9 +76,8 @@ class RecordsView(ApiView):
     def get(self, request):
         current = wheels.version_in_force(**self.query(serializers.WheelQuery))
         mine = Draw.objects.filter(person=request.user, wheel=current.wheel_id)
-        # Prefetched, not joined: a page has many draws of few versions.
-        rows, following = page(request, mine.select_related("order").prefetch_related("version"))
-        items = serializers.RecordOutput(rows, many=True, context=_draw_context(request, rows)).data
+        rows, following = page(request, mine.prefetch_related(*serializers.draw_lookups()))
+        items = serializers.RecordOutput(rows, many=True, context={"request": request}).data
         return Response({"items": items, "next": following})
 
 
@@ -125,20 +117,15 @@ class RulesView(OpenView):
     )
     def get(self, request):
         current = wheels.version_in_force(**self.query(serializers.WheelQuery))
-        published = WheelVersion.objects.filter(wheel=current.wheel_id)
+        published = WheelVersion.objects.with_ends().filter(wheel=current.wheel_id)
         rows, following = page(request, published, ordering=["-number"])
-        # A sheet ends where the next one begins; that of the first row stands on the page before.
-        later = published.filter(number__in=[row.number + 1 for row in rows])
-        ends = {version.number - 1: version.published_at for version in later}
-        items = serializers.OddsSheetOutput(rows, many=True, context={"ends": ends}).data
-        return Response(
-            {
-                "wheel_id": current.wheel_id,
-                "name": current.name,
-                "items": items,
-                "next": following,
-            }
-        )
+        sheets = {
+            "wheel_id": current.wheel_id,
+            "name": current.name,
+            "items": rows,
+            "next": following,
+        }
+        return Response(serializers.OddsSheetPage(sheets).data)
 
 
 def _pity(version, current):
@@ -153,16 +140,6 @@ def _fairness(active, following):
         "client_seed": active.client_seed,
         "nonce": active.next_nonce,
         "next_server_seed_hash": following.server_seed_hash,
-    }
-
-
-def _draw_context(request, rows):
-    """What draws are shown with, by a number of queries that does not grow with theirs."""
-    orders = [draw.order for draw in rows if draw.order is not None]
-    return {
-        "orders": {
-            order.pk: item for order, item in zip(orders, order_items(request, orders), strict=True)
-        },
     }
 
 

@@ -55,7 +55,7 @@ class Photo:
     difference_hash: str
 
 
-def take_photo(received: bytes) -> Photo:
+def check_photo(received: bytes) -> Photo:
     """Check a file, turn the picture upright, and make what is kept of it.
 
     Raises NoImage, ImageTooLarge, NotAnImage and ImageBroken, in this order of precedence.

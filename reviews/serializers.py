@@ -1,5 +1,6 @@
 import re
 from decimal import Decimal
+from typing import ClassVar
 
 from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
@@ -7,12 +8,13 @@ from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from ops.api.fields import IdentifierField, TextField, WholeNumberField, path_identifier
+from ops.api.fields import IdentifierField, TextField, WholeNumberField
+from ops.errors import DomainError
+from ops.identifiers import read_identifier
 from ops.services import files
 from reviews import risk
 from reviews.errors import InvalidAmount, InvalidDecision, NoImage
 from reviews.models import LARGEST_AMOUNT, LEAST_AMOUNT, ProcessRecord, Receipt, ReceiptStatus
-from reviews.pictures import take_photo
 from reviews.services.review import Action
 
 AMOUNT = re.compile(r"[0-9]{1,4}(\.[0-9]{1,2})?")
@@ -22,13 +24,12 @@ ANY_STATUS = "all"
 
 
 class PhotoField(serializers.FileField):
-    """An uploaded photo, read as a `Photo`; refuses with the contract's own codes."""
+    """A file as it was sent; whether it is a picture, and which, is not asked here."""
 
     def to_internal_value(self, data):
         if not isinstance(data, UploadedFile):
-            raise NoImage
-        # One byte more than is taken is enough to tell that there are too many.
-        return take_photo(data.read(settings.RECEIPT_MAX_BYTES + 1))
+            self.fail("invalid")
+        return data
 
 
 class AmountField(TextField):
@@ -42,16 +43,25 @@ class AmountField(TextField):
 
 
 class FormIdentifierField(TextField):
-    """The id of something in a form, where all is text; 0, which nothing has, for other text."""
+    """The id of something in a form, where all is text; None for text that cannot be one."""
 
     def to_internal_value(self, data):
-        return path_identifier(super().to_internal_value(data)) or 0
+        return read_identifier(super().to_internal_value(data))
 
 
-class UploadInput(serializers.Serializer):
+class PhotoInput(serializers.Serializer):
+    refusals: ClassVar[dict[str, type[DomainError]]] = {"image": NoImage}
+
+    image = PhotoField(
+        help_text="JPEG, PNG, WebP or HEIC, at most "
+        f"{settings.RECEIPT_MAX_BYTES // 2**20} MB and "
+        f"{settings.RECEIPT_MAX_PIXELS // 10**6} megapixels."
+    )
+
+
+class UploadInput(PhotoInput):
     refusals = {"image": NoImage, "amount": InvalidAmount}
 
-    image = PhotoField(help_text="JPEG, PNG, WebP or HEIC, at most 10 MB and 40 megapixels.")
     amount = AmountField(help_text="In yuan, 0.01 to 9999.99, e.g. 128.50.")
     shop_id = FormIdentifierField(
         required=False, help_text="May be left out while only one shop is open."
@@ -175,7 +185,7 @@ class UploadOutput(PicturesOutput):
         ]
 
     def get_message(self, receipt) -> str:
-        return self.context["message"]
+        return _("Uploaded. The shop will look at it soon.")
 
 
 class ReceiptOutput(PicturesOutput):

@@ -1,3 +1,6 @@
+from functools import partial
+
+from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema
@@ -5,15 +8,18 @@ from rest_framework.parsers import FormParser, MultiPartParser
 from rest_framework.permissions import BasePermission, IsAuthenticated
 from rest_framework.response import Response
 
-from ops.api.fields import IdentifierField, path_identifier
+from catalog.services.shops import only_open_shop, open_shop
+from ops.api.fields import IdentifierField
 from ops.api.idempotency import answer_once
 from ops.api.pagination import page
 from ops.api.parsers import JSONParser
-from ops.api.views import ApiView
+from ops.api.views import AnswerOnceView, ApiView
 from ops.errors import ValidationFailed
+from ops.identifiers import find, read_identifier
 from reviews import serializers
 from reviews.errors import ImageTooLarge, InvalidDecision, UploadNotFound
 from reviews.models import Receipt
+from reviews.pictures import check_photo
 from reviews.services import review, uploads
 
 LONGEST_ECHO = 40  # characters
@@ -47,24 +53,22 @@ class UploadView(ApiView):
         responses=serializers.UploadOutput,
     )
     def post(self, request):
+        # The picture is judged first, whatever else is wrong: that is the contract's order.
+        image = self.body(serializers.PhotoInput)["image"]
+        # One byte more than is taken is enough to tell that there are too many.
+        photo = check_photo(image.read(settings.RECEIPT_MAX_BYTES + 1))
         body = self.body(serializers.UploadInput)
-        name = request.data["image"].name
+        with uploads.photo_stored(photo, owner_id=request.user.pk, name=image.name) as stored:
+            return answer_once(request, partial(self._submit, request, body, stored))
 
-        def submit():
-            receipt = uploads.submit(
-                person=request.user,
-                amount=body["amount"],
-                stored=stored,
-                shop_id=body.get("shop_id"),
-            )
-            context = {
-                "request": request,
-                "message": _("Uploaded. The shop will look at it soon."),
-            }
-            return serializers.UploadOutput(receipt, context=context).data
-
-        with uploads.photo_stored(body["image"], owner_id=request.user.pk, name=name) as stored:
-            return answer_once(request, submit)
+    def _submit(self, request, body, stored):
+        receipt = uploads.submit(
+            person=request.user,
+            amount=body["amount"],
+            stored=stored,
+            shop=open_shop(body["shop_id"]) if "shop_id" in body else only_open_shop(),
+        )
+        return serializers.UploadOutput(receipt, context={"request": request}).data
 
 
 class HistoryView(ApiView):
@@ -84,11 +88,8 @@ class UploadDetailView(ApiView):
 
     @extend_schema(responses=serializers.ReceiptOutput)
     def get(self, request, upload_id):
-        receipt = (
-            _with_all_shown(Receipt.objects.filter(person=request.user))
-            .filter(pk=path_identifier(upload_id))
-            .first()
-        )
+        mine = _with_all_shown(Receipt.objects.filter(person=request.user))
+        receipt = find(mine, read_identifier(upload_id))
         if receipt is None:
             raise UploadNotFound
         return Response(serializers.ReceiptOutput(receipt, context={"request": request}).data)
@@ -105,11 +106,12 @@ class ReviewsView(ApiView):
     def get(self, request):
         wanted = self.query(serializers.ReviewQuery)
         shops = review.reviewable_shops(request.user)
-        if "shop" in wanted:
-            shops = shops.filter(pk=wanted["shop"])
-            if not shops.exists():
-                raise ValidationFailed({"shop": [_("You review at no shop with this id.")]})
         receipts = Receipt.objects.filter(shop__in=shops).select_related("person")
+        if "shop" in wanted:
+            shop = find(shops, wanted["shop"])
+            if shop is None:
+                raise ValidationFailed({"shop": [_("You review at no shop with this id.")]})
+            receipts = receipts.filter(shop=shop)
         if wanted["status"] != serializers.ANY_STATUS:
             receipts = receipts.filter(status=wanted["status"])
         if "risk" in wanted:
@@ -117,56 +119,45 @@ class ReviewsView(ApiView):
         return _answer_page(request, receipts, serializers.ReviewOutput)
 
 
-class ReviewView(ApiView):
+class ReviewView(AnswerOnceView):
     """Approve or reject one receipt."""
 
-    honours_idempotency_key = True
     permission_classes = (IsAuthenticated, MayReview)
+    shape = serializers.DecisionInput
+    answer = serializers.DecisionOutput
 
-    @extend_schema(request=serializers.DecisionInput, responses=serializers.DecisionOutput)
-    def post(self, request):
-        decision = review.Decision(**self.body(serializers.DecisionInput))
-
-        def decide():
-            reviewed = review.review(reviewer=request.user, decision=decision)
-            answer = {
-                "upload_id": reviewed.receipt.pk,
-                "action": decision.action,
-                "points_awarded": reviewed.receipt.points_awarded,
-                "user_new_balance": reviewed.balance,
-            }
-            return serializers.DecisionOutput(answer).data
-
-        return answer_once(request, decide)
+    def effect(self, request, body):
+        decision = review.Decision(**body)
+        reviewed = review.review(reviewer=request.user, decision=decision)
+        return {
+            "upload_id": reviewed.receipt.pk,
+            "action": decision.action,
+            "points_awarded": reviewed.receipt.points_awarded,
+            "user_new_balance": reviewed.balance,
+        }
 
 
-class BatchView(ApiView):
+class BatchView(AnswerOnceView):
     """Decide about up to 100 receipts, each on its own: a refused one stops no other."""
 
-    honours_idempotency_key = True
     permission_classes = (IsAuthenticated, MayReview)
+    shape = serializers.BatchInput
+    answer = serializers.BatchOutput
 
-    @extend_schema(request=serializers.BatchInput, responses=serializers.BatchOutput)
-    def post(self, request):
-        items = self.body(serializers.BatchInput)["items"]
+    def effect(self, request, body):
+        items = body["items"]
         shapes = [serializers.DecisionInput(data=item) for item in items]
         decisions = {
             at: review.Decision(**shape.validated_data)
             for at, shape in enumerate(shapes)
             if shape.is_valid()
         }
-
-        def decide():
-            outcomes = review.review_batch(
-                reviewer=request.user, decisions=list(decisions.values())
-            )
-            refusals = dict(zip(decisions, outcomes, strict=True))
-            results = [
-                _result(item, refusals.get(at, InvalidDecision())) for at, item in enumerate(items)
-            ]
-            return serializers.BatchOutput({"results": results}).data
-
-        return answer_once(request, decide)
+        outcomes = review.review_batch(reviewer=request.user, decisions=list(decisions.values()))
+        refusals = dict(zip(decisions, outcomes, strict=True))
+        results = [
+            _result(item, refusals.get(at, InvalidDecision())) for at, item in enumerate(items)
+        ]
+        return {"results": results}
 
 
 def _result(item, refusal):

@@ -1,19 +1,36 @@
-"""What the mall shows that another app knows."""
+"""What the mall shows of its products, some of which another app knows."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
+
+from django.contrib.auth.models import AnonymousUser
+from django.db.models import BooleanField, Exists, Prefetch, QuerySet, Value
 
 from accounts.models import User
+from catalog.models import Product, ProductImage
 
-type FavoritesLookup = Callable[[User, Collection[int]], set[int]]
+type FavoriteTest = Callable[[User], Exists]
 
-_lookups: list[FavoritesLookup] = []
-
-
-def register_favorites(lookup: FavoritesLookup) -> None:
-    """Let the mall ask which of some products a person keeps; from AppConfig.ready()."""
-    _lookups[:] = [lookup]
+_is_favorite_of: FavoriteTest | None = None
 
 
-def favorites_among(person: User, product_ids: Collection[int]) -> set[int]:
-    """Which of these products the person keeps as favorites; one query for a whole page."""
-    return {kept for lookup in _lookups for kept in lookup(person, product_ids)}
+def set_favorite_test(is_favorite_of: FavoriteTest) -> None:
+    """Say how the mall asks whether a person keeps the product at hand; from AppConfig.ready().
+
+    `is_favorite_of(person)` is an expression over the rows of a queryset of products.
+    """
+    global _is_favorite_of
+    _is_favorite_of = is_favorite_of
+
+
+def shown_to(viewer: User | AnonymousUser, products: QuerySet[Product]) -> QuerySet[Product]:
+    """Bring along what the mall shows of products, in one more query for all rows.
+
+    That is category, pictures, and as `is_favorite` whether the viewer keeps it; None for
+    strangers.
+    """
+    pictures = Prefetch("images", ProductImage.objects.select_related("file", "thumbnail"))
+    is_favorite: Exists | Value = Value(None, output_field=BooleanField(null=True))
+    if isinstance(viewer, User) and _is_favorite_of is not None:
+        is_favorite = _is_favorite_of(viewer)
+    shown = products.select_related("category").prefetch_related(pictures)
+    return shown.annotate(is_favorite=is_favorite)

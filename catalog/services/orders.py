@@ -35,6 +35,7 @@ from catalog.services.shops import require_merchant
 from catalog.services.stock import lock_product, lock_products, write_entry
 from catalog.services.virtual_codes import hand_out
 from ops.errors import NotAllowed
+from ops.identifiers import find
 
 AT_ONCE = 500  # orders that one round of the job takes back
 # Who may hand goods over at the counter.
@@ -157,7 +158,7 @@ def _open(order: Order) -> None:
 
 def own_order(*, person_id: int, order_id: int | None) -> Order:
     """A person's order. Raises OrderNotFound (4007), also for somebody else's."""
-    order = Order.objects.filter(person_id=person_id, pk=order_id or 0).first()
+    order = find(Order.objects.filter(person_id=person_id), order_id)
     if order is None:
         raise OrderNotFound
     return order

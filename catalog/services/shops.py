@@ -7,6 +7,7 @@ from accounts.models import User
 from catalog.errors import NotAMerchant
 from catalog.models import Shop, ShopMember, ShopRole
 from ops.errors import NotAllowed, ValidationFailed
+from ops.identifiers import find
 
 
 def shops_of(person: User, *roles: ShopRole) -> QuerySet[Shop]:
@@ -36,17 +37,19 @@ def require_merchant(person: User, *roles: ShopRole) -> QuerySet[Shop]:
     return shops_of(person, *roles)
 
 
-def open_shop(*, shop_id: int | None) -> Shop:
-    """The open shop with this id; without an id the only open shop.
+def open_shop(shop_id: int | None) -> Shop:
+    """The open shop with this id. Raises ValidationFailed (1011, `shop_id`) when there is none."""
+    shop = find(Shop.objects.filter(is_open=True), shop_id)
+    if shop is None:
+        raise ValidationFailed({"shop_id": [_("There is no open shop with this id.")]})
+    return shop
 
-    Raises ValidationFailed (1011, `shop_id`) when the shop is not there or closed, and without an
-    id when several shops are open or none.
+
+def only_open_shop() -> Shop:
+    """The only open shop.
+
+    Raises ValidationFailed (1011, `shop_id`) when several are open or none is.
     """
-    if shop_id is not None:
-        shop = Shop.objects.filter(pk=shop_id, is_open=True).first()
-        if shop is None:
-            raise ValidationFailed({"shop_id": [_("There is no open shop with this id.")]})
-        return shop
     shops = list(Shop.objects.filter(is_open=True)[:2])
     if not shops:
         raise ValidationFailed({"shop_id": [_("No shop is open.")]})

@@ -21,10 +21,10 @@ def lock_products(product_ids: Iterable[int]) -> dict[int, Product]:
 
 def lock_product(product_id: int | None) -> Product:
     """Hold one product until commit. Raises ProductNotFound (4001); None is the id of nothing."""
-    found = {} if product_id is None else lock_products([product_id])
-    if not found:
+    products = {} if product_id is None else lock_products([product_id])
+    if not products:
         raise ProductNotFound
-    return found.popitem()[1]
+    return products.popitem()[1]
 
 
 @transaction.atomic

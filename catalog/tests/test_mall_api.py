@@ -264,4 +264,4 @@ def test_the_number_of_queries_does_not_grow_with_the_page():
     fill(1)
     with_one = count()
     fill(4)
-    assert count() == with_one == 3
+    assert count() == with_one == 2

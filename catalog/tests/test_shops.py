@@ -57,8 +57,8 @@ def test_the_only_open_shop_is_meant_without_an_id():
     make_shop(is_open=False)
     shop = make_shop()
 
-    assert shops.open_shop(shop_id=None) == shop
-    assert shops.open_shop(shop_id=shop.pk) == shop
+    assert shops.only_open_shop() == shop
+    assert shops.open_shop(shop.pk) == shop
 
 
 @pytest.mark.parametrize("number_of_shops", [0, 2])
@@ -67,7 +67,7 @@ def test_without_an_id_one_shop_must_be_open(number_of_shops):
         make_shop()
 
     with pytest.raises(ValidationFailed) as refused:
-        shops.open_shop(shop_id=None)
+        shops.only_open_shop()
 
     assert list(refused.value.data) == ["shop_id"]
 
@@ -76,7 +76,7 @@ def test_a_closed_shop_is_not_meant():
     closed = make_shop(is_open=False)
     make_shop()
 
-    for shop_id in (closed.pk, 999_999):
+    for shop_id in (closed.pk, 999_999, None):
         with pytest.raises(ValidationFailed) as refused:
-            shops.open_shop(shop_id=shop_id)
+            shops.open_shop(shop_id)
         assert list(refused.value.data) == ["shop_id"]

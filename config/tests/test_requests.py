@@ -9,10 +9,11 @@ from accounts.models import UserStatus
 from accounts.services.sign_in import change_status
 from accounts.tests.factories import make_user, sign_in
 from config.tests.answers import data_of, refused
-from ops.api.fields import IdentifierField, path_identifier
+from ops.api.fields import IdentifierField
 from ops.api.parsers import DEEPEST_BODY
 from ops.api.throttle import PersonThrottle
 from ops.errors import DomainError, ValidationFailed
+from ops.identifiers import read_identifier
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("config.tests.probes")]
 JSON = "application/json"
@@ -225,7 +226,7 @@ def test_the_largest_id_is_one(signed_in):
      ("", None), ("-1", None), ("x", None), ("７", None), ("1" * 30, None), ("7\n", None)],
 )  # fmt: skip
 def test_ids_in_paths(text, identifier):
-    assert path_identifier(text) == identifier
+    assert read_identifier(text) == identifier
 
 
 def test_an_id_is_shown_as_it_is():

@@ -1,16 +1,25 @@
 """Wheels as they were published."""
 
 from functools import cached_property
-from typing import override
+from typing import Self, override
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import OuterRef, Q, Subquery
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from lottery.models.wheels import Wheel
 from lottery.odds import OddsSheet, PublishedPrize
+
+
+class WheelVersionQuerySet(models.QuerySet["WheelVersion"]):
+    def with_ends(self) -> Self:
+        """Bring along as `ends_at` when the next version replaced it; None for one in force."""
+        following = self.model.objects.filter(
+            wheel=OuterRef("wheel"), number=OuterRef("number") + 1
+        )
+        return self.annotate(ends_at=Subquery(following.values("published_at")))
 
 
 class WheelVersion(models.Model):
@@ -35,6 +44,8 @@ class WheelVersion(models.Model):
         on_delete=models.PROTECT,
         related_name="+",
     )
+
+    objects = WheelVersionQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("published wheel")

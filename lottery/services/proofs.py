@@ -8,6 +8,7 @@ from lottery.errors import ProofNotRevealed
 from lottery.models import Draw, SeedState
 from lottery.services import seeds
 from ops.errors import NotFound
+from ops.identifiers import find
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +28,7 @@ def proof_of(*, draw_id: UUID | None, viewer: User) -> Proof:
     draws = Draw.objects.select_related("seed_pair", "version")
     if not viewer.is_staff:
         draws = draws.filter(person=viewer)
-    draw = None if draw_id is None else draws.filter(pk=draw_id).first()
+    draw = find(draws, draw_id)
     if draw is None:
         raise NotFound
     if draw.seed_pair.state != SeedState.REVEALED:

@@ -5,7 +5,7 @@ from typing import Any, override
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-MAX_ID = 2**63 - 1
+from ops.identifiers import MAX_ID
 
 
 class WholeNumberField(serializers.IntegerField):
@@ -60,10 +60,3 @@ class IdentifierField(serializers.Field[Any, Any, Any, Any]):
     @override
     def to_representation(self, value: Any) -> Any:
         return value
-
-
-def path_identifier(text: str) -> int | None:
-    """Read an id out of a path; None when it cannot be one."""
-    if text.isascii() and text.isdigit() and len(text) <= 19 and 0 < int(text) <= MAX_ID:
-        return int(text)
-    return None

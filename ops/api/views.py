@@ -1,13 +1,17 @@
 """How a view of the API reads and refuses. Every view of every app is one of these."""
 
+from abc import abstractmethod
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, ClassVar, override
 
 from django.conf import settings
 from rest_framework import serializers
 from rest_framework.request import Request
+from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from ops.api.idempotency import answer_once
 from ops.errors import BodyTooLarge, DomainError, NotFound, ValidationFailed
 
 
@@ -15,7 +19,7 @@ class ApiView(APIView):
     """A view of the API. It refuses in the contract's order: sign-in, rate, permission, body."""
 
     max_body_bytes: ClassVar[int] = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-    # Whether POST answers by ops.api.idempotency.answer_once; the API documents say so.
+    # Whether POST honours the Idempotency-Key; the API documents say so.
     honours_idempotency_key: ClassVar[bool] = False
 
     @override
@@ -39,6 +43,34 @@ class ApiView(APIView):
     def query(self, shape: type[serializers.Serializer[Any]]) -> dict[str, Any]:
         """Read the query string in this shape; raises 1011 naming the parameter."""
         return _read(shape, self.request.query_params)
+
+
+class AnswerOnceView(ApiView):
+    """A POST that spends, awards or creates: it has its effect once per Idempotency-Key.
+
+    A view of this kind names the `shape` of the body (None: it has no body) and the `answer` that
+    writes what `effect` returned; the API documents read both.
+    """
+
+    honours_idempotency_key = True
+    shape: ClassVar[type[serializers.Serializer[Any]] | None] = None
+    answer: ClassVar[type[serializers.Serializer[Any]]]
+
+    def post(self, request: Request, **_from_path: Any) -> Response:
+        # Undocumented, so that the API documents show what the class says. The shape is read
+        # first: it comes before the key in the contract's order.
+        body = {} if self.shape is None else self.body(self.shape)
+        return answer_once(request, partial(self._written_answer, request, body))
+
+    @abstractmethod
+    def effect(self, request: Request, body: dict[str, Any]) -> Any:
+        """Do what was asked for and return what the answer is written from.
+
+        It runs in the transaction that commits the answer; what it raises takes all of it back.
+        """
+
+    def _written_answer(self, request: Request, body: dict[str, Any]) -> Any:
+        return self.answer(self.effect(request, body), context={"request": request}).data
 
 
 class OpenView(ApiView):

@@ -16,6 +16,7 @@ from accounts.services.points import change_points
 from catalog.models import Shop, ShopRole
 from catalog.services.shops import require_merchant, shops_of
 from ops.errors import DomainError
+from ops.identifiers import find
 from reviews import events
 from reviews.errors import (
     AlreadyReviewed,
@@ -81,7 +82,7 @@ def review(*, reviewer: User, decision: Decision) -> Reviewed:
     PaidBefore, PointsNeedManager, PointsNeedSecondPerson.
     """
     shops = reviewable_shops(reviewer)
-    receipt = Receipt.objects.locked().filter(pk=decision.upload_id or 0, shop__in=shops).first()
+    receipt = find(Receipt.objects.locked().filter(shop__in=shops), decision.upload_id)
     decided = _decide(receipt, reviewer, decision, now=timezone.now())
     return Reviewed(decided, _pay(decided))
 
@@ -102,7 +103,10 @@ def review_batch(*, reviewer: User, decisions: Sequence[Decision]) -> list[Domai
         receipt.pk: receipt
         for receipt in Receipt.objects.locked().filter(pk__in=wanted, shop__in=shops)
     }
-    named = [receipts.get(decision.upload_id or 0) for decision in decisions]
+    named = [
+        None if decision.upload_id is None else receipts.get(decision.upload_id)
+        for decision in decisions
+    ]
     refusals: list[DomainError | None] = [None] * len(decisions)
     decided = []
     now = timezone.now()

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from accounts.services.profile import tiers_around
-from catalog.services.shops import open_shop
+from catalog.models import Shop
 from ops.days import seconds_left, start_of_day
 from ops.errors import DomainError
 from ops.models import FilePurpose, StoredFile
@@ -61,13 +61,12 @@ def photo_stored(photo: Photo, *, owner_id: int, name: str = "") -> Iterator[Sto
 
 
 @transaction.atomic
-def submit(*, person: User, amount: Decimal, stored: StoredPhoto, shop_id: int | None) -> Receipt:
+def submit(*, person: User, amount: Decimal, stored: StoredPhoto, shop: Shop) -> Receipt:
     """Make a pending receipt of a stored photo and have it read once that is committed.
 
-    `amount` is what the person entered, in yuan. Raises ValidationFailed (1011, `shop_id`),
-    SubmittedBefore (5006) and UploadQuotaUsed (5007).
+    `amount` is what the person entered, in yuan. Raises SubmittedBefore (5006) and
+    UploadQuotaUsed (5007).
     """
-    shop = open_shop(shop_id=shop_id)
     photo = stored.photo
     submission = _submission_number(person, photo.sha256)
     # The row is held until commit: of one person's uploads at the same time, each is counted.

@@ -11,6 +11,7 @@ from PIL import Image
 
 from accounts.models import PointsEntry, User
 from catalog.models import ShopRole
+from catalog.services.shops import only_open_shop
 from catalog.tests.factories import make_member, make_person, make_shop
 from ops.models import FilePurpose, StoredFile
 from ops.services import files
@@ -21,7 +22,7 @@ from reviews.models import (
     ReceiptStatus,
     reading_key,
 )
-from reviews.pictures import take_photo
+from reviews.pictures import check_photo
 from reviews.services import uploads
 
 __all__ = ["make_member", "make_person", "make_shop"]
@@ -46,7 +47,7 @@ def make_file(number=None, *, image_format="JPEG", image=None, **options):
 
 
 def make_photo(number=None):
-    return take_photo(make_file(number))
+    return check_photo(make_file(number))
 
 
 def upload(person, *, photo=None, amount="128.50", shop=None):
@@ -57,7 +58,7 @@ def upload(person, *, photo=None, amount="128.50", shop=None):
             person=person,
             amount=Decimal(amount),
             stored=stored,
-            shop_id=shop and shop.pk,
+            shop=shop or only_open_shop(),
         )
 
 

@@ -6,7 +6,7 @@ import pytest
 from PIL import ExifTags, Image
 
 from reviews.errors import ImageBroken, ImageTooLarge, NoImage, NotAnImage
-from reviews.pictures import distance, take_photo
+from reviews.pictures import check_photo, distance
 from reviews.tests.factories import make_file, make_image
 
 RED, BLUE, WHITE = (200, 30, 30), (30, 30, 200), (255, 255, 255)
@@ -33,7 +33,7 @@ def is_near(pixel, colour):
 def test_what_phones_send_is_taken(image_format):
     received = make_file(image_format=image_format, image=halves())
 
-    photo = take_photo(received)
+    photo = check_photo(received)
 
     for content, size in ((photo.content, (300, 200)), (photo.thumbnail, (300, 200))):
         picture = opened(content)
@@ -60,7 +60,7 @@ def test_a_picture_is_turned_upright_as_its_camera_says(orientation, red_at):
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
 
-    picture = opened(take_photo(make_file(image=halves(), exif=exif)).content)
+    picture = opened(check_photo(make_file(image=halves(), exif=exif)).content)
 
     assert picture.size == ((200, 300) if 5 <= orientation <= 8 else (300, 200))
     assert is_near(picture.getpixel(red_at), RED)
@@ -80,7 +80,7 @@ def test_nothing_is_kept_but_pixels():
     )
     assert received.count(b"Secret") == 12
 
-    photo = take_photo(received)
+    photo = check_photo(received)
 
     for content in (photo.content, photo.thumbnail):
         assert b"Secret" not in content
@@ -95,7 +95,7 @@ def test_unreadable_metadata_does_not_matter(image_format, metadata):
     exif = b"Exif\x00\x00" + metadata
     received = make_file(image_format=image_format, image=halves(), exif=exif)
 
-    assert opened(take_photo(received).content).size == (300, 200)
+    assert opened(check_photo(received).content).size == (300, 200)
 
 
 def test_nonsense_beside_the_orientation_does_not_matter():
@@ -105,14 +105,14 @@ def test_nonsense_beside_the_orientation_does_not_matter():
     exif = b"Exif\x00\x00II*\x00\x08\x00\x00\x00\x02\x00" + orientation + maker + b"\x00" * 12
     received = make_file(image=halves(), exif=exif)
 
-    assert opened(take_photo(received).content).size == (200, 300)
+    assert opened(check_photo(received).content).size == (200, 300)
 
 
 def test_transparency_becomes_white_paper():
     drawing = Image.new("RGBA", (40, 40), (0, 0, 0, 0))
     drawing.paste((*RED, 255), (0, 0, 20, 40))
 
-    picture = opened(take_photo(make_file(image_format="PNG", image=drawing)).content)
+    picture = opened(check_photo(make_file(image_format="PNG", image=drawing)).content)
 
     assert is_near(picture.getpixel((35, 20)), WHITE)
     assert is_near(picture.getpixel((5, 20)), RED)
@@ -121,7 +121,7 @@ def test_transparency_becomes_white_paper():
 def test_sixteen_bits_of_grey_are_not_cut_off():
     scan = Image.new("I;16", (40, 40), 40_000)
 
-    picture = opened(take_photo(make_file(image_format="PNG", image=scan)).content)
+    picture = opened(check_photo(make_file(image_format="PNG", image=scan)).content)
 
     assert picture.getpixel((5, 5))[0] == pytest.approx(40_000 / 257, abs=2)
 
@@ -131,7 +131,7 @@ def test_every_way_of_keeping_colours_is_read(mode):
     image_format = "JPEG" if mode == "CMYK" else "PNG"
     received = make_file(image_format=image_format, image=make_image(mode=mode))
 
-    assert opened(take_photo(received).content).mode == "RGB"
+    assert opened(check_photo(received).content).mode == "RGB"
 
 
 @pytest.mark.parametrize(
@@ -145,13 +145,13 @@ def test_every_way_of_keeping_colours_is_read(mode):
     ],
 )
 def test_a_picture_is_no_larger_than_reading_needs(size, kept):
-    picture = opened(take_photo(make_file(image=Image.new("RGB", size))).content)
+    picture = opened(check_photo(make_file(image=Image.new("RGB", size))).content)
 
     assert picture.size == pytest.approx(kept, abs=1)
 
 
 def test_the_thumbnail_is_small():
-    photo = take_photo(make_file(image=halves((3000, 2000))))
+    photo = check_photo(make_file(image=halves((3000, 2000))))
 
     assert opened(photo.thumbnail).size == (480, 320)
     assert len(photo.thumbnail) < 20_000
@@ -159,18 +159,18 @@ def test_the_thumbnail_is_small():
 
 def test_no_bytes_are_no_image():
     with pytest.raises(NoImage):
-        take_photo(b"")
+        check_photo(b"")
 
 
 def test_ten_megabytes_are_the_limit(settings):
     received = make_file()
     exactly = received + b"\0" * (settings.RECEIPT_MAX_BYTES - len(received))
-    assert take_photo(exactly).content
+    assert check_photo(exactly).content
 
     with pytest.raises(ImageTooLarge):
-        take_photo(exactly + b"\0")
+        check_photo(exactly + b"\0")
     with pytest.raises(ImageTooLarge):  # told before anything else about it
-        take_photo(b"no image" + b"\0" * settings.RECEIPT_MAX_BYTES)
+        check_photo(b"no image" + b"\0" * settings.RECEIPT_MAX_BYTES)
 
 
 def avif():
@@ -195,7 +195,7 @@ def avif():
 )
 def test_other_types_are_refused_by_their_content(received):
     with pytest.raises(NotAnImage):
-        take_photo(received)
+        check_photo(received)
 
 
 @pytest.mark.parametrize("image_format", ["JPEG", "PNG", "WEBP", "HEIF"])
@@ -205,13 +205,13 @@ def test_a_truncated_file_is_broken(image_format, part):
     received = make_file(image_format=image_format, image=noise)
 
     with pytest.raises(ImageBroken):
-        take_photo(received[: int(len(received) * part)])
+        check_photo(received[: int(len(received) * part)])
 
 
 @pytest.mark.parametrize("start", [b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"\0\0\0\x18ftypheic"])
 def test_a_good_beginning_is_not_enough(start):
     with pytest.raises(ImageBroken):
-        take_photo(start + b"garbage" * 20)
+        check_photo(start + b"garbage" * 20)
 
 
 def png_bomb(width, height):
@@ -234,7 +234,7 @@ def test_too_many_pixels_are_refused_before_they_are_decoded(size, monkeypatch):
     monkeypatch.setattr(Image.Image, "load", decoded)
 
     with pytest.raises(ImageBroken) as refusal:
-        take_photo(png_bomb(*size))
+        check_photo(png_bomb(*size))
 
     assert not isinstance(refusal.value.__cause__, AssertionError)
 
@@ -242,14 +242,14 @@ def test_too_many_pixels_are_refused_before_they_are_decoded(size, monkeypatch):
 def test_forty_megapixels_are_taken():
     received = make_file(image=Image.new("L", (8000, 5000)))
 
-    assert opened(take_photo(received).content).size == (4000, 2500)
+    assert opened(check_photo(received).content).size == (4000, 2500)
 
 
 def test_the_hash_finds_the_same_picture_smaller_and_paler():
     picture = Image.effect_noise((200, 300), 200).resize((20, 30)).resize((900, 1200))
-    one = take_photo(make_file(image=picture))
-    other = take_photo(make_file(image=picture.resize((300, 400)), quality=40))
-    stranger = take_photo(make_file(image=picture.transpose(Image.Transpose.ROTATE_180)))
+    one = check_photo(make_file(image=picture))
+    other = check_photo(make_file(image=picture.resize((300, 400)), quality=40))
+    stranger = check_photo(make_file(image=picture.transpose(Image.Transpose.ROTATE_180)))
 
     assert len(one.difference_hash) == 64
     assert one.sha256 != other.sha256

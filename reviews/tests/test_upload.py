@@ -18,7 +18,7 @@ from ops.models import StoredFile
 from ops.services import files
 from reviews.errors import SubmittedBefore, UploadQuotaUsed
 from reviews.models import ProcessRecord, ProcessStatus, Receipt, ReceiptStatus
-from reviews.pictures import take_photo
+from reviews.pictures import check_photo
 from reviews.services import uploads
 from reviews.services.process import process_receipt
 from reviews.tests.factories import (
@@ -289,7 +289,7 @@ def test_any_other_shop_is_refused(refused, shop, shop_id):
     make_shop()
     person = make_person()
     photo = make_file()
-    upload(person, photo=take_photo(photo), shop=shop)
+    upload(person, photo=check_photo(photo), shop=shop)
 
     # Existence comes before state: the file was submitted before as well.
     status, code, data = refused(person, shop_id=shop_id, image=photo)
@@ -314,7 +314,7 @@ def test_the_same_file_is_taken_once(refused, send, shop):
 
 def test_what_was_rejected_may_be_sent_once_more_by_its_owner(refused, shop):
     person, image = make_person(), make_file()
-    photo = take_photo(image)
+    photo = check_photo(image)
     first = make_decided(ReceiptStatus.REJECTED, person=person, sha256=photo.sha256, shop=shop)
     assert refused(make_person(), image=image) == (409, 5006, None)
 
@@ -389,7 +389,7 @@ def test_the_quota_says_when_it_starts_anew(settings, shop, send):
 def test_the_same_file_is_told_before_the_quota(settings, refused, shop):
     settings.UPLOADS_A_DAY = 1
     person, image = make_person(), make_file()
-    upload(person, photo=take_photo(image))
+    upload(person, photo=check_photo(image))
 
     assert refused(person, image=image)[:2] == (409, 5006)
 
@@ -483,7 +483,7 @@ def test_the_pictures_are_upright_and_small(shop):
     exif[0x0112] = 6
     received = make_file(image=Image.new("RGB", (900, 600)), exif=exif)
 
-    receipt = upload(make_person(), photo=take_photo(received))
+    receipt = upload(make_person(), photo=check_photo(received))
 
     for file, size in ((receipt.picture, (600, 900)), (receipt.thumbnail, (320, 480))):
         assert Image.open(io.BytesIO(files.read(file))).size == size
