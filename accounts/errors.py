@@ -2,6 +2,7 @@
 
 from django.utils.translation import gettext_lazy as _
 
+from accounts.limits import WRONG_TRIES
 from ops.errors import DomainError
 
 
@@ -22,7 +23,10 @@ class CodeAskedTooOften(DomainError):
 
 class CodeVoid(DomainError):
     code, status = 1004, 429
-    message = _("Five wrong tries: this code is void. Please ask for a new one.")
+    message = _("%(tries)s wrong tries: this code is void. Please ask for a new one.")
+
+    def __init__(self, *, retry_after: int) -> None:
+        super().__init__(tries=WRONG_TRIES, retry_after=retry_after)
 
 
 class AccountClosed(DomainError):

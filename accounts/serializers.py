@@ -4,6 +4,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from accounts.errors import InvalidPhone, WrongCode
+from accounts.limits import LONGEST_DEVICE_INFO
 from accounts.models import PointsEntry, PointsSource, User
 from accounts.services import profile
 from ops.api.fields import FlagField, TextField
@@ -24,8 +25,9 @@ class LoginInput(serializers.Serializer):
     device_info = serializers.JSONField(required=False, allow_null=True)
 
     def validate_device_info(self, value):
-        if len(str(value)) > 2000:
-            raise serializers.ValidationError(_("At most 2000 characters."))
+        if len(str(value)) > LONGEST_DEVICE_INFO:
+            limit = {"limit": LONGEST_DEVICE_INFO}
+            raise serializers.ValidationError(_("At most %(limit)d characters.") % limit)
         if not _can_be_kept(value):
             raise serializers.ValidationError(_("It holds a character or number that is none."))
         return value

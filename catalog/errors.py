@@ -2,6 +2,7 @@
 
 from django.utils.translation import gettext_lazy as _
 
+from catalog.limits import MAX_QUANTITY
 from ops.errors import DomainError
 
 
@@ -17,7 +18,10 @@ class NotOnSale(DomainError):
 
 class InvalidQuantity(DomainError):
     code, status = 4003, 400
-    message = _("The quantity is a whole number from 1 to 99.")
+    message = _("The quantity is a whole number from 1 to %(most)s.")
+
+    def __init__(self) -> None:
+        super().__init__(most=MAX_QUANTITY)
 
 
 class NotEnoughStock(DomainError):

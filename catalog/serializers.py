@@ -3,8 +3,8 @@ from django.utils.translation import gettext as _
 from rest_framework import serializers
 
 from catalog.errors import ExchangeCodeUnknown, InvalidQuantity
+from catalog.limits import MAX_QUANTITY
 from catalog.models import Category, OrderStatus, Shop
-from catalog.models.orders import MAX_QUANTITY
 from catalog.outputs import OrderOutput
 from ops.api.fields import IdentifierField, TextField, WholeNumberField
 from ops.identifiers import find, read_identifier

@@ -2,6 +2,7 @@
 
 from django.utils.translation import gettext_lazy as _
 
+from lottery.limits import MAX_COUNT
 from ops.errors import DomainError
 
 
@@ -26,7 +27,10 @@ class DailyLimitReached(DomainError):
 
 class InvalidCount(DomainError):
     code, status = 3004, 400
-    message = _("The number of draws is a whole number from 1 to 10.")
+    message = _("The number of draws is a whole number from 1 to %(most)s.")
+
+    def __init__(self) -> None:
+        super().__init__(most=MAX_COUNT)
 
 
 class ProofNotRevealed(DomainError):

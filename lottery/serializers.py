@@ -4,8 +4,8 @@ from rest_framework import serializers
 
 from catalog.outputs import OrderOutput, order_lookups
 from lottery.errors import InvalidCount
+from lottery.limits import MAX_COUNT
 from lottery.models import PrizeType
-from lottery.services.draws import MAX_COUNT
 from ops.api.fields import IdentifierField, TextField, WholeNumberField
 from ops.identifiers import read_identifier
 

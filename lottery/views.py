@@ -6,6 +6,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
 
 from lottery import serializers
+from lottery.limits import MAX_COUNT
 from lottery.models import Draw, PityCounter, WheelVersion
 from lottery.services import draws, proofs, seeds, wheels
 from ops.api.pagination import page
@@ -25,7 +26,7 @@ class ConfigView(OpenView):
             "name": version.name,
             "version": version.number,
             "cost_points": version.cost_points,
-            "max_count": draws.MAX_COUNT,
+            "max_count": MAX_COUNT,
             "prizes": version.sheet.prizes,
             "fallback_prize_id": version.fallback_prize_id,
             "pity": _pity(version, person and self._pity_of(person, version)),

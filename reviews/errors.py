@@ -1,8 +1,10 @@
 """Every way in which receipts and their reviews can say no."""
 
+from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
 from ops.errors import DomainError
+from reviews.limits import LARGEST_AMOUNT, LEAST_AMOUNT, MOST_POINTS
 
 
 class NoImage(DomainError):
@@ -12,7 +14,10 @@ class NoImage(DomainError):
 
 class InvalidAmount(DomainError):
     code, status = 5002, 400
-    message = _("The amount is a number from 0.01 to 9999.99 with at most two decimals.")
+    message = _("The amount is a number from %(least)s to %(largest)s with at most two decimals.")
+
+    def __init__(self) -> None:
+        super().__init__(least=LEAST_AMOUNT, largest=LARGEST_AMOUNT)
 
 
 class NotAnImage(DomainError):
@@ -22,7 +27,10 @@ class NotAnImage(DomainError):
 
 class ImageTooLarge(DomainError):
     code, status = 5004, 413
-    message = _("The image is larger than 10 MB.")
+    message = _("The image is larger than %(limit)s MB.")
+
+    def __init__(self) -> None:
+        super().__init__(limit=f"{settings.RECEIPT_MAX_BYTES / 2**20:g}")
 
 
 class ImageBroken(DomainError):
@@ -55,7 +63,10 @@ class ReviewNotFound(DomainError):
 
 class InvalidDecision(DomainError):
     code, status = 6003, 400
-    message = _("A decision is to approve, with 0 to 100000 points, or to reject, with a reason.")
+    message = _("A decision is to approve, with 0 to %(most)s points, or to reject, with a reason.")
+
+    def __init__(self) -> None:
+        super().__init__(most=MOST_POINTS)
 
 
 class AlreadyReviewed(DomainError):

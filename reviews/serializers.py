@@ -14,17 +14,23 @@ from ops.identifiers import read_identifier
 from ops.services import files
 from reviews import risk
 from reviews.errors import InvalidAmount, InvalidDecision, NoImage
-from reviews.models import LARGEST_AMOUNT, LEAST_AMOUNT, ProcessRecord, Receipt, ReceiptStatus
+from reviews.limits import LARGEST_AMOUNT, LEAST_AMOUNT, MOST_POINTS
+from reviews.models import ProcessRecord, Receipt, ReceiptStatus
 from reviews.services.review import Action
 
 AMOUNT = re.compile(r"[0-9]{1,4}(\.[0-9]{1,2})?")
-MOST_POINTS = 100_000
 MOST_ITEMS = 100
 ANY_STATUS = "all"
 
 
 class PhotoField(serializers.FileField):
     """A file as it was sent; whether it is a picture, and which, is not asked here."""
+
+    def __init__(self, **kwargs):
+        megabytes = settings.RECEIPT_MAX_BYTES // 2**20
+        megapixels = settings.RECEIPT_MAX_PIXELS // 10**6
+        text = f"JPEG, PNG, WebP or HEIC, at most {megabytes} MB and {megapixels} megapixels."
+        super().__init__(**{"help_text": text, **kwargs})
 
     def to_internal_value(self, data):
         if not isinstance(data, UploadedFile):
@@ -52,17 +58,13 @@ class FormIdentifierField(TextField):
 class PhotoInput(serializers.Serializer):
     refusals: ClassVar[dict[str, type[DomainError]]] = {"image": NoImage}
 
-    image = PhotoField(
-        help_text="JPEG, PNG, WebP or HEIC, at most "
-        f"{settings.RECEIPT_MAX_BYTES // 2**20} MB and "
-        f"{settings.RECEIPT_MAX_PIXELS // 10**6} megapixels."
-    )
+    image = PhotoField()
 
 
 class UploadInput(PhotoInput):
     refusals = {"image": NoImage, "amount": InvalidAmount}
 
-    amount = AmountField(help_text="In yuan, 0.01 to 9999.99, e.g. 128.50.")
+    amount = AmountField(help_text=f"In yuan, {LEAST_AMOUNT} to {LARGEST_AMOUNT}, e.g. 128.50.")
     shop_id = FormIdentifierField(
         required=False, help_text="May be left out while only one shop is open."
     )

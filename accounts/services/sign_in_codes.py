@@ -13,13 +13,13 @@ from django.db.models import F
 from django.utils import timezone
 
 from accounts.errors import CodeAskedTooOften, CodeVoid, InvalidPhone, WrongCode
+from accounts.limits import WRONG_TRIES
 from accounts.models import SignInCode
 from accounts.sms import sender
 from ops.days import seconds_left
 from ops.errors import TooManyRequests
 from ops.services.encryption import keyed_hash
 
-WRONG_TRIES = 5
 HOUR = 3600  # seconds
 LOOPBACK = re.compile(r"\A(127\.|::1\Z)")
 

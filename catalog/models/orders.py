@@ -8,11 +8,10 @@ from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from catalog.limits import MAX_QUANTITY
 from catalog.models.product_terms import ProductKind
 from catalog.models.products import Product
 from catalog.models.shops import Shop
-
-MAX_QUANTITY = 99
 
 
 class OrderSource(models.TextChoices):

@@ -2,14 +2,13 @@
 
 from lottery.models.draws import Draw
 from lottery.models.pity_counters import PityCounter
-from lottery.models.prizes import MAX_PRIZE_VALUE, Prize
+from lottery.models.prizes import Prize
 from lottery.models.seeds import SeedPair, SeedState
 from lottery.models.versions import WheelVersion
 from lottery.models.wheels import Wheel, WheelStatus
 from lottery.prize_kinds import PrizeType
 
 __all__ = [
-    "MAX_PRIZE_VALUE",
     "Draw",
     "PityCounter",
     "Prize",

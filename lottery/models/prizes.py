@@ -7,16 +7,15 @@ from typing import override
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import F, Q
+from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
 from catalog.models import Product
+from lottery.limits import MAX_PRIZE_VALUE
 from lottery.models.wheels import Wheel
 from lottery.odds import ANGLES, TICKETS
 from lottery.prize_kinds import WITHOUT_ORDER, PrizeType
 from ops.locking import LockingQuerySet
-
-MAX_PRIZE_VALUE = Decimal(50_000)  # yuan; China's SAMR order 32
-
 
 COLOR_PATTERN = r"^#[0-9A-Fa-f]{6}\Z"
 
@@ -119,7 +118,9 @@ class Prize(models.Model):
             models.CheckConstraint(
                 condition=Q(type=PrizeType.POINTS) | Q(value__lte=MAX_PRIZE_VALUE),
                 name="prize_value_within_the_law",
-                violation_error_message=_("A prize may be worth at most 50,000 yuan."),
+                violation_error_message=format_lazy(
+                    _("A prize may be worth at most {limit} yuan."), limit=f"{MAX_PRIZE_VALUE:,}"
+                ),
             ),
             models.CheckConstraint(
                 condition=~Q(type=PrizeType.EMPTY) | Q(value=0),

@@ -21,8 +21,6 @@ from lottery.services import availability, seeds, wheels
 from lottery.services.availability import Availability
 from ops.days import start_of_day
 
-MAX_COUNT = 10
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drawn:

@@ -9,7 +9,8 @@ from django.utils.translation import gettext as _
 
 from catalog.models import Product
 from lottery.errors import NotPublishable
-from lottery.models import MAX_PRIZE_VALUE, Prize, Wheel, WheelVersion
+from lottery.limits import MAX_PRIZE_VALUE
+from lottery.models import Prize, Wheel, WheelVersion
 from lottery.odds import ANGLES, TICKETS, OddsSheet, PublishedPrize
 from lottery.prize_kinds import PRIZE_KINDS, PrizeType
 from ops.errors import NotFound
@@ -106,7 +107,10 @@ def _prize_reasons(drafts: Sequence[Prize], earlier: OddsSheet | None) -> Iterat
     for prize in drafts:
         named = {"name": prize.name}
         if _worth(prize) > MAX_PRIZE_VALUE:
-            yield _("%(name)s: a prize may be worth at most 50,000 yuan.") % named
+            yield _("%(name)s: a prize may be worth at most %(limit)s yuan.") % {
+                **named,
+                "limit": f"{MAX_PRIZE_VALUE:,}",
+            }
         kind = PRIZE_KINDS[PrizeType(prize.type)]
         if kind.credits_points and (prize.value < 1 or prize.value % 1):
             yield _("%(name)s: the value is a whole number of points from 1 on.") % named

@@ -19,7 +19,8 @@ from ops.api.renderer import encode
 from ops.errors import IdempotencyKeyMissing, ValidationFailed
 from ops.services import idempotency
 
-_KEY = re.compile(r"\A[\x21-\x7e]{1,128}\Z")
+LONGEST_KEY = 128  # characters
+_KEY = re.compile(rf"\A[\x21-\x7e]{{1,{LONGEST_KEY}}}\Z")
 
 
 def answer_once(request: Request, effect: Callable[[], Any]) -> Response:
@@ -38,7 +39,8 @@ def answer_once(request: Request, effect: Callable[[], Any]) -> Response:
             encode(data)
         return Response(data)
     if not _KEY.match(key):
-        raise ValidationFailed({"Idempotency-Key": [_("1 to 128 visible ASCII characters.")]})
+        why = _("1 to %(limit)d visible ASCII characters.") % {"limit": LONGEST_KEY}
+        raise ValidationFailed({"Idempotency-Key": [why]})
     outcome = idempotency.run_once(
         owner_id=cast("int", request.user.pk),
         path=escape_uri_path(request.path)[:255],

@@ -1,23 +1,33 @@
 """OpenAPI: what a view says about its data, seen through the envelope."""
 
+from datetime import timedelta
 from typing import Any, override
 
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework.serializers import ListSerializer
 
+from ops.api.idempotency import LONGEST_KEY
+from ops.api.pagination import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
+from ops.services.idempotency import KEPT_FOR
+
 PAGE_PARAMETERS = (
     OpenApiParameter(
         "cursor", str, description="`next` of the page before; empty for the first page."
     ),
-    OpenApiParameter("page_size", int, default=20, description="Over 100 is taken as 100."),
+    OpenApiParameter(
+        "page_size",
+        int,
+        default=DEFAULT_PAGE_SIZE,
+        description=f"Over {MAX_PAGE_SIZE} is taken as {MAX_PAGE_SIZE}.",
+    ),
 )
 IDEMPOTENCY_KEY = OpenApiParameter(
     "Idempotency-Key",
     str,
     OpenApiParameter.HEADER,
-    description="1 to 128 visible ASCII characters. The same key and body within 24 hours get the "
-    "first answer again.",
+    description=f"1 to {LONGEST_KEY} visible ASCII characters. The same key and body within "
+    f"{KEPT_FOR // timedelta(hours=1)} hours get the first answer again.",
 )
 REFUSAL: dict[str, Any] = {
     "description": "A refusal. `code` says which one, `msg` is for people.",

@@ -8,16 +8,12 @@ from reviews.models.process_records import (
     ProcessStatus,
 )
 from reviews.models.receipts import (
-    LARGEST_AMOUNT,
-    LEAST_AMOUNT,
     Receipt,
     ReceiptStatus,
     reading_key,
 )
 
 __all__ = [
-    "LARGEST_AMOUNT",
-    "LEAST_AMOUNT",
     "UNFINISHED",
     "ProcessError",
     "ProcessKind",

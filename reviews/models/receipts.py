@@ -13,12 +13,8 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from ops.locking import LockingQuerySet
+from reviews.limits import LARGEST_AMOUNT, LEAST_AMOUNT
 from reviews.models.process_records import ProcessKind, ProcessRecord
-
-LEAST_AMOUNT = Decimal("0.01")
-
-
-LARGEST_AMOUNT = Decimal("9999.99")
 
 
 class ReceiptStatus(models.TextChoices):

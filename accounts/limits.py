@@ -1,0 +1,4 @@
+"""What sign-in takes before it stops listening."""
+
+WRONG_TRIES = 5  # of one code
+LONGEST_DEVICE_INFO = 2000  # characters

@@ -1,0 +1,3 @@
+"""What one order may be."""
+
+MAX_QUANTITY = 99  # units
