@@ -10,7 +10,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from reviews.models import ProcessRecord, ProcessStatus, Receipt, ReceiptStatus
-from reviews.pictures import distance
+from reviews.photos import distance
 
 HIGHEST_SCORE = 100
 LOW_CONFIDENCE = Decimal("0.7")

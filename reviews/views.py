@@ -19,7 +19,7 @@ from ops.identifiers import find, read_identifier
 from reviews import serializers
 from reviews.errors import ImageTooLarge, InvalidDecision, UploadNotFound
 from reviews.models import Receipt
-from reviews.pictures import check_photo
+from reviews.photos import check_photo
 from reviews.services import review, uploads
 
 LONGEST_ECHO = 40  # characters

@@ -20,6 +20,7 @@ from catalog.models import (
 )
 from catalog.services import pictures, stock, virtual_codes
 from ops.errors import DomainError
+from ops.services import files
 
 
 class PictureForm(forms.ModelForm):
@@ -34,15 +35,16 @@ class PictureForm(forms.ModelForm):
         if not sent and self.instance.pk is None:
             raise forms.ValidationError(_("Choose a picture."))
         try:
-            self.kept = pictures.read_picture(sent.read()) if sent else None
+            self.renditions = pictures.read_picture(sent.read()) if sent else None
         except NotAPicture as error:
             raise forms.ValidationError(str(error)) from error
         return sent
 
     def save(self, commit=True):
-        if self.kept:
+        if self.renditions:
             name = self.cleaned_data["picture"].name
-            stored = pictures.store_picture(self.kept, name=name)
+            stored = pictures.store_picture(self.renditions, name=name)
+            files.make_permanent(*stored)
             self.instance.file, self.instance.thumbnail = stored
         return super().save(commit)
 

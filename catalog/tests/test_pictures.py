@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from catalog.errors import NotAPicture
-from catalog.services.pictures import add_picture
+from catalog.services.pictures import add_picture, read_picture, store_picture
 from catalog.tests.factories import make_product
 from ops.models import StoredFile
 from ops.services import files
@@ -55,3 +55,22 @@ def test_too_many_pixels_are_refused(settings):
         add_picture(product_id=product.pk, content=make_png((11, 10)))
 
     assert not StoredFile.objects.exists()
+
+
+def test_a_picture_is_temporary_until_a_product_has_it():
+    stored = store_picture(read_picture(make_png((9, 9))))
+    assert [file.is_temporary for file in stored] == [True, True]
+
+    image = add_picture(product_id=make_product().pk, content=make_png((9, 9)))
+
+    assert image.thumbnail is not None
+    for file in StoredFile.objects.filter(pk__in=[image.file_id, image.thumbnail_id]):
+        assert (file.is_temporary, file.expires_at) == (False, None)
+
+
+def test_a_picture_that_is_cut_off_is_refused():
+    written = io.BytesIO()
+    Image.new("RGB", (300, 300), "red").save(written, format="JPEG")
+
+    with pytest.raises(NotAPicture):
+        read_picture(written.getvalue()[:-2])

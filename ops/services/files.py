@@ -48,7 +48,7 @@ def store(
     )
 
 
-def keep(*files: StoredFile) -> None:
+def make_permanent(*files: StoredFile) -> None:
     """Make temporary files permanent, in the transaction that needs them.
 
     A file stored with `expires_at` and never kept is what a killed process left behind.

@@ -57,7 +57,7 @@ def test_a_temporary_file_knows_its_end_and_can_be_kept():
     file = make_file(expires_at=timezone.now() + timedelta(hours=1))
     other = make_file(expires_at=timezone.now() + timedelta(hours=1))
     assert file.is_temporary
-    files.keep(file)
+    files.make_permanent(file)
     file.refresh_from_db()
     other.refresh_from_db()
     assert (file.is_temporary, file.expires_at) == (False, None)

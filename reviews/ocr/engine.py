@@ -1,6 +1,5 @@
 """Recognising the text of a photo with the models inside the rapidocr wheel."""
 
-import io
 import threading
 from collections.abc import Sequence
 from datetime import tzinfo
@@ -12,8 +11,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 from django.utils import timezone
-from PIL import Image, ImageOps
+from PIL import Image
 
+from ops.services.pictures import decode
 from reviews.ocr.facts import find_issued_at, find_receipt_number
 from reviews.ocr.lines import text_lines
 from reviews.ocr.total import choose_total
@@ -126,8 +126,8 @@ class RapidReceiptReader(ReceiptReader):
     def read(self, picture: bytes) -> Reading:
         """Read one photo, the right way up or not.
 
-        A picture without text gives a reading of nothing. Raises `PIL.UnidentifiedImageError`
-        or `OSError` when the bytes are no picture.
+        A picture without text gives a reading of nothing. Raises `UnknownType` or `BrokenPicture`
+        of `ops.services.pictures` when the bytes are no picture that can be decoded.
         """
         boxes = recognise(picture)
         lines = text_lines(boxes)
@@ -174,31 +174,15 @@ def prepare(picture: bytes) -> tuple[Pixels, float]:
     Returns height x width x BGR pixels, never longer than `UTMOST_SHAPE` times their shorter
     side, and how many of them a pixel of the turned picture became.
     """
-    image: Image.Image
-    with Image.open(io.BytesIO(picture)) as image:
-        width, height = image.size
-        # A JPEG decodes straight to a half, quarter or eighth where that is still enough.
-        aim = _scale(width, height)
-        image.draft("RGB", (int(width * aim), int(height * aim)))
-        image = ImageOps.exif_transpose(image)
-        if image.has_transparency_data:
-            paper = Image.new("RGBA", image.size, "white")
-            paper.alpha_composite(image.convert("RGBA"))
-            image = paper
-        image = image.convert("RGB")
-    decoded_width, decoded_height = image.size
-    rest = _scale(decoded_width, decoded_height)
-    if rest < 1:
-        size = (max(1, round(decoded_width * rest)), max(1, round(decoded_height * rest)))
-        image = image.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
-    scale = max(image.size) / max(width, height)
+    decoded = decode(picture, scale=_scale)
+    image = decoded.image
     least = -(-max(image.size) // UTMOST_SHAPE)
     if min(image.size) < least:
         # Room is added to the right or beneath, so that no point moves.
         roomy = Image.new("RGB", (max(image.width, least), max(image.height, least)), "white")
         roomy.paste(image)
         image = roomy
-    return np.ascontiguousarray(np.asarray(image, dtype=np.uint8)[:, :, ::-1]), scale
+    return np.ascontiguousarray(np.asarray(image, dtype=np.uint8)[:, :, ::-1]), decoded.scale
 
 
 def _scale(width: int, height: int) -> float:

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from decimal import Decimal
 from functools import partial
 
@@ -17,15 +16,12 @@ from catalog.models import Shop
 from ops.days import seconds_left, start_of_day
 from ops.errors import DomainError
 from ops.models import FilePurpose, StoredFile
-from ops.services import files
+from ops.services import files, pictures
 from reviews import events
 from reviews.errors import SubmittedBefore, UploadQuotaUsed
 from reviews.models import ProcessRecord, Receipt, ReceiptStatus
-from reviews.pictures import Photo
+from reviews.photos import Photo
 from reviews.services.process import process_receipt
-
-# Longer than any request: what a killed process left behind is told by it.
-UNSUBMITTED_FOR = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,15 +37,16 @@ class StoredPhoto:
 def photo_stored(photo: Photo, *, owner_id: int, name: str = "") -> Iterator[StoredPhoto]:
     """Write the pictures before the transaction that needs them.
 
-    They are temporary until `submit` keeps them. When the block ends in a refusal, or nothing was
-    made of them (the answer was an earlier one), they are taken away again.
+    They are temporary until `submit` makes them permanent. When the block ends in a refusal, or
+    nothing was made of them (the answer was an earlier one), they are taken away again.
     """
-    expires_at = timezone.now() + UNSUBMITTED_FOR
-    store = partial(
-        files.store, media_type="image/jpeg", owner_id=owner_id, name=name, expires_at=expires_at
+    picture, thumbnail = pictures.store(
+        photo,
+        purpose=FilePurpose.RECEIPT,
+        thumbnail_purpose=FilePurpose.RECEIPT_THUMBNAIL,
+        owner_id=owner_id,
+        name=name,
     )
-    picture = store(content=photo.content, purpose=FilePurpose.RECEIPT)
-    thumbnail = store(content=photo.thumbnail, purpose=FilePurpose.RECEIPT_THUMBNAIL)
     try:
         yield StoredPhoto(photo=photo, picture=picture, thumbnail=thumbnail)
     except DomainError:
@@ -94,7 +91,7 @@ def submit(*, person: User, amount: Decimal, stored: StoredPhoto, shop: Shop) ->
         # Somebody sent the same file at the same moment and was first.
         _submission_number(person, photo.sha256)
         raise
-    files.keep(stored.picture, stored.thumbnail)
+    files.make_permanent(stored.picture, stored.thumbnail)
     record = ProcessRecord.objects.create(receipt=receipt)
     receipt.processes = [record]
     events.progress_changed(record)

@@ -22,7 +22,7 @@ from reviews.models import (
     ReceiptStatus,
     reading_key,
 )
-from reviews.pictures import check_photo
+from reviews.photos import check_photo
 from reviews.services import uploads
 
 __all__ = ["make_member", "make_person", "make_shop"]

@@ -5,8 +5,9 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from ops.services.pictures import UnknownType
 from reviews.ocr.engine import RapidReceiptReader, prepare
 from reviews.ocr.types import Reading
 from reviews.tests.slips import Layout, make_slip
@@ -93,7 +94,7 @@ def test_the_models_get_pictures_they_can_bear(
 
 
 def test_what_is_no_picture() -> None:
-    with pytest.raises(UnidentifiedImageError):
+    with pytest.raises(UnknownType):
         READER.read(b"no picture")
 
 

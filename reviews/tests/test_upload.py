@@ -18,7 +18,7 @@ from ops.models import StoredFile
 from ops.services import files
 from reviews.errors import SubmittedBefore, UploadQuotaUsed
 from reviews.models import ProcessRecord, ProcessStatus, Receipt, ReceiptStatus
-from reviews.pictures import check_photo
+from reviews.photos import check_photo
 from reviews.services import uploads
 from reviews.services.process import process_receipt
 from reviews.tests.factories import (

@@ -6,7 +6,7 @@ import pytest
 from PIL import ExifTags, Image
 
 from reviews.errors import ImageBroken, ImageTooLarge, NoImage, NotAnImage
-from reviews.pictures import check_photo, distance
+from reviews.photos import check_photo, distance
 from reviews.tests.factories import make_file, make_image
 
 RED, BLUE, WHITE = (200, 30, 30), (30, 30, 200), (255, 255, 255)
@@ -35,7 +35,10 @@ def test_what_phones_send_is_taken(image_format):
 
     photo = check_photo(received)
 
-    for content, size in ((photo.content, (300, 200)), (photo.thumbnail, (300, 200))):
+    for content, size in (
+        (photo.content, (300, 200)),
+        (photo.thumbnail, (300, 200)),
+    ):
         picture = opened(content)
         assert (picture.format, picture.mode, picture.size) == ("JPEG", "RGB", size)
         assert is_near(picture.getpixel((50, 100)), RED)
