@@ -27,9 +27,9 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]  # unfold is not typed
 def change_each[Row: Model](
     page: ModelAdmin,
     request: HttpRequest,
+    *,
     rows: Iterable[Row],
     change: Callable[[Row], object],
-    *,
     success: Callable[[Row], object] | None = None,
 ) -> int:
     """Change every row of an action and tell each refusal beside its row; returns how many went.

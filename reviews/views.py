@@ -1,4 +1,5 @@
 from functools import partial
+from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
@@ -21,16 +22,24 @@ from reviews.errors import ImageTooLarge, InvalidDecision, UploadNotFound
 from reviews.models import Receipt
 from reviews.photos import check_photo
 from reviews.services import review, uploads
+from reviews.services.reviewers import Reviewer, reviewer_for
 
 LONGEST_ECHO = 40  # characters
 
 
 class MayReview(BasePermission):
-    """Only for those who review receipts somewhere; refuses with 6001 or 1009."""
+    """Only for those who review receipts somewhere, as `view.reviewer`; else 6001 or 1009."""
 
     def has_permission(self, request, view):
-        review.reviewable_shops(request.user)
+        view.reviewer = reviewer_for(request.user)
         return True
+
+
+class ForReviewers:
+    """A view for those who review receipts somewhere."""
+
+    permission_classes: Any = (IsAuthenticated, MayReview)
+    reviewer: Reviewer  # put here by MayReview
 
 
 class UploadView(ApiView):
@@ -95,20 +104,17 @@ class UploadDetailView(ApiView):
         return Response(serializers.ReceiptOutput(receipt, context={"request": request}).data)
 
 
-class ReviewsView(ApiView):
+class ReviewsView(ForReviewers, ApiView):
     """The receipts of the shops where the person reviews, newest first: those that wait."""
-
-    permission_classes = (IsAuthenticated, MayReview)
 
     @extend_schema(
         parameters=[serializers.ReviewQuery], responses=serializers.ReviewOutput(many=True)
     )
     def get(self, request):
         wanted = self.query(serializers.ReviewQuery)
-        shops = review.reviewable_shops(request.user)
-        receipts = Receipt.objects.filter(shop__in=shops).select_related("person")
+        receipts = Receipt.objects.filter(shop__in=self.reviewer.shops).select_related("person")
         if "shop" in wanted:
-            shop = find(shops, wanted["shop"])
+            shop = find(self.reviewer.shops, wanted["shop"])
             if shop is None:
                 raise ValidationFailed({"shop": [_("You review at no shop with this id.")]})
             receipts = receipts.filter(shop=shop)
@@ -119,16 +125,15 @@ class ReviewsView(ApiView):
         return _answer_page(request, receipts, serializers.ReviewOutput)
 
 
-class ReviewView(AnswerOnceView):
+class ReviewView(ForReviewers, AnswerOnceView):
     """Approve or reject one receipt."""
 
-    permission_classes = (IsAuthenticated, MayReview)
     shape = serializers.DecisionInput
     answer = serializers.DecisionOutput
 
     def effect(self, request, body):
         decision = review.Decision(**body)
-        reviewed = review.review(reviewer=request.user, decision=decision)
+        reviewed = review.review(reviewer=self.reviewer, decision=decision)
         return {
             "upload_id": reviewed.receipt.pk,
             "action": decision.action,
@@ -137,10 +142,9 @@ class ReviewView(AnswerOnceView):
         }
 
 
-class BatchView(AnswerOnceView):
+class BatchView(ForReviewers, AnswerOnceView):
     """Decide about up to 100 receipts, each on its own: a refused one stops no other."""
 
-    permission_classes = (IsAuthenticated, MayReview)
     shape = serializers.BatchInput
     answer = serializers.BatchOutput
 
@@ -152,7 +156,7 @@ class BatchView(AnswerOnceView):
             for at, shape in enumerate(shapes)
             if shape.is_valid()
         }
-        outcomes = review.review_batch(reviewer=request.user, decisions=list(decisions.values()))
+        outcomes = review.review_batch(reviewer=self.reviewer, decisions=list(decisions.values()))
         refusals = dict(zip(decisions, outcomes, strict=True))
         results = [
             _result(item, refusals.get(at, InvalidDecision())) for at, item in enumerate(items)

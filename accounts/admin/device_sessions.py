@@ -19,5 +19,5 @@ class DeviceSessionAdmin(ReadOnlyAdmin):
 
     @admin.action(description=_("End these sign-ins"))
     def revoke(self, request, sessions):
-        ended = change_each(self, request, sessions, sign_in.revoke)
+        ended = change_each(self, request, rows=sessions, change=sign_in.revoke)
         self.message_user(request, _("Ended: %(count)d") % {"count": ended})

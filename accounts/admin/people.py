@@ -89,7 +89,7 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):
         change_each(
             self,
             request,
-            people.exclude(pk=request.user.pk),
-            lambda person: sign_in.change_status(person=person, status=status),
+            rows=people.exclude(pk=request.user.pk),
+            change=lambda person: sign_in.change_status(person=person, status=status),
             success=lambda person: f"{person}: {status.label}",
         )

@@ -25,9 +25,11 @@ class UserQuerySet(LockingQuerySet["User"]):
 
 
 class UserManager(BaseUserManager["User"].from_queryset(UserQuerySet)):  # type: ignore[misc]
-    def create_superuser(self, username: str, password: str, **fields: object) -> "User":
+    def create_superuser(self, username: str, password: str, *, nickname: str = "") -> "User":
         """Create somebody who may do everything in the console; `createsuperuser` calls this."""
-        person: User = self.model(username=username, is_staff=True, is_superuser=True, **fields)
+        person: User = self.model(
+            username=username, nickname=nickname, is_staff=True, is_superuser=True
+        )
         person.set_password(password)
         person.save(using=self._db)
         return person

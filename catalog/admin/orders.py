@@ -34,4 +34,4 @@ class OrderAdmin(ReadOnlyAdmin):
         def take_back(order):
             orders.cancel(person_id=order.person_id, order_id=order.pk)
 
-        change_each(self, request, queryset, take_back, success=str)
+        change_each(self, request, rows=queryset, change=take_back, success=str)

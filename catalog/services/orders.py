@@ -26,7 +26,6 @@ from catalog.models import (
     OrderStatus,
     Product,
     ProductKind,
-    ShopMember,
     ShopRole,
     StockOperation,
 )
@@ -228,15 +227,15 @@ def redeem(*, cashier: User, exchange_code: str) -> Order:
     NotAllowed when they are there in another role, or for their own order; AlreadyRedeemed;
     ExchangeCodeVoid when it expired or was cancelled.
     """
-    require_merchant(cashier, *COUNTER_ROLES)
+    roles = require_merchant(cashier, *COUNTER_ROLES)
     order = Order.objects.filter(exchange_code=normal_form(exchange_code)).first()
     if order is None:
         raise ExchangeCodeUnknown
     if order.shop_id is not None:
-        member = ShopMember.objects.filter(person=cashier, shop_id=order.shop_id).first()
-        if member is None:
+        role = roles.get(order.shop_id)
+        if role is None:
             raise ExchangeCodeUnknown
-        if member.role not in COUNTER_ROLES:
+        if role not in COUNTER_ROLES:
             raise NotAllowed
     if order.person_id == cashier.pk:
         raise NotAllowed

@@ -1,6 +1,5 @@
 """Who works where, as what, and which shop is meant."""
 
-from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from accounts.models import User
@@ -10,12 +9,10 @@ from ops.errors import NotAllowed, ValidationFailed
 from ops.identifiers import find
 
 
-def shops_of(person: User, *roles: ShopRole) -> QuerySet[Shop]:
-    """The shops where the person works, as any of `roles` when some are named."""
-    memberships = ShopMember.objects.filter(person=person)
-    if roles:
-        memberships = memberships.filter(role__in=roles)
-    return Shop.objects.filter(pk__in=memberships.values("shop"))
+def roles_of(person: User) -> dict[int, ShopRole]:
+    """As what the person works, by the id of the shop; one query."""
+    memberships = ShopMember.objects.filter(person=person).values_list("shop_id", "role")
+    return {shop_id: ShopRole(role) for shop_id, role in memberships}
 
 
 def is_merchant(person: User) -> bool:
@@ -23,18 +20,18 @@ def is_merchant(person: User) -> bool:
     return ShopMember.objects.filter(person=person).exists()
 
 
-def require_merchant(person: User, *roles: ShopRole) -> QuerySet[Shop]:
-    """The shops where the person may act as one of `roles` (as anything when none is named).
+def require_merchant(person: User, *roles: ShopRole) -> dict[int, ShopRole]:
+    """See that the person has one of `roles` somewhere (any when none is named); their roles.
 
     Raises NotAMerchant (6001) for a member of no shop, and NotAllowed (1009) when no membership
     has one of the roles.
     """
-    held = set(ShopMember.objects.filter(person=person).values_list("role", flat=True))
+    held = roles_of(person)
     if not held:
         raise NotAMerchant
-    if roles and not held & set(roles):
+    if roles and not set(held.values()) & set(roles):
         raise NotAllowed
-    return shops_of(person, *roles)
+    return held
 
 
 def open_shop(shop_id: int | None) -> Shop:

@@ -96,4 +96,4 @@ class WheelAdmin(ModelAdmin):
         def told(wheel):
             return _("%(name)s: done.") % {"name": wheel}
 
-        change_each(self, request, queryset, change, success=told)
+        change_each(self, request, rows=queryset, change=change, success=told)

@@ -37,7 +37,7 @@ def _encode(list_name: int, values: Sequence[Any]) -> str:
     return base64.urlsafe_b64encode(orjson.dumps([list_name, *values])).decode().rstrip("=")
 
 
-def _decode(cursor: str, list_name: int, model: type[Model], fields: Sequence[str]) -> list[Any]:
+def _decode(cursor: str, *, list_name: int, model: type[Model], fields: Sequence[str]) -> list[Any]:
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
         said, *values = orjson.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
@@ -81,7 +81,8 @@ def page[M: Model](
     fields = [name.removeprefix("-") for name in ordering]
     list_name = _list_name(rows.model, ordering)
     if cursor := request.query_params.get("cursor", ""):
-        rows = rows.filter(_after(ordering, _decode(cursor, list_name, rows.model, fields)))
+        last_key = _decode(cursor, list_name=list_name, model=rows.model, fields=fields)
+        rows = rows.filter(_after(ordering, last_key))
     found = list(rows.order_by(*ordering)[: size + 1])
     if len(found) <= size:
         return found, None

@@ -6,7 +6,8 @@ from typing import Any, override
 import orjson
 from django.http import HttpResponse
 from django.utils.functional import Promise
-from rest_framework import negotiation, renderers
+from rest_framework import negotiation
+from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -41,7 +42,7 @@ def encode(value: Any) -> bytes:
     return orjson.dumps(value, default=_plain)
 
 
-class EnvelopeRenderer(renderers.BaseRenderer):
+class EnvelopeRenderer(BaseRenderer):
     """Writes `{"code": 0, "msg": "success", "data": …}`; a refusal brings its own envelope."""
 
     media_type = "application/json"

@@ -13,6 +13,7 @@ from reviews import risk
 from reviews.models import Receipt
 from reviews.services import review
 from reviews.services.review import Action, Decision
+from reviews.services.reviewers import reviewer_for
 
 
 class RejectForm(forms.Form):
@@ -96,7 +97,7 @@ class ReceiptAdmin(ReadOnlyAdmin):
 
     def has_review_permission(self, request):
         try:
-            review.reviewable_shops(request.user)
+            reviewer_for(request.user)
         except DomainError:
             return False
         return True
@@ -125,10 +126,12 @@ class ReceiptAdmin(ReadOnlyAdmin):
         return TemplateResponse(request, "admin/reviews/receipt/reject.html", context)
 
     def _review(self, request, receipts, *, action, reason=""):
+        reviewer = reviewer_for(request.user)
+
         def decide(receipt):
             decision = Decision(upload_id=receipt.pk, action=action, reason=reason)
-            review.review(reviewer=request.user, decision=decision)
+            review.review(reviewer=reviewer, decision=decision)
 
-        if decided := change_each(self, request, receipts, decide):
+        if decided := change_each(self, request, rows=receipts, change=decide):
             text = _("%(action)s: %(count)d") % {"action": action.label, "count": decided}
             self.message_user(request, text, messages.SUCCESS)

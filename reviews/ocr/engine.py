@@ -154,14 +154,17 @@ def recognise(picture: bytes) -> tuple[TextBox, ...]:
             return ()
         turns = _quarter_turns(engine, pixels, boxes)
         upright = np.ascontiguousarray(np.rot90(pixels, turns))
-        upright_boxes = [_turn(box, turns, pixels.shape[1], pixels.shape[0]) for box in boxes]
+        height, width = pixels.shape[:2]
+        upright_boxes = [_turn(box, turns=turns, width=width, height=height) for box in boxes]
         found = engine.recognize_txt([_cut(upright, box) for box in upright_boxes])
     back_width, back_height = upright.shape[1], upright.shape[0]
     return tuple(
         TextBox(
             text=text,
             score=round(float(score), 4),
-            corners=_corners(_shift(box, -turns, back_width, back_height) / scale),
+            corners=_corners(
+                _shift(box, turns=-turns, width=back_width, height=back_height) / scale
+            ),
         )
         for text, score, box in zip(found.txts or (), found.scores, upright_boxes, strict=True)
         if text.strip() and score >= MINIMUM_SCORE
@@ -219,8 +222,9 @@ def _quarter_turns(engine: _Engine, pixels: Pixels, boxes: list[Quadrilateral]) 
         down += abs(float(long_edge[1]))
     sideways = int(down > across)
     turned = np.ascontiguousarray(np.rot90(pixels, sideways))
+    height, width = pixels.shape[:2]
     voters = sorted(
-        (_turn(box, sideways, pixels.shape[1], pixels.shape[0]) for box in boxes),
+        (_turn(box, turns=sideways, width=width, height=height) for box in boxes),
         key=lambda box: _sides(box)[0] / max(_sides(box)[1], 1.0),
     )[-VOTERS:]
     _, found = engine.cls_and_rotate([_cut(turned, box) for box in voters])
@@ -228,18 +232,18 @@ def _quarter_turns(engine: _Engine, pixels: Pixels, boxes: list[Quadrilateral]) 
     return sideways + 2 * int(upside_down > 0)
 
 
-def _turn(box: Quadrilateral, turns: int, width: int, height: int) -> Quadrilateral:
+def _turn(box: Quadrilateral, *, turns: int, width: int, height: int) -> Quadrilateral:
     """Move a box with its picture and let its corners begin at the new top left again.
 
     The first edge is the one that runs most to the right: the detector's own order of corners
     follows their places in the picture, which a steep tilt mixes up.
     """
-    moved = _shift(box, turns, width, height)
+    moved = _shift(box, turns=turns, width=width, height=height)
     edges = np.roll(moved, -1, axis=0) - moved
     return np.roll(moved, -int(np.argmax(edges[:, 0])), axis=0)
 
 
-def _shift(box: Quadrilateral, turns: int, width: int, height: int) -> Quadrilateral:
+def _shift(box: Quadrilateral, *, turns: int, width: int, height: int) -> Quadrilateral:
     """Where points of a `width` x `height` picture go in `numpy.rot90(picture, turns)`."""
     x, y = box[:, 0], box[:, 1]
     match turns % 4:

@@ -130,7 +130,9 @@ def _claims(slip: Sequence[_Parsed]) -> Iterator[_Claim]:
                 label_score = parsed.line.piece_at(label.start).score
                 amount_score = parsed.line.piece_at(found.start).score
                 sureness = 1.0
-                if not _PLAIN_GAP.fullmatch(_without_sums(text, parsed, begins, found.start)):
+                if not _PLAIN_GAP.fullmatch(
+                    _without_sums(text, parsed, begins=begins, ends=found.start)
+                ):
                     sureness *= _WORDS_BETWEEN
             elif elsewhere := _sum_on_another_line(slip, place, label):
                 other, found = elsewhere
@@ -205,7 +207,7 @@ def _likeliest(text: str, sums: Sequence[Sum]) -> Sum:
     ][-1]
 
 
-def _without_sums(text: str, parsed: _Parsed, begins: int, ends: int) -> str:
+def _without_sums(text: str, parsed: _Parsed, *, begins: int, ends: int) -> str:
     gap = list(text[begins:ends])
     for found in parsed.sums:
         if begins <= found.start and found.end <= ends:

@@ -109,7 +109,7 @@ def complete(record: ProcessRecord, reading: Reading, *, duration: int, now: dat
     `duration` is in milliseconds. False, and nothing written, when the process was taken away.
     """
     receipt = Receipt.objects.locked().get(pk=record.receipt_id)
-    if not _end(record, ProcessStatus.COMPLETED, now=now, duration=duration, progress=DONE):
+    if not _end(record, ProcessStatus.COMPLETED, now=now, duration=duration):
         return False
     receipt.recognized_amount = reading.amount
     receipt.confidence = reading.confidence
@@ -149,13 +149,27 @@ def give_back(record: ProcessRecord, *, now: datetime) -> None:
         transaction.on_commit(partial(process_receipt.enqueue, record.pk), robust=True)
 
 
-def _end(record: ProcessRecord, status: ProcessStatus, *, now: datetime, **changes: object) -> bool:
+def _end(
+    record: ProcessRecord,
+    status: ProcessStatus,
+    *,
+    now: datetime,
+    duration: int | None = None,
+    error: ProcessError | None = None,
+) -> bool:
     """End the process if it is still ours."""
-    if not _held(record).update(status=status, lease_until=None, finished_at=now, **changes):
-        return False
-    record.status = status
-    record.progress = DONE if status == ProcessStatus.COMPLETED else record.progress
-    return True
+    progress = DONE if status == ProcessStatus.COMPLETED else record.progress
+    is_ours = _held(record).update(
+        status=status,
+        lease_until=None,
+        finished_at=now,
+        progress=progress,
+        duration=duration,
+        error=error or "",
+    )
+    if is_ours:
+        record.status, record.progress = status, progress
+    return bool(is_ours)
 
 
 def _keep(receipt: Receipt, record: ProcessRecord, *, now: datetime) -> None:

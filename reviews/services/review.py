@@ -7,14 +7,11 @@ from typing import NoReturn
 
 from django.conf import settings
 from django.db import IntegrityError, models, transaction
-from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import PointsSource, User
 from accounts.services.points import change_points
-from catalog.models import Shop, ShopRole
-from catalog.services.shops import require_merchant, shops_of
 from ops.errors import DomainError
 from ops.identifiers import find
 from reviews import events
@@ -28,9 +25,7 @@ from reviews.errors import (
     ReviewNotFound,
 )
 from reviews.models import UNFINISHED, Receipt, ReceiptStatus
-
-MAY_REVIEW = (ShopRole.OWNER, ShopRole.MANAGER, ShopRole.REVIEWER)
-MAY_EXCEED_ESTIMATE = (ShopRole.OWNER, ShopRole.MANAGER)
+from reviews.services.reviewers import Reviewer
 
 
 class Action(models.TextChoices):
@@ -56,52 +51,32 @@ class Reviewed:
     balance: int
 
 
-def reviews_everywhere(person: User) -> bool:
-    """Whether the person is platform staff with a manager's rights on every shop's receipts.
-
-    That is: a superuser, or staff with the permission to change receipts.
-    """
-    return person.is_staff and person.has_perm("reviews.change_receipt")
-
-
-def reviewable_shops(reviewer: User) -> QuerySet[Shop]:
-    """The shops whose receipts the person may review.
-
-    Raises NotAMerchant (6001) for somebody who works nowhere, NotAllowed (1009) for a cashier.
-    """
-    if reviews_everywhere(reviewer):
-        return Shop.objects.all()
-    return require_merchant(reviewer, *MAY_REVIEW)
-
-
 @transaction.atomic
-def review(*, reviewer: User, decision: Decision) -> Reviewed:
+def review(*, reviewer: Reviewer, decision: Decision) -> Reviewed:
     """Approve or reject one receipt; an approval pays its points at most once.
 
-    Raises NotAMerchant, NotAllowed, ReviewNotFound, OwnReceipt, AlreadyReviewed, ProcessNotEnded,
+    Raises ReviewNotFound, OwnReceipt, AlreadyReviewed, ProcessNotEnded,
     PaidBefore, PointsNeedManager, PointsNeedSecondPerson.
     """
-    shops = reviewable_shops(reviewer)
-    receipt = find(Receipt.objects.locked().filter(shop__in=shops), decision.upload_id)
+    receipts = Receipt.objects.locked().filter(shop__in=reviewer.shops)
+    receipt = find(receipts, decision.upload_id)
     decided = _decide(receipt, reviewer, decision, now=timezone.now())
     return Reviewed(decided, _pay(decided))
 
 
 @transaction.atomic
-def review_batch(*, reviewer: User, decisions: Sequence[Decision]) -> list[DomainError | None]:
+def review_batch(*, reviewer: Reviewer, decisions: Sequence[Decision]) -> list[DomainError | None]:
     """Decide about many receipts, each on its own: one refusal changes nothing for the others.
 
     Returns, in the order of `decisions`, None or the refusal. All of it is one transaction, so
     that a failure half way leaves nothing half done. Two batches may name the same receipts and
     people in any order: the receipts are locked by pk, then their payment keys are taken in
     order, then the people by pk, so that neither waits for the other in a circle.
-    Raises NotAMerchant and NotAllowed.
     """
-    shops = reviewable_shops(reviewer)
     wanted = {decision.upload_id for decision in decisions if decision.upload_id is not None}
     receipts = {
         receipt.pk: receipt
-        for receipt in Receipt.objects.locked().filter(pk__in=wanted, shop__in=shops)
+        for receipt in Receipt.objects.locked().filter(pk__in=wanted, shop__in=reviewer.shops)
     }
     named = [
         None if decision.upload_id is None else receipts.get(decision.upload_id)
@@ -125,38 +100,48 @@ def _payment_key(receipt: Receipt | None) -> str:
 
 
 def _decide(
-    receipt: Receipt | None, reviewer: User, decision: Decision, *, now: datetime
+    receipt: Receipt | None, reviewer: Reviewer, decision: Decision, *, now: datetime
 ) -> Receipt:
     """Write the decision on a locked receipt of the reviewer's; None is one that is not there."""
     if receipt is None:
         raise ReviewNotFound
-    if receipt.person_id == reviewer.pk:
+    if receipt.person_id == reviewer.person.pk:
         raise OwnReceipt
     if receipt.status != ReceiptStatus.PENDING:
         raise AlreadyReviewed(current_status=receipt.status)
     if receipt.process_records.filter(status__in=UNFINISHED).exists():
         raise ProcessNotEnded
     if decision.action == Action.REJECT:
-        _settle(receipt, reviewer, ReceiptStatus.REJECTED, 0, decision.reason, now)
+        _settle(
+            receipt,
+            reviewer=reviewer.person,
+            status=ReceiptStatus.REJECTED,
+            points=0,
+            reason=decision.reason,
+            now=now,
+        )
         return receipt
     if receipt.read_as and (payer := Receipt.objects.filter(paid_as=receipt.read_as).first()):
         raise PaidBefore(upload_id=payer.pk)
     points = receipt.estimated_points if decision.points is None else decision.points
     _check_excess(receipt, reviewer, points)
-    _settle(receipt, reviewer, ReceiptStatus.APPROVED, points, decision.reason, now)
+    _settle(
+        receipt,
+        reviewer=reviewer.person,
+        status=ReceiptStatus.APPROVED,
+        points=points,
+        reason=decision.reason,
+        now=now,
+    )
     return receipt
 
 
-def _check_excess(receipt: Receipt, reviewer: User, points: int) -> None:
+def _check_excess(receipt: Receipt, reviewer: Reviewer, points: int) -> None:
     """Points above the estimate need a manager, and far above it a second person."""
     excess = points - receipt.estimated_points
     if excess <= 0:
         return
-    is_manager = (
-        reviews_everywhere(reviewer)
-        or shops_of(reviewer, *MAY_EXCEED_ESTIMATE).filter(pk=receipt.shop_id).exists()
-    )
-    if not is_manager:
+    if not reviewer.may_exceed_estimate(receipt.shop_id):
         raise PointsNeedManager(estimate=receipt.estimated_points)
     if excess > settings.ADJUSTMENT_SECOND_PERSON_ABOVE:
         raise PointsNeedSecondPerson(limit=settings.ADJUSTMENT_SECOND_PERSON_ABOVE)
@@ -164,6 +149,7 @@ def _check_excess(receipt: Receipt, reviewer: User, points: int) -> None:
 
 def _settle(
     receipt: Receipt,
+    *,
     reviewer: User,
     status: ReceiptStatus,
     points: int,
@@ -171,25 +157,25 @@ def _settle(
     now: datetime,
 ) -> None:
     """Write the decision, if the row is pending still: with the lock gone, this would decide."""
-    changes = {
-        "status": status,
-        "points_awarded": points,
-        "reviewer": reviewer,
-        "review_reason": reason,
-        "reviewed_at": now,
-        "paid_as": (receipt.read_as or None) if status == ReceiptStatus.APPROVED else None,
-    }
+    paid_as = (receipt.read_as or None) if status == ReceiptStatus.APPROVED else None
     try:
         with transaction.atomic():
             pending = Receipt.objects.filter(pk=receipt.pk, status=ReceiptStatus.PENDING)
-            is_decided = pending.update(**changes)
+            is_decided = pending.update(
+                status=status,
+                points_awarded=points,
+                reviewer=reviewer,
+                review_reason=reason,
+                reviewed_at=now,
+                paid_as=paid_as,
+            )
     except IntegrityError as error:
         _raise_paid_before(receipt, error)
     if not is_decided:
         current = Receipt.objects.values_list("status", flat=True).get(pk=receipt.pk)
         raise AlreadyReviewed(current_status=current)
-    for name, value in changes.items():
-        setattr(receipt, name, value)
+    receipt.status, receipt.points_awarded, receipt.review_reason = status, points, reason
+    receipt.reviewer, receipt.reviewed_at, receipt.paid_as = reviewer, now, paid_as
     events.receipt_reviewed(receipt)
 
 

@@ -5,6 +5,7 @@ from accounts.services.points import change_points
 from ops.services import integrity
 from reviews.models import Receipt
 from reviews.services.review import Action, Decision, review
+from reviews.services.reviewers import reviewer_for
 from reviews.tests.factories import (
     EPOCH,
     make_decided,
@@ -23,7 +24,7 @@ def findings():
 
 def approve(receipt, **fields):
     decision = Decision(upload_id=receipt.pk, action=Action.APPROVE, **fields)
-    review(reviewer=make_reviewer(receipt.shop), decision=decision)
+    review(reviewer=reviewer_for(make_reviewer(receipt.shop)), decision=decision)
     return receipt
 
 

@@ -247,8 +247,8 @@ def test_the_number_of_queries_does_not_grow(as_person, path, django_assert_num_
     client = as_person(reader)
 
     def read(expected):
-        # Permission asks twice about a membership; then the page, and its readings.
-        with django_assert_num_queries(2 if path == HISTORY else 4):
+        # The memberships, for whoever reviews; then the page, and its processes.
+        with django_assert_num_queries(2 if path == HISTORY else 3):
             items = client.get(path, {"status": "approved"}).json()["data"]["items"]
         assert len(items) == expected
 

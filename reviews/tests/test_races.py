@@ -22,6 +22,7 @@ from reviews.models import (
 from reviews.models.receipts import ReceiptQuerySet
 from reviews.services import process, review, uploads
 from reviews.services.review import Action, Decision
+from reviews.services.reviewers import reviewer_for
 from reviews.tests.factories import (
     EPOCH,
     make_decided,
@@ -32,6 +33,7 @@ from reviews.tests.factories import (
     make_record,
     make_reviewer,
     make_shop,
+    settle,
     upload,
 )
 from tests.races import RACERS, kinds, race_numbered
@@ -63,7 +65,7 @@ def without():
 
 def approve(receipt, reviewer):
     decision = Decision(upload_id=receipt.pk, action=Action.APPROVE)
-    return review.review(reviewer=reviewer, decision=decision)
+    return review.review(reviewer=reviewer_for(reviewer), decision=decision)
 
 
 # --- One receipt is paid once ---------------------------------------------------------------------
@@ -147,7 +149,7 @@ def decide_side_by_side(receipts, reviewer):
         with transaction.atomic():
             assert not Receipt.objects.filter(paid_as=receipt.read_as).exists()
             all_have_asked.wait()
-            review._settle(receipt, reviewer, ReceiptStatus.APPROVED, 10, "", timezone.now())
+            settle(receipt, reviewer, ReceiptStatus.APPROVED, points=10, reason="")
             return review._pay(receipt)
 
     return race_numbered(attempt, racers=len(receipts))
@@ -179,7 +181,7 @@ def test_two_batches_in_opposite_order_do_not_block_each_other():
         mine = receipts[number::2] if number < 2 else receipts
         order = mine if number % 2 else mine[::-1]
         decisions = [Decision(upload_id=one.pk, action=Action.APPROVE) for one in order]
-        return review.review_batch(reviewer=reviewers[number], decisions=decisions)
+        return review.review_batch(reviewer=reviewer_for(reviewers[number]), decisions=decisions)
 
     outcomes = race_numbered(attempt, racers=6)
 

@@ -15,6 +15,7 @@ from reviews.errors import AlreadyReviewed, PaidBefore
 from reviews.models import ProcessStatus, Receipt, ReceiptStatus
 from reviews.services import review
 from reviews.services.review import Action, Decision
+from reviews.services.reviewers import reviewer_for
 from reviews.tests.factories import (
     EPOCH,
     everything,
@@ -23,6 +24,7 @@ from reviews.tests.factories import (
     make_receipt,
     make_reviewer,
     make_shop,
+    settle,
 )
 
 pytestmark = pytest.mark.django_db
@@ -219,9 +221,11 @@ def test_staff_without_the_permission_is_like_anybody():
     decision = Decision(upload_id=receipt.pk, action=Action.APPROVE)
     for person in (staff("view_receipt"), make_person(is_superuser=True)):
         with pytest.raises(NotAMerchant):
-            review.review(reviewer=person, decision=decision)
+            review.review(reviewer=reviewer_for(person), decision=decision)
     with pytest.raises(NotAllowed):
-        review.review(reviewer=make_reviewer(receipt.shop, ShopRole.CASHIER), decision=decision)
+        review.review(
+            reviewer=reviewer_for(make_reviewer(receipt.shop, ShopRole.CASHIER)), decision=decision
+        )
 
 
 def test_platform_staff_does_not_review_their_own(refused):
@@ -371,11 +375,10 @@ def test_a_decision_on_a_stale_row_is_refused(receipt):
     """As if two had read the row before either wrote: the conditional UPDATE decides."""
     stale = Receipt.objects.get(pk=receipt.pk)
     reviewer = make_reviewer(receipt.shop)
-    now = timezone.now()
-    review._settle(receipt, reviewer, ReceiptStatus.REJECTED, 0, "no", now)
+    settle(receipt, reviewer, ReceiptStatus.REJECTED, points=0, reason="no")
 
     with pytest.raises(AlreadyReviewed) as refusal:
-        review._settle(stale, reviewer, ReceiptStatus.APPROVED, 10, "", now)
+        settle(stale, reviewer, ReceiptStatus.APPROVED, points=10, reason="")
 
     assert refusal.value.data == {"current_status": "rejected"}
 
@@ -384,18 +387,17 @@ def test_the_same_receipt_approved_at_the_same_moment_is_refused_by_the_constrai
     paid = same_receipt()
     again = same_receipt(shop=paid.shop)
     reviewer = make_reviewer(paid.shop)
-    now = timezone.now()
-    review._settle(paid, reviewer, ReceiptStatus.APPROVED, 10, "", now)
+    settle(paid, reviewer, ReceiptStatus.APPROVED, points=10, reason="")
 
     with pytest.raises(PaidBefore) as refusal:
-        review._settle(again, reviewer, ReceiptStatus.APPROVED, 10, "", now)
+        settle(again, reviewer, ReceiptStatus.APPROVED, points=10, reason="")
 
     assert refusal.value.data == {"upload_id": paid.pk}
 
 
 def test_another_broken_constraint_is_no_refusal(receipt):
     with pytest.raises(IntegrityError, match="receipt_rejected_for_a_reason"):
-        review._settle(receipt, make_person(), ReceiptStatus.REJECTED, 0, "", timezone.now())
+        settle(receipt, make_person(), ReceiptStatus.REJECTED, points=0, reason="")
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from accounts.models import PointsEntry
 from catalog.models import ShopRole
 from reviews.models import ProcessStatus, Receipt
 from reviews.services.review import Action, Decision, review_batch
+from reviews.services.reviewers import reviewer_for
 from reviews.tests.factories import (
     EPOCH,
     everything,
@@ -178,7 +179,7 @@ def test_own_receipts_are_refused_and_the_others_decided(shop):
     own, other = make_receipt(shop=shop, person=reviewer), make_receipt(shop=shop)
     decisions = [Decision(upload_id=one.pk, action=Action.APPROVE) for one in (own, other)]
 
-    refusals = review_batch(reviewer=reviewer, decisions=decisions)
+    refusals = review_batch(reviewer=reviewer_for(reviewer), decisions=decisions)
 
     assert [refusal and refusal.code for refusal in refusals] == [1009, None]
     assert Receipt.objects.filter(status="approved").get() == other

@@ -13,7 +13,7 @@ class Command(BaseCommand):
     def handle(self, **options):
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stop.set())
+            signal.signal(number, lambda *_number_and_frame: stop.set())
         background = Background()
         background.start()
         self.stdout.write(_("Background work has started."))
