@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from accounts.errors import AccountClosed
-from accounts.events import points_event
+from accounts.events import CLOSED_TO_YOU, NOT_SIGNED_IN, points_event
 from accounts.models import DeviceSession, PointsEntry, User, UserStatus
 from accounts.services import sign_in, tokens
 from ops.errors import NotSignedIn
@@ -21,8 +21,6 @@ from ops.realtime import hub, push
 
 HEARTBEAT = 30  # seconds between the pings that a client should send
 REPLAY_LIMIT = 100
-NOT_SIGNED_IN = 4401
-CLOSED_TO_YOU = 4403
 TRY_AGAIN_LATER = 1013
 SECONDS_TO_JOIN = 5
 
@@ -229,25 +227,25 @@ def _ended_sessions(session_ids):
     )
 
 
-def _entries_between(owner_id, known, newest):
+def _entries_between(person_id, known, newest):
     return list(
         PointsEntry.objects.filter(
-            user_id=owner_id, sequence__gt=known, sequence__lte=newest
+            user_id=person_id, sequence__gt=known, sequence__lte=newest
         ).order_by("sequence")
     )
 
 
-def _missed(owner_id, version, since):
+def _missed(person_id, version, since):
     """What a client missed, at most one more than may be replayed."""
     missed = []
     if isinstance(version, int) and not isinstance(version, bool) and 0 <= version < 2**63:
-        entries = PointsEntry.objects.filter(user_id=owner_id, sequence__gt=version)
+        entries = PointsEntry.objects.filter(user_id=person_id, sequence__gt=version)
         missed += [
             points_event(entry, is_replay=True)
             for entry in entries.order_by("sequence")[: REPLAY_LIMIT + 1]
         ]
     if since is not None:
-        missed += push.replay_since(owner_id, since)[: REPLAY_LIMIT + 1]
+        missed += push.replay_since(person_id, since)[: REPLAY_LIMIT + 1]
     return missed
 
 

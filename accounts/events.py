@@ -4,6 +4,10 @@ from accounts.models import PointsEntry
 from ops.realtime import push
 from ops.realtime.push import Event
 
+# Close codes of sockets: the token is not good, and who it is may not listen any more.
+NOT_SIGNED_IN = 4401
+CLOSED_TO_YOU = 4403
+
 
 def points_event(entry: PointsEntry, *, is_replay: bool = False) -> Event:
     """The points_update of one ledger entry, for its owner alone."""
@@ -30,9 +34,9 @@ def points_changed(entry: PointsEntry) -> None:
 
 def session_revoked(session_id: int) -> None:
     """Close the sockets of one sign-in, on every process, once that is committed."""
-    push.close_on_commit(session_id=session_id, code=4403)
+    push.close_on_commit(session_id=session_id, code=CLOSED_TO_YOU)
 
 
-def person_closed(user_id: int) -> None:
+def person_closed(person_id: int) -> None:
     """Close all sockets of a person, on every process, once that is committed."""
-    push.close_on_commit(owner_id=user_id, code=4403)
+    push.close_on_commit(owner_id=person_id, code=CLOSED_TO_YOU)

@@ -18,12 +18,12 @@ def register() -> None:
 
 
 def points_add_up() -> Iterator[Finding]:
-    """Recompute every person's chain and compare it with the balance (product.md, 1)."""
+    """Recompute every person's chain and compare it with the balance."""
     for table in missing_triggers(connection, PointsEntry._meta.db_table):
         yield Finding("append-only", table, "its trigger is missing: rows could be altered")
     entries = PointsEntry.objects.order_by("user_id", "sequence").iterator(chunk_size=5000)
-    for user_id, chain in groupby(entries, key=lambda entry: entry.user_id):
-        yield from _chain_findings(user_id, chain)
+    for person_id, chain in groupby(entries, key=lambda entry: entry.user_id):
+        yield from _chain_findings(person_id, chain)
     without_entries = User.objects.filter(points_entries__isnull=True).exclude(
         Q(total_points=0) & Q(points_version=0)
     )
@@ -31,10 +31,10 @@ def points_add_up() -> Iterator[Finding]:
         yield Finding("balance", f"user {person.pk}", "has points but no ledger entry")
 
 
-def _chain_findings(user_id: int, chain: Iterator[PointsEntry]) -> Iterator[Finding]:
+def _chain_findings(person_id: int, chain: Iterator[PointsEntry]) -> Iterator[Finding]:
     balance, previous_hash, sequence = 0, GENESIS_HASH, 0
     for entry in chain:
-        name = f"entry {user_id}/{entry.sequence}"
+        name = f"entry {person_id}/{entry.sequence}"
         sequence += 1
         balance += entry.points
         if entry.sequence != sequence:
@@ -48,7 +48,7 @@ def _chain_findings(user_id: int, chain: Iterator[PointsEntry]) -> Iterator[Find
         if entry.entry_hash != entry.computed_hash():
             yield Finding("hash", name, "was altered: its hash is not that of its fields")
         previous_hash = entry.entry_hash
-    person = User.objects.get(pk=user_id)
+    person = User.objects.get(pk=person_id)
     if (person.total_points, person.points_version, person.points_hash) != (
         balance,
         sequence,
@@ -56,7 +56,7 @@ def _chain_findings(user_id: int, chain: Iterator[PointsEntry]) -> Iterator[Find
     ):
         yield Finding(
             "balance",
-            f"user {user_id}",
+            f"user {person_id}",
             f"keeps {person.total_points} points at version {person.points_version}, "
             f"the ledger says {balance} at {sequence}",
         )

@@ -1,4 +1,4 @@
-"""What must always hold for stock, codes and orders (product.md, 2, 5 and 6)."""
+"""What must always hold for stock, codes and orders."""
 
 from collections import defaultdict
 from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -23,7 +23,7 @@ from ops.append_only import missing_triggers
 from ops.services import integrity
 from ops.services.integrity import Finding
 
-CHUNK = 2000
+BATCH_SIZE = 2000
 
 
 def register() -> None:
@@ -37,7 +37,7 @@ def stock_adds_up() -> Iterator[Finding]:
     """Add up every product's ledger and compare it with its stock and with its free codes."""
     for table in missing_triggers(connection, StockEntry._meta.db_table):
         yield Finding("append-only", table, "its trigger is missing: rows could be altered")
-    entries = StockEntry.objects.order_by("product_id", "sequence").iterator(chunk_size=CHUNK)
+    entries = StockEntry.objects.order_by("product_id", "sequence").iterator(chunk_size=BATCH_SIZE)
     ends: dict[int, tuple[int, int]] = defaultdict(lambda: (0, 0))
     for product_id, chain in groupby(entries, key=lambda entry: entry.product_id):
         ends[product_id] = yield from _walk(product_id, chain)
@@ -80,10 +80,10 @@ def orders_are_settled() -> Iterator[Finding]:
     same_code = Order.objects.values("exchange_code").annotate(count=Count("pk"))
     for row in same_code.filter(count__gt=1):
         yield Finding("exchange code", row["exchange_code"], f"opens {row['count']} orders")
-    for orders in batched(Order.objects.order_by("pk").iterator(chunk_size=CHUNK), CHUNK):
+    for orders in batched(Order.objects.order_by("pk").iterator(chunk_size=BATCH_SIZE), BATCH_SIZE):
         yield from _settled(orders)
     paid = PointsEntry.objects.filter(source=PointsSource.EXCHANGE).order_by("pk")
-    for entries in batched(paid.iterator(chunk_size=CHUNK), CHUNK):
+    for entries in batched(paid.iterator(chunk_size=BATCH_SIZE), BATCH_SIZE):
         numbers = {entry.related_id for entry in entries if entry.related_id.isdecimal()}
         known = set(Order.objects.filter(pk__in=numbers).values_list("pk", flat=True))
         for entry in entries:

@@ -2,7 +2,7 @@ from django.apps import AppConfig
 
 
 class ConfigConfig(AppConfig):
-    """The frame: the commands and templates that need every app."""
+    """What needs every app: the entry points, the console's theme, the demo."""
 
     name = "config"
 

@@ -1,4 +1,4 @@
-"""The console's frame: what concerns the Django admin as a whole."""
+"""What the console's pages may load and run: a Content-Security-Policy of their own."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""What must always hold for draws (product.md, 2 and 4): recomputed, not believed."""
+"""What must always hold for draws and prizes: recomputed, not believed."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -21,7 +21,7 @@ from ops.append_only import missing_triggers
 from ops.services import integrity
 from ops.services.integrity import Finding
 
-CHUNK = 2000
+BATCH_SIZE = 2000
 LEDGER = (PointsSource.LOTTERY, PointsSource.PRIZE)
 
 
@@ -37,7 +37,7 @@ def draws_recompute() -> Iterator[Finding]:
     for table in missing_triggers(connection, Draw._meta.db_table, WheelVersion._meta.db_table):
         yield Finding("append-only", table, "its trigger is missing: rows could be altered")
     trail = _Trail()
-    for draws in batched(_draws_in_order(), CHUNK):
+    for draws in batched(_draws_in_order(), BATCH_SIZE):
         # Once for each version, not for each draw; versions never change.
         prefetch_related_objects(draws, "version")
         yield from _booked(draws)
@@ -60,7 +60,7 @@ def _draws_in_order() -> Iterator[Draw]:
         .annotate(pity_now=Subquery(counters.values("current")))
         .order_by("person_id", "seed_pair_id", "nonce")
     )
-    return rows.iterator(chunk_size=CHUNK)
+    return rows.iterator(chunk_size=BATCH_SIZE)
 
 
 @dataclass(slots=True)
@@ -192,7 +192,7 @@ def _without_draws() -> Iterator[Finding]:
     for order in Order.objects.filter(source=OrderSource.LOTTERY, draw__isnull=True):
         yield Finding("order", f"order {order.pk}", f"is of draw {order.related_id}: there is none")
     entries = PointsEntry.objects.filter(source__in=LEDGER).order_by("pk")
-    for chunk in batched(entries.iterator(chunk_size=CHUNK), CHUNK):
+    for chunk in batched(entries.iterator(chunk_size=BATCH_SIZE), BATCH_SIZE):
         ids = {draw_id for entry in chunk if (draw_id := _draw_id(entry.related_id))}
         known = {str(pk) for pk in Draw.objects.filter(pk__in=ids).values_list("pk", flat=True)}
         for entry in chunk:

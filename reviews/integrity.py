@@ -1,4 +1,4 @@
-"""What must always hold for receipts: each is paid at most once (product.md, 3)."""
+"""What must always hold for receipts: each is paid at most once."""
 
 from collections.abc import Iterator, Mapping
 from itertools import batched
@@ -12,7 +12,7 @@ from ops.services.integrity import Finding
 from reviews.models import Receipt, ReceiptStatus
 
 RULE = "receipt-paid-once"
-AT_ONCE = 2000
+BATCH_SIZE = 2000
 # What a receipt puts into the ledger: its points, and perhaps their reversal.
 SOURCES = (PointsSource.PHOTO_UPLOAD, PointsSource.REVERSE)
 
@@ -25,7 +25,7 @@ def register() -> None:
 def receipts_are_paid_once() -> Iterator[Finding]:
     """Compare receipts with the ledger, both ways, and approved receipts with each other."""
     approved = Receipt.objects.filter(status=ReceiptStatus.APPROVED, points_awarded__gt=0)
-    for receipts in batched(approved.order_by("pk").iterator(AT_ONCE), AT_ONCE):
+    for receipts in batched(approved.order_by("pk").iterator(BATCH_SIZE), BATCH_SIZE):
         yield from _unpaid(receipts)
     paid = (
         PointsEntry.objects.filter(source__in=SOURCES)
@@ -37,7 +37,7 @@ def receipts_are_paid_once() -> Iterator[Finding]:
         )
         .order_by("related_id", "user_id")
     )
-    for entries in batched(paid.iterator(AT_ONCE), AT_ONCE):
+    for entries in batched(paid.iterator(BATCH_SIZE), BATCH_SIZE):
         yield from _wrongly_paid(entries)
     yield from _paid_twice()
 

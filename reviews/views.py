@@ -67,7 +67,7 @@ class UploadView(ApiView):
         # One byte more than is taken is enough to tell that there are too many.
         photo = check_photo(image.read(settings.RECEIPT_MAX_BYTES + 1))
         body = self.body(serializers.UploadInput)
-        with uploads.photo_stored(photo, owner_id=request.user.pk, name=image.name) as stored:
+        with uploads.photo_stored(photo, person_id=request.user.pk, name=image.name) as stored:
             return answer_once(request, partial(self._submit, request, body, stored))
 
     def _submit(self, request, body, stored):

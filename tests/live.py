@@ -136,9 +136,9 @@ def platform(data_dir: Path, **environment: str) -> Iterator[Platform]:
 class Client:
     """A signed-in person's app."""
 
-    def __init__(self, platform: Platform, phone: str, code: str) -> None:
-        self.platform = platform
-        self.http = httpx.Client(base_url=platform.base, timeout=ANSWER_SECONDS)
+    def __init__(self, server: Platform, phone: str, code: str) -> None:
+        self.platform = server
+        self.http = httpx.Client(base_url=server.base, timeout=ANSWER_SECONDS)
         self.signed_in = self.post("/api/auth/login", {"phone": phone, "code": code})
         self.token = self.signed_in["access_token"]
         self.http.headers["Authorization"] = f"Bearer {self.token}"

@@ -73,10 +73,10 @@ def start_harness(tmp_path):
 
 def test_servers_answer_and_are_gone_afterwards():
     with running_servers() as servers:
-        with psycopg.connect(servers.database_url) as connection:
-            assert connection.info.server_version // 10_000 == 18
-            assert connection.execute("SHOW max_connections").fetchone() == ("300",)
-            assert connection.execute("SHOW fsync").fetchone() == ("off",)
+        with psycopg.connect(servers.database_url) as postgresql:
+            assert postgresql.info.server_version // 10_000 == 18
+            assert postgresql.execute("SHOW max_connections").fetchone() == ("300",)
+            assert postgresql.execute("SHOW fsync").fetchone() == ("off",)
         with redis.Redis.from_url(servers.redis_url) as client:
             assert client.ping()
             assert client.dbsize() == 0

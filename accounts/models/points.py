@@ -94,7 +94,7 @@ class PointsEntry(models.Model):
         return f"{self.user_id}/{self.sequence}: {self.points:+d}"
 
     def computed_hash(self) -> str:
-        """The hash this entry must carry (product.md, PointsEntry).
+        """The hash this entry must carry.
 
         SHA-256, in hex, of the canonical JSON of its hashed fields: UTF-8, sorted keys, no spaces.
         The time is written in UTC, as ISO 8601 with microseconds

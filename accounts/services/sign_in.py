@@ -103,7 +103,7 @@ def live_session(token: str) -> DeviceSession:
 def _session_of(claims: tokens.Claims) -> DeviceSession:
     session = (
         DeviceSession.objects.select_related("user")
-        .filter(pk=claims.session_id, user_id=claims.user_id)
+        .filter(pk=claims.session_id, user_id=claims.person_id)
         .first()
     )
     if session is None:

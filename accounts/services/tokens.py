@@ -28,7 +28,7 @@ class TokenPair:
 class Claims:
     """What a good token says."""
 
-    user_id: int
+    person_id: int
     session_id: int
     generation: int
     expires_at: datetime
@@ -67,7 +67,7 @@ def _read(kind: type[Token], text: str) -> Claims:
     try:
         token = kind(text)  # type: ignore[arg-type]  # its stubs expect a Token
         return Claims(
-            user_id=int(token["user_id"]),
+            person_id=int(token["user_id"]),
             session_id=int(token["sid"]),
             generation=int(token["gen"]),
             expires_at=datetime.fromtimestamp(token["exp"], tz=UTC),

@@ -18,7 +18,7 @@ def quoted(text):
 
 
 def hash_by_the_words_of_the_specification(entry):
-    """product.md, PointsEntry, written down a second time without the code under test."""
+    """The rule of the hash, written down a second time without the code under test."""
     moment = entry.created_at.astimezone(UTC)
     created_at = moment.strftime("%Y-%m-%dT%H:%M:%S") + f".{moment.microsecond:06d}+00:00"
     canonical = (

@@ -36,7 +36,7 @@ from catalog.services.virtual_codes import hand_out
 from ops.errors import NotAllowed
 from ops.identifiers import find
 
-AT_ONCE = 500  # orders that one round of the job takes back
+BATCH_SIZE = 500  # orders that one round of the job takes back
 # Who may hand goods over at the counter.
 COUNTER_ROLES = (ShopRole.OWNER, ShopRole.MANAGER, ShopRole.CASHIER)
 
@@ -179,14 +179,14 @@ def cancel(*, person_id: int, order_id: int | None) -> Order:
 
 
 def expire_orders(*, now: datetime) -> int:
-    """Take back pending orders whose time is over, AT_ONCE at most; returns how many these were.
+    """Take back pending orders whose time is over, BATCH_SIZE at most; returns how many these were.
 
     Each in a transaction of its own: stock returns, and points if any were paid.
     """
     overdue = Order.objects.filter(status=OrderStatus.PENDING, expires_at__lte=now)
     return sum(
         _take_back(order, status=OrderStatus.EXPIRED, now=now)
-        for order in overdue.order_by("expires_at", "pk")[:AT_ONCE]
+        for order in overdue.order_by("expires_at", "pk")[:BATCH_SIZE]
     )
 
 

@@ -1,4 +1,4 @@
-"""The pages of the frame: start, documents, schema, console."""
+"""The pages of the platform as a whole: start, documents, schema, console."""
 
 import json
 import re

@@ -14,7 +14,7 @@ from django.utils import timezone
 from ops.models import FilePurpose, StoredFile
 
 _EXTENSIONS = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp"}
-AT_ONCE = 200  # expired files that one round of the job takes away
+BATCH_SIZE = 200  # expired files that one round of the job takes away
 _SIGNER = signing.TimestampSigner(salt="ops.files")
 
 
@@ -66,9 +66,11 @@ def discard(*files: StoredFile) -> None:
 
 
 def discard_expired(*, now: datetime) -> int:
-    """Take away temporary files whose time is over, AT_ONCE at most; returns how many."""
+    """Take away temporary files whose time is over, BATCH_SIZE at most; returns how many."""
     expired = list(
-        StoredFile.objects.filter(is_temporary=True, expires_at__lte=now).order_by("pk")[:AT_ONCE]
+        StoredFile.objects.filter(is_temporary=True, expires_at__lte=now).order_by("pk")[
+            :BATCH_SIZE
+        ]
     )
     discard(*expired)
     return len(expired)

@@ -14,7 +14,7 @@ from ops.models import IdempotencyRecord
 from ops.services.encryption import decrypt, encrypt
 
 KEPT_FOR = timedelta(hours=24)
-AT_ONCE = 1000  # expired records that one round of the job deletes
+BATCH_SIZE = 1000  # expired records that one round of the job deletes
 TWIN_WAITS = 5  # seconds that a concurrent twin waits for the first request
 
 
@@ -49,9 +49,9 @@ def run_once(
 
 
 def forget_expired(*, now: datetime) -> int:
-    """Delete records whose 24 hours are over, AT_ONCE at most; returns how many."""
+    """Delete records whose 24 hours are over, BATCH_SIZE at most; returns how many."""
     expired = IdempotencyRecord.objects.filter(created_at__lte=now - KEPT_FOR)
-    oldest = expired.order_by("created_at").values_list("pk", flat=True)[:AT_ONCE]
+    oldest = expired.order_by("created_at").values_list("pk", flat=True)[:BATCH_SIZE]
     deleted, _by_model = IdempotencyRecord.objects.filter(pk__in=list(oldest)).delete()
     return deleted
 

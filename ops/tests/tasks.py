@@ -13,4 +13,4 @@ def note(word):
 
 @task()
 def fail():
-    raise ZeroDivisionError("a secret of the house")
+    raise ZeroDivisionError("a secret of the shop")

@@ -31,7 +31,7 @@ from reviews.ocr.types import Reading, ReceiptReader
 logger = logging.getLogger(__name__)
 
 ATTEMPTS = 3
-SWEPT_AT_ONCE = 100
+BATCH_SIZE = 100
 CLAIMED, READ, DONE = 10, 60, 100  # percent
 
 
@@ -210,7 +210,7 @@ def sweep_processes(*, now: datetime) -> int:
         queued_at__lt=now - settings.READING_LEASE,
     )
     lost = ProcessRecord.objects.filter(never_taken | abandoned).select_related("receipt")
-    return sum(_take_up(record, now=now) for record in lost.order_by("queued_at")[:SWEPT_AT_ONCE])
+    return sum(_take_up(record, now=now) for record in lost.order_by("queued_at")[:BATCH_SIZE])
 
 
 @transaction.atomic

@@ -34,7 +34,7 @@ class StoredPhoto:
 
 
 @contextmanager
-def photo_stored(photo: Photo, *, owner_id: int, name: str = "") -> Iterator[StoredPhoto]:
+def photo_stored(photo: Photo, *, person_id: int, name: str = "") -> Iterator[StoredPhoto]:
     """Write the pictures before the transaction that needs them.
 
     They are temporary until `submit` makes them permanent. When the block ends in a refusal, or
@@ -44,7 +44,7 @@ def photo_stored(photo: Photo, *, owner_id: int, name: str = "") -> Iterator[Sto
         photo,
         purpose=FilePurpose.RECEIPT,
         thumbnail_purpose=FilePurpose.RECEIPT_THUMBNAIL,
-        owner_id=owner_id,
+        owner_id=person_id,
         name=name,
     )
     try:

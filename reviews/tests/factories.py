@@ -53,7 +53,7 @@ def make_photo(number=None):
 def upload(person, *, photo=None, amount="128.50", shop=None):
     """Submit a photo as the view does."""
     photo = photo or make_photo()
-    with uploads.photo_stored(photo, owner_id=person.pk, name="a.jpg") as stored:
+    with uploads.photo_stored(photo, person_id=person.pk, name="a.jpg") as stored:
         return uploads.submit(
             person=person,
             amount=Decimal(amount),
