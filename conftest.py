@@ -13,6 +13,8 @@ from django.conf import settings as django_settings
 from django.core.cache import caches
 from django.db import connection
 
+pytest_plugins = ["tests.realtime"]
+
 LEFT_OUT = pytest.StashKey[int]()
 
 
@@ -70,6 +72,14 @@ def fresh_cache():
     """Start with empty caches: throttles and counters of one test must not stop the next."""
     for name in django_settings.CACHES:
         caches[name].clear()
+
+
+@pytest.fixture
+def cast(db):
+    """One person for each role, at a shop and at another one."""
+    from tests.people import make_cast  # its models need the settings that pytest sets up
+
+    return make_cast()
 
 
 class OutsideConnection(AssertionError):

@@ -1,0 +1,78 @@
+"""The people of every test: one factory, and a cast whose roles mean the same everywhere."""
+
+from dataclasses import dataclass
+from itertools import count
+
+from django.contrib.auth.models import Permission
+
+from accounts.models import PointsEntry, PointsSource, User
+from accounts.services.points import change_points
+from catalog.models import Shop, ShopMember, ShopRole
+
+_numbers = count(1)
+
+
+def make_person(*, points: int = 0, **fields) -> User:
+    """A person with a phone of their own; `points` are given through the ledger."""
+    number = next(_numbers)
+    person = User.objects.create(
+        **{"phone": f"137{number:08d}", "nickname": f"Guest {number}", **fields}
+    )
+    if points:
+        give(person, points)
+    return person
+
+
+def give(person: User, points: int, **fields) -> PointsEntry:
+    """One entry of the person's ledger, an adjustment unless it is said otherwise."""
+    entry = change_points(
+        person_id=person.pk, points=points, **{"source": PointsSource.ADJUST, **fields}
+    )
+    person.refresh_from_db()
+    return entry
+
+
+@dataclass(frozen=True)
+class Cast:
+    """Who stands in the tests of rights. The members work at `shop`, the other owner elsewhere."""
+
+    shop: Shop
+    other_shop: Shop
+    customer: User
+    other_customer: User
+    cashier: User
+    reviewer: User
+    manager: User
+    owner: User
+    other_owner: User
+    staff: User
+    auditor: User
+
+
+def make_cast() -> Cast:
+    """Two shops, and one person for each role: staff may do everything, an auditor sees all."""
+    shop, other_shop = (Shop.objects.create(name=name) for name in ("Shop", "Other shop"))
+
+    def member(where: Shop, role: ShopRole) -> User:
+        person = make_person(nickname=f"{role.value} of {where.name}")
+        ShopMember.objects.create(shop=where, person=person, role=role)
+        return person
+
+    def employee(name: str, **permissions) -> User:
+        person = make_person(nickname=name, username=name, is_staff=True)
+        person.user_permissions.set(Permission.objects.filter(**permissions))
+        return person
+
+    return Cast(
+        shop=shop,
+        other_shop=other_shop,
+        customer=make_person(nickname="customer"),
+        other_customer=make_person(nickname="other customer"),
+        cashier=member(shop, ShopRole.CASHIER),
+        reviewer=member(shop, ShopRole.REVIEWER),
+        manager=member(shop, ShopRole.MANAGER),
+        owner=member(shop, ShopRole.OWNER),
+        other_owner=member(other_shop, ShopRole.OWNER),
+        staff=employee("staff"),
+        auditor=employee("auditor", codename__startswith="view_"),
+    )
