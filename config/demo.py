@@ -22,7 +22,7 @@ from catalog.models import (
 from catalog.services.pictures import add_picture
 from catalog.services.stock import change_stock
 from catalog.services.virtual_codes import add_codes
-from config.local_secrets import kept_secret
+from config.local_secrets import local_secret
 from lottery.models import Prize, PrizeType, Wheel
 from lottery.odds import ANGLES
 from lottery.services.publishing import publish
@@ -60,7 +60,7 @@ PRIZES: tuple[tuple[str, PrizeType, str, str, str, dict[str, Any]], ...] = (
 
 def console_password() -> str:
     """The demo administrator's password: made once per DATA_DIR, printed by `serve`."""
-    return kept_secret(settings.DATA_DIR / "secrets" / "console_password", length=9)
+    return local_secret(settings.DATA_DIR / "secrets" / "console_password", length=9)
 
 
 @transaction.atomic

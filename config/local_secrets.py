@@ -5,7 +5,7 @@ import secrets
 from pathlib import Path
 
 
-def kept_secret(path: Path, *, length: int = 48) -> str:
+def local_secret(path: Path, *, length: int = 48) -> str:
     """Return the secret kept in `path`, making it (readable by its owner alone) the first time.
 
     Several processes may start at once: the file is written aside and linked into place, so that

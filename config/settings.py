@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from config.console_theme import UNFOLD  # noqa: F401  (read by django-unfold)
 from config.environment_reader import Environment
-from config.local_secrets import kept_secret
+from config.local_secrets import local_secret
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -39,7 +39,7 @@ def _secret(name: str) -> str:
     if value:
         return value
     if DEBUG:
-        return kept_secret(DATA_DIR / "secrets" / name.lower())
+        return local_secret(DATA_DIR / "secrets" / name.lower())
     raise ImproperlyConfigured(
         f"{name} is not set and DEBUG is off. Set it to a long random text and keep it secret."
     )

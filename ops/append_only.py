@@ -26,8 +26,9 @@ _SQLITE = [
 class AppendOnly(Operation):
     """Refuse UPDATE and DELETE on a model's table with a trigger, on PostgreSQL and SQLite.
 
-    SQLite rebuilds a table to alter it and drops its triggers: a later migration that alters the
-    table has to end with this operation again. check_integrity tells when a trigger is missing.
+    makemigrations alone drops the SQLite trigger: to alter a table SQLite builds it anew, and the
+    trigger goes with the old one. So a later migration that alters the table has to end with this
+    operation again, written by hand. check_integrity tells when a trigger is missing.
     """
 
     reduces_to_sql = True

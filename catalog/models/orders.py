@@ -32,7 +32,7 @@ RETURNED = (OrderStatus.CANCELLED, OrderStatus.EXPIRED)
 
 
 class OrderQuerySet(models.QuerySet["Order"]):
-    def kept(self) -> Self:
+    def not_returned(self) -> Self:
         """Orders that were not taken back; these count towards a person's limit."""
         return self.exclude(status__in=RETURNED)
 

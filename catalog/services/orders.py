@@ -97,7 +97,7 @@ def _check_limit(*, product: Product, person_id: int, quantity: int) -> None:
         return
     mine = Order.objects.filter(
         product=product, person_id=person_id, source=OrderSource.EXCHANGE
-    ).kept()
+    ).not_returned()
     used = mine.aggregate(used=Sum("quantity", default=0))["used"]
     if used + quantity > product.limit_per_person:
         raise LimitReached(limit=product.limit_per_person, used=used)

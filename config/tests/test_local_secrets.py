@@ -8,24 +8,24 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from config.local_secrets import kept_secret
+from config.local_secrets import local_secret
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_a_secret_is_made_once_and_kept(tmp_path):
     path = tmp_path / "secrets" / "key"
-    first = kept_secret(path)
-    assert kept_secret(path) == first == path.read_text()
+    first = local_secret(path)
+    assert local_secret(path) == first == path.read_text()
     assert len(first) >= 48
-    assert kept_secret(tmp_path / "secrets" / "other") != first
-    assert len(kept_secret(tmp_path / "short", length=9)) == 12
+    assert local_secret(tmp_path / "secrets" / "other") != first
+    assert len(local_secret(tmp_path / "short", length=9)) == 12
 
 
 def test_its_owner_alone_may_read_it(tmp_path):
     umask = os.umask(0)
     try:
-        kept_secret(tmp_path / "key")
+        local_secret(tmp_path / "key")
     finally:
         os.umask(umask)
     assert stat.S_IMODE((tmp_path / "key").stat().st_mode) == 0o600
@@ -41,19 +41,19 @@ def test_nobody_may_read_it_while_it_is_written(tmp_path, monkeypatch):
         return written
 
     monkeypatch.setattr(Path, "write_text", watching)
-    kept_secret(tmp_path / "key")
+    local_secret(tmp_path / "key")
     assert modes == [0o600]
 
 
 def test_nothing_else_is_left_behind(tmp_path):
-    kept_secret(tmp_path / "key")
+    local_secret(tmp_path / "key")
     assert [path.name for path in tmp_path.iterdir()] == ["key"]
 
 
 def test_processes_that_start_at_once_agree(tmp_path):
     program = (
-        "import sys, pathlib; from config.local_secrets import kept_secret; sys.stdin.readline(); "
-        "print(kept_secret(pathlib.Path(sys.argv[1])))"
+        "import sys, pathlib; from config.local_secrets import local_secret; sys.stdin.readline(); "
+        "print(local_secret(pathlib.Path(sys.argv[1])))"
     )
     processes = [
         subprocess.Popen(
@@ -88,5 +88,5 @@ def test_whoever_comes_second_reads_the_firsts(tmp_path, monkeypatch):
     ids = iter((1, 2))
     monkeypatch.setattr(os, "getpid", lambda: next(ids))  # two processes, here two threads
     with ThreadPoolExecutor(2) as pool:
-        first, second = pool.map(lambda _: kept_secret(tmp_path / "key"), range(2))
+        first, second = pool.map(lambda _: local_secret(tmp_path / "key"), range(2))
     assert first == second

@@ -122,7 +122,7 @@ def complete(record: ProcessRecord, reading: Reading, *, duration: int, now: dat
         amount=receipt.recognized_amount,
     )
     receipt.estimated_points = receipt.worth
-    _keep(receipt, record, now=now)
+    _write_outcome(receipt, record, now=now)
     return True
 
 
@@ -132,7 +132,7 @@ def fail(record: ProcessRecord, error: ProcessError, *, now: datetime) -> bool:
     receipt = Receipt.objects.locked().get(pk=record.receipt_id)
     if not _end(record, ProcessStatus.FAILED, now=now, error=error):
         return False
-    _keep(receipt, record, now=now)
+    _write_outcome(receipt, record, now=now)
     return True
 
 
@@ -172,7 +172,7 @@ def _end(
     return bool(is_ours)
 
 
-def _keep(receipt: Receipt, record: ProcessRecord, *, now: datetime) -> None:
+def _write_outcome(receipt: Receipt, record: ProcessRecord, *, now: datetime) -> None:
     """Write the receipt as its reading left it; what was decided stays as it was decided on."""
     if receipt.status == ReceiptStatus.PENDING:
         reasons = risk.assess(receipt, record, now=now)
