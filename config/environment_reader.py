@@ -12,7 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 SHORTEST_SECRET = 32  # characters
 
 
-class Environment(environ.Env):  # type: ignore[misc]  # environ is not typed
+class EnvironmentReader(environ.Env):  # type: ignore[misc]  # environ is not typed
     """django-environ, which names a value that cannot be read instead of a bare ValueError."""
 
     @override

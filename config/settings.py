@@ -11,12 +11,12 @@ from django.utils.csp import CSP
 from django.utils.translation import gettext_lazy as _
 
 from config.console_theme import UNFOLD  # noqa: F401  (read by django-unfold)
-from config.environment_reader import Environment
+from config.environment_reader import EnvironmentReader
 from config.local_secrets import local_secret
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
-env = Environment()
+env = EnvironmentReader()
 env.read_env(BASE_DIR / ".env")
 
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
