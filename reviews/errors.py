@@ -1,10 +1,9 @@
 """Every way in which receipts and their reviews can say no."""
 
-from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
 from ops.errors import DomainError
-from reviews.limits import LARGEST_AMOUNT, LEAST_AMOUNT, MOST_POINTS
+from reviews.limits import LARGEST_AMOUNT, LEAST_AMOUNT, MOST_POINTS, largest_photo
 
 
 class NoImage(DomainError):
@@ -30,7 +29,7 @@ class ImageTooLarge(DomainError):
     message = _("The image is larger than %(limit)s MB.")
 
     def __init__(self) -> None:
-        super().__init__(limit=f"{settings.RECEIPT_MAX_BYTES / 2**20:g}")
+        super().__init__(limit=f"{largest_photo() / 2**20:g}")
 
 
 class ImageBroken(DomainError):

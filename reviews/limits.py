@@ -1,7 +1,21 @@
-"""What is taken of a receipt and of a decision; sizes of pictures are settings."""
+"""What is taken of a photo, of a receipt and of a decision."""
 
 from decimal import Decimal
+
+from django.conf import settings
 
 LEAST_AMOUNT = Decimal("0.01")  # yuan
 LARGEST_AMOUNT = Decimal("9999.99")  # yuan
 MOST_POINTS = 100_000  # that one decision may give
+
+
+def largest_photo() -> int:
+    """The size of the largest photo that is taken, in bytes: the setting RECEIPT_MAX_BYTES."""
+    size: int = settings.RECEIPT_MAX_BYTES
+    return size
+
+
+def most_pixels() -> int:
+    """The most pixels that a photo may have: the setting RECEIPT_MAX_PIXELS."""
+    pixels: int = settings.RECEIPT_MAX_PIXELS
+    return pixels

@@ -3,12 +3,12 @@
 import hashlib
 from dataclasses import dataclass
 
-from django.conf import settings
 from PIL import Image
 
 from ops.services import pictures
 from ops.services.pictures import Renditions
 from reviews.errors import ImageBroken, ImageTooLarge, NoImage, NotAnImage
+from reviews.limits import largest_photo
 
 LONGEST_SIDE = 4000
 # A long slip keeps this much of its width, or its letters would be lost...
@@ -36,7 +36,7 @@ def check_photo(received: bytes) -> Photo:
     """
     if not received:
         raise NoImage
-    if len(received) > settings.RECEIPT_MAX_BYTES:
+    if len(received) > largest_photo():
         raise ImageTooLarge
     try:
         picture = pictures.decode(received, scale=_scale).image

@@ -2,7 +2,6 @@ import re
 from decimal import Decimal
 from typing import ClassVar
 
-from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema_field
@@ -14,7 +13,7 @@ from ops.identifiers import read_identifier
 from ops.services import files
 from reviews import risk
 from reviews.errors import InvalidAmount, InvalidDecision, NoImage
-from reviews.limits import LARGEST_AMOUNT, LEAST_AMOUNT, MOST_POINTS
+from reviews.limits import LARGEST_AMOUNT, LEAST_AMOUNT, MOST_POINTS, largest_photo, most_pixels
 from reviews.models import ProcessRecord, Receipt, ReceiptStatus
 from reviews.services.review import Action
 
@@ -27,8 +26,8 @@ class PhotoField(serializers.FileField):
     """A file as it was sent; whether it is a picture, and which, is not asked here."""
 
     def __init__(self, **kwargs):
-        megabytes = settings.RECEIPT_MAX_BYTES // 2**20
-        megapixels = settings.RECEIPT_MAX_PIXELS // 10**6
+        megabytes = largest_photo() // 2**20
+        megapixels = most_pixels() // 10**6
         text = f"JPEG, PNG, WebP or HEIC, at most {megabytes} MB and {megapixels} megapixels."
         super().__init__(**{"help_text": text, **kwargs})
 

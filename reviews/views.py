@@ -1,7 +1,6 @@
 from functools import partial
 from typing import Any
 
-from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema
@@ -19,6 +18,7 @@ from ops.errors import ValidationFailed
 from ops.identifiers import find, read_identifier
 from reviews import serializers
 from reviews.errors import ImageTooLarge, InvalidDecision, UploadNotFound
+from reviews.limits import largest_photo
 from reviews.models import Receipt
 from reviews.photos import check_photo
 from reviews.services import review, uploads
@@ -65,7 +65,7 @@ class UploadView(ApiView):
         # The picture is judged first, whatever else is wrong: that is the contract's order.
         image = self.body(serializers.PhotoInput)["image"]
         # One byte more than is taken is enough to tell that there are too many.
-        photo = check_photo(image.read(settings.RECEIPT_MAX_BYTES + 1))
+        photo = check_photo(image.read(largest_photo() + 1))
         body = self.body(serializers.UploadInput)
         with uploads.photo_stored(photo, person_id=request.user.pk, name=image.name) as stored:
             return answer_once(request, partial(self._submit, request, body, stored))

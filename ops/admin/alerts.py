@@ -1,15 +1,7 @@
 from django.contrib import admin
-from unfold.admin import ModelAdmin
 
 from ops.admin_base import ReadOnlyAdmin
-from ops.models import Alert, AlertRule
-
-
-@admin.register(AlertRule)
-class AlertRuleAdmin(ModelAdmin):
-    list_display = ["name", "metric", "comparison", "threshold", "severity", "is_enabled"]
-    list_filter = ["severity", "is_enabled"]
-    search_fields = ["name", "metric"]
+from ops.models import Alert
 
 
 @admin.register(Alert)

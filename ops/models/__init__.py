@@ -1,6 +1,7 @@
 """The platform's own tables. A person is a bare `owner_id` here: ops stands below accounts."""
 
-from ops.models.alerts import Alert, AlertRule, Comparison, Severity
+from ops.models.alert_rules import AlertRule, Comparison, Severity
+from ops.models.alerts import Alert
 from ops.models.backups import Backup, RunStatus
 from ops.models.files import FilePurpose, StoredFile
 from ops.models.idempotency import IdempotencyRecord

@@ -1,4 +1,4 @@
-"""When somebody is told, and what was told."""
+"""What was told, and whether it is over."""
 
 from typing import override
 
@@ -7,47 +7,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-
-class Severity(models.TextChoices):
-    INFO = "info", _("Info")
-    WARNING = "warning", _("Warning")
-    CRITICAL = "critical", _("Critical")
-
-
-class Comparison(models.TextChoices):
-    ABOVE = "above", _("above")
-    BELOW = "below", _("below")
-
-
-class AlertRule(models.Model):
-    """When a metric stays on the wrong side of a threshold for so long, somebody is told."""
-
-    name = models.CharField(_("name"), max_length=100, unique=True)
-    metric = models.CharField(_("metric"), max_length=100)
-    comparison = models.CharField(_("comparison"), max_length=5, choices=Comparison)
-    threshold = models.FloatField(_("threshold"))
-    for_seconds = models.PositiveIntegerField(_("for"), db_default=0, help_text=_("In seconds."))
-    severity = models.CharField(
-        _("severity"), max_length=8, choices=Severity, default=Severity.WARNING
-    )
-    is_enabled = models.BooleanField(_("enabled"), db_default=True)
-    text = models.TextField(_("text"), blank=True)
-
-    class Meta:
-        verbose_name = _("alert rule")
-        verbose_name_plural = _("alert rules")
-        constraints = [
-            models.CheckConstraint(
-                condition=Q(comparison__in=Comparison.values), name="alertrule_comparison_known"
-            ),
-            models.CheckConstraint(
-                condition=Q(severity__in=Severity.values), name="alertrule_severity_known"
-            ),
-        ]
-
-    @override
-    def __str__(self) -> str:
-        return self.name
+from ops.models.alert_rules import AlertRule
 
 
 class Alert(models.Model):
