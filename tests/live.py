@@ -20,6 +20,8 @@ import httpx
 import psycopg
 import websockets
 
+from tests.api import answer_of, data_of
+
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 60
 STOP_SECONDS = 20
@@ -144,23 +146,23 @@ class Client:
         self.http.headers["Authorization"] = f"Bearer {self.token}"
 
     def get(self, path: str, **query: Any) -> Any:
-        return opened(self.http.get(path, params=query))
+        return data_of(self.http.get(path, params=query))
 
     def post(self, path: str, body: Any = None, *, key: str | None = None) -> Any:
         headers = {"Idempotency-Key": key} if key else {}
-        return opened(self.http.post(path, json=body or {}, headers=headers))
+        return data_of(self.http.post(path, json=body or {}, headers=headers))
 
     def delete(self, path: str) -> Any:
-        return opened(self.http.delete(path))
+        return data_of(self.http.delete(path))
 
     def refused(self, method: str, path: str, body: Any = None) -> int:
         """The code with which a request is refused."""
-        answer = self.http.request(method, path, json=body).json()
-        assert answer["code"] != 0, answer
-        return answer["code"]
+        answer = answer_of(self.http.request(method, path, json=body))
+        assert answer.code != 0, answer
+        return answer.code
 
     def upload(self, picture: bytes, amount: str) -> Any:
-        return opened(
+        return data_of(
             self.http.post(
                 "/api/photo/upload",
                 data={"amount": amount},
@@ -168,14 +170,6 @@ class Client:
                 headers={"Idempotency-Key": uuid.uuid4().hex},
             )
         )
-
-
-def opened(response: httpx.Response) -> Any:
-    """The data in the envelope of a success."""
-    answer = response.json()
-    assert set(answer) == {"code", "msg", "data"}, answer
-    assert (response.status_code, answer["code"]) == (200, 0), answer
-    return answer["data"]
 
 
 class Listener:

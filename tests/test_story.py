@@ -23,9 +23,9 @@ pytestmark = pytest.mark.story
 CUSTOMER, MERCHANT = "13800138001", "13900139001"
 
 
-def test_the_whole_story(tmp_path):
+def test_the_platform_does_what_people_ask_of_it_and_keeps_it_over_a_restart(tmp_path):
     with platform(tmp_path) as running:
-        asyncio.run(the_story(running))
+        asyncio.run(go_through_the_story(running))
         check_console(running)
         integrity = running.manage("check_integrity")
         assert integrity.returncode == 0, integrity.stdout + integrity.stderr
@@ -38,7 +38,7 @@ def test_the_whole_story(tmp_path):
         assert running.stop(signal.SIGINT) == 0, running.output()
 
 
-async def the_story(running: Platform) -> None:
+async def go_through_the_story(running: Platform) -> None:
     customer = await asyncio.to_thread(running.sign_in, CUSTOMER)
     merchant = await asyncio.to_thread(running.sign_in, MERCHANT)
     assert merchant.signed_in["user_info"]["is_merchant"] is True

@@ -1,14 +1,14 @@
 import pytest
-from rest_framework.test import APIClient
 
 from accounts.services.sign_in_codes import ask_code
 from accounts.tests.factories import RecordingSender
+from tests.api import client_of
 
 
 @pytest.fixture
 def api():
     """A client of the API without a token."""
-    return APIClient()
+    return client_of()
 
 
 @pytest.fixture

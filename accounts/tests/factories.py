@@ -1,41 +1,16 @@
-"""People for tests, and their phones."""
+"""Sign-ins for tests, and the phone that gets the codes."""
 
-from itertools import count
 from typing import ClassVar
 
 from django.conf import settings
 
-from accounts.models import PointsSource, User
 from accounts.services import sign_in as service
-from accounts.services.points import change_points
-
-_numbers = count(1)
-
-
-def make_user(**fields):
-    """A customer; `points` are given through the ledger."""
-    points = fields.pop("points", 0)
-    number = next(_numbers)
-    person = User.objects.create(
-        **{"phone": f"137{number:08d}", "nickname": f"Guest {number}", **fields}
-    )
-    if points:
-        give(person, points)
-    return person
-
-
-def give(person, points, **fields):
-    """One entry of the person's ledger."""
-    entry = change_points(
-        person_id=person.pk, points=points, **{"source": PointsSource.ADJUST, **fields}
-    )
-    person.refresh_from_db()
-    return entry
+from tests.people import make_person
 
 
 def make_sign_in(person=None, **device):
     """A sign-in as the service returns it: person, session and pair of tokens."""
-    person = person or make_user()
+    person = person or make_person()
     return service.sign_in_by_code(
         phone=person.phone, code=settings.SMS_FIXED_CODE, device=service.Device(**device)
     )

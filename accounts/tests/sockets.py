@@ -1,6 +1,9 @@
-"""A client of `/ws/`, as an app on a phone is one."""
+"""A client of `/ws/`, as an app on a phone is one, and a channel layer that lets it wait."""
+
+import asyncio
 
 from channels.db import database_sync_to_async
+from channels.layers import InMemoryChannelLayer
 from channels.testing import WebsocketCommunicator
 
 from config.asgi import application
@@ -75,3 +78,13 @@ async def opened(token, **options):
 def in_database(function, *arguments, **more):
     """Call a function that needs the database, from a test that runs in a loop."""
     return database_sync_to_async(function)(*arguments, **more)
+
+
+class SilentLayer(InMemoryChannelLayer):
+    """A layer that never answers."""
+
+    async def new_channel(self, prefix="specific."):
+        await asyncio.Event().wait()
+
+
+SILENT = {"default": {"BACKEND": "accounts.tests.sockets.SilentLayer"}}

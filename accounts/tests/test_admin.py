@@ -5,7 +5,8 @@ from django.urls import reverse
 
 from accounts.models import DeviceSession, RegistrationMark, SignInCode, Tier, User, UserStatus
 from accounts.services.sign_in_codes import ask_code
-from accounts.tests.factories import make_sign_in, make_user
+from accounts.tests.factories import make_sign_in
+from tests.people import make_person
 
 pytestmark = pytest.mark.django_db
 MODELS = ["user", "tier", "pointsentry", "devicesession", "signincode", "registrationmark"]
@@ -25,7 +26,7 @@ def people(sent):
     Tier.objects.create(name="gold", threshold=1, multiplier=1)
     ask_code(phone="13800138001", address="")
     RegistrationMark.objects.create(key_hash="a" * 64)
-    return make_sign_in(make_user(points=5)).person
+    return make_sign_in(make_person(points=5)).person
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -70,7 +71,7 @@ def test_the_form_of_a_person_changes_neither_points_nor_status(console, people)
 
 
 def test_two_customers_can_be_saved_without_a_user_name(console, people):
-    for person in (people, make_user()):
+    for person in (people, make_person()):
         change = reverse("admin:accounts_user_change", args=[person.pk])
         assert console.post(change, {"nickname": "N", "username": ""}).status_code == 302
     assert User.objects.filter(username=None).count() == 2

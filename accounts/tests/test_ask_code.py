@@ -4,18 +4,19 @@ import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 
 import pytest
-from django.db import IntegrityError, connection
 from django.db.models import F
 from django.utils import timezone
 
 from accounts.errors import CodeAskedTooOften
 from accounts.models import SignInCode
 from accounts.services import sign_in_codes
-from accounts.tests.factories import make_user
-from config.tests.answers import data_of, refused
 from ops.tests.databases import elsewhere, wait_until, waiting_for_a_lock
+from tests.api import answer_of, data_of, refusal_of
+from tests.people import make_person
+from tests.races import kinds, race, without_constraint
 
 PHONE = "13800138001"
 ODD_PHONES = [
@@ -70,7 +71,7 @@ def test_the_answer_tells_how_long_a_code_lives_and_when_the_next_may_be_asked(
 
 
 def test_the_answer_is_the_same_whether_or_not_the_phone_has_an_account(api, sent):
-    make_user(phone=PHONE)
+    make_person(phone=PHONE)
     known = post(api, "/api/auth/code", {"phone": PHONE})
     unknown = post(api, "/api/auth/code", {"phone": "13800138002"})
     assert data_of(known) == data_of(unknown)
@@ -88,31 +89,32 @@ def test_what_is_no_mainland_mobile_number_is_1001(api, phone, sent):
     response = api.generic(
         "POST", "/api/auth/code", json.dumps({"phone": phone}), content_type="application/json"
     )
-    assert refused(response, 1001) is None
+    assert refusal_of(response) == (400, 1001, None)
     assert not SignInCode.objects.exists()
 
 
 @pytest.mark.parametrize("path", ["/api/auth/code", "/api/auth/login"])
 def test_a_missing_phone_is_1001(api, path):
-    refused(post(api, path, {"code": "123456"}), 1001)
+    assert refusal_of(post(api, path, {"code": "123456"})) == (400, 1001, None)
 
 
 def test_login_reads_phones_the_same_way(api):
     for phone in ("１３８００１３８００１", "13800138001\n", "+8613800138001", None, 13800138001):
-        refused(post(api, "/api/auth/login", {"phone": phone, "code": "123456"}), 1001)
+        response = post(api, "/api/auth/login", {"phone": phone, "code": "123456"})
+        assert refusal_of(response) == (400, 1001, None)
 
 
 def test_other_regions_are_a_setting(api, settings, sent):
     settings.PHONE_PATTERN = r"\A\+852[0-9]{8}\Z"
     data_of(post(api, "/api/auth/code", {"phone": "+85291234567"}))
-    refused(post(api, "/api/auth/code", {"phone": PHONE}), 1001)
+    assert refusal_of(post(api, "/api/auth/code", {"phone": PHONE})) == (400, 1001, None)
 
 
 # --- Too often ----------------------------------------------------------------------------------
 def test_a_second_code_within_a_minute_is_1003_and_says_when_to_come_back(api, ask):
     ask(PHONE)
     response = post(api, "/api/auth/code", {"phone": PHONE})
-    assert refused(response, 1003) is None
+    assert refusal_of(response) == (429, 1003, None)
     assert 50 <= int(response["Retry-After"]) <= 60
     assert SignInCode.objects.count() == 1
 
@@ -124,7 +126,8 @@ def test_after_a_minute_a_new_code_replaces_the_old_one(api, ask):
     while second == first:  # one in a million
         SignInCode.objects.update(created_at=F("created_at") - timedelta(seconds=60))
         second = ask(PHONE)
-    refused(post(api, "/api/auth/login", {"phone": PHONE, "code": first}), 1002)
+    response = post(api, "/api/auth/login", {"phone": PHONE, "code": first})
+    assert refusal_of(response) == (401, 1002, None)
     data_of(post(api, "/api/auth/login", {"phone": PHONE, "code": second}))
 
 
@@ -139,7 +142,7 @@ def test_a_phone_gets_so_many_codes_a_day(api, ask, settings):
         ask(PHONE)
         SignInCode.objects.update(created_at=F("created_at") - timedelta(seconds=61))
     response = post(api, "/api/auth/code", {"phone": PHONE})
-    refused(response, 1003)
+    assert refusal_of(response) == (429, 1003, None)
     midnight = timezone.localtime().replace(hour=0, minute=0, second=0) + timedelta(days=1)
     wait = (midnight - timezone.localtime()).total_seconds()
     assert abs(int(response["Retry-After"]) - wait) <= 3
@@ -152,7 +155,7 @@ def test_an_address_gets_so_many_codes_an_hour(api, ask, settings):
     for number in range(3):
         ask(f"1380013800{number}", address="198.51.100.7")
     response = post(api, "/api/auth/code", {"phone": PHONE}, REMOTE_ADDR="198.51.100.7")
-    refused(response, 1003)
+    assert refusal_of(response) == (429, 1003, None)
     assert 1 <= int(response["Retry-After"]) <= 3600
     assert not SignInCode.objects.filter(phone="13800138004").exists()
     data_of(post(api, "/api/auth/code", {"phone": "13800138005"}, REMOTE_ADDR="198.51.100.8"))
@@ -163,7 +166,7 @@ def test_loopback_is_limited_by_a_setting_alone(api, ask, settings, is_limited, 
     settings.SMS_CODES_AN_HOUR_PER_ADDRESS = 0
     settings.LIMIT_LOOPBACK_ADDRESSES = is_limited
     response = post(api, "/api/auth/code", {"phone": PHONE}, REMOTE_ADDR="127.0.0.1")
-    assert response.json()["code"] == code
+    assert answer_of(response).code == code
 
 
 @pytest.mark.parametrize("address", ["", "unknown", "198.51.100.7:4711"])
@@ -207,28 +210,14 @@ def test_the_console_sender_prints_the_code(settings, capsys, django_capture_on_
 
 
 # --- At once ------------------------------------------------------------------------------------
-def ask_at_once(number):
-    start = threading.Barrier(number)
-
-    def attempt(_number):
-        start.wait(30)
-        try:
-            sign_in_codes.ask_code(phone=PHONE, address="198.51.100.7")
-        except CodeAskedTooOften:
-            return "too often"
-        else:
-            return "sent"
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(number) as pool:
-        return sorted(pool.map(attempt, range(number)))
+ask_for_this_phone = partial(sign_in_codes.ask_code, phone=PHONE, address="198.51.100.7")
 
 
 @pytest.mark.postgresql
 @pytest.mark.django_db(transaction=True)
 def test_a_phone_that_asks_many_times_at_once_gets_one_code(sent):
-    assert ask_at_once(12).count("sent") == 1
+    outcomes = race([ask_for_this_phone] * 12)
+    assert kinds(outcomes) == {type(None): 1, CodeAskedTooOften: 11}
     assert len(sent) == SignInCode.objects.count() == 1
 
 
@@ -243,45 +232,26 @@ def test_whoever_meets_another_at_the_same_number_was_too_fast(sent):
                 [PHONE, timezone.localdate()],
             )
         with ThreadPoolExecutor(1) as pool:
-            asking = pool.submit(ask_at_once, 1)
+            asking = pool.submit(race, [ask_for_this_phone])
             wait_until(waiting_for_a_lock)
             other.commit()
-            assert asking.result(10) == ["too often"]
+            assert kinds(asking.result(10)) == {CodeAskedTooOften: 1}
     assert sent == []
 
 
 @pytest.mark.postgresql
 @pytest.mark.django_db(transaction=True)
-def test_twin_without_the_constraint_it_gets_several(sent):
-    with connection.schema_editor() as editor:
-        (constraint,) = SignInCode._meta.constraints
-        editor.remove_constraint(SignInCode, constraint)
-    try:
-        # The refusal that is left reads before it writes; held back by nothing, many get through.
-        start = threading.Barrier(6)
+def test_without_the_constraint_it_gets_several(sent):
+    """The refusal that is left reads before it writes; held back by nothing, many get through."""
+    everybody_has_counted = threading.Barrier(6)
 
-        def attempt(_number):
-            try:
-                day = timezone.localdate()
-                sent_today = SignInCode.objects.filter(phone=PHONE, day=day).count()
-                start.wait(30)
-                SignInCode.objects.create(
-                    phone=PHONE,
-                    day=day,
-                    number=sent_today + 1,
-                    code_hash="",
-                    expires_at=timezone.now(),
-                )
-            except IntegrityError:
-                return 0
-            else:
-                return 1
-            finally:
-                connection.close()
+    def attempt():
+        today = timezone.localdate()
+        sent_today = SignInCode.objects.filter(phone=PHONE, day=today).count()
+        everybody_has_counted.wait(30)
+        return SignInCode.objects.create(
+            phone=PHONE, day=today, number=sent_today + 1, code_hash="", expires_at=timezone.now()
+        )
 
-        with ThreadPoolExecutor(6) as pool:
-            assert sum(pool.map(attempt, range(6))) == 6
-    finally:
-        SignInCode.objects.all().delete()
-        with connection.schema_editor() as editor:
-            editor.add_constraint(SignInCode, constraint)
+    with without_constraint(SignInCode, "signincode_one_at_a_time"):
+        assert kinds(race([attempt] * 6)) == {SignInCode: 6}

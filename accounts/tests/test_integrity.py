@@ -5,14 +5,14 @@ from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connection
+from django.db import DatabaseError, connection
 
 from accounts.models import PointsEntry, User
-from accounts.tests.factories import give, make_user
 from accounts.tests.ledgers import TABLE, unguarded
 from ops.registry import Registry
 from ops.services import integrity
 from ops.tests.databases import elsewhere
+from tests.people import give, make_person
 
 pytestmark = pytest.mark.django_db
 
@@ -25,20 +25,22 @@ def findings():
 @pytest.fixture
 def person():
     """Somebody with the entries +100, -30, +5; somebody else's ledger stands beside it."""
-    make_user(points=7)
-    person = make_user(points=100)
+    make_person(points=7)
+    person = make_person(points=100)
     give(person, -30, related_id="a")
     give(person, 5)
-    make_user(points=8)
+    make_person(points=8)
     return person
 
 
 def damage(statement, *values):
+    """Change the tables past all their guards."""
     with unguarded() as cursor:
         cursor.execute(statement, values)
 
 
-def check():
+def words_of_the_command():
+    """What the command prints when all is well."""
     output = StringIO()
     call_command("check_integrity", "--only", "points", stdout=output)
     return output.getvalue()
@@ -46,7 +48,7 @@ def check():
 
 def test_nothing_is_found_when_all_is_well(person):
     assert findings() == []
-    assert check().startswith("points: ")
+    assert words_of_the_command().startswith("points: ")
 
 
 def test_the_command_names_what_is_wrong_and_exits_with_1(person):
@@ -64,7 +66,7 @@ def test_the_command_names_what_is_wrong_and_exits_with_1(person):
     ("column", "value"),
     [("source", "prize"), ("related_id", "b"), ("created_at", "2020-01-01 00:00:00+00:00")],
 )
-def test_a_field_that_was_altered(person, column, value):
+def test_a_field_that_was_altered_is_found(person, column, value):
     damage(
         f"UPDATE {TABLE} SET {column} = %s WHERE user_id = %s AND sequence = 2",  # noqa: S608
         value,
@@ -73,7 +75,7 @@ def test_a_field_that_was_altered(person, column, value):
     assert findings() == [("hash", f"entry {person.pk}/2")]
 
 
-def test_points_that_were_altered(person):
+def test_points_that_were_altered_are_found(person):
     damage(
         "UPDATE accounts_pointsentry SET points = -31 WHERE user_id = %s AND sequence = 2",
         person.pk,
@@ -82,7 +84,7 @@ def test_points_that_were_altered(person):
     assert findings() == [("balance", entry), ("hash", entry)]
 
 
-def test_a_balance_that_was_altered(person):
+def test_a_balance_that_was_altered_is_found(person):
     damage(
         "UPDATE accounts_pointsentry SET balance_after = 71 WHERE user_id = %s AND sequence = 2",
         person.pk,
@@ -108,23 +110,23 @@ def test_an_entry_altered_together_with_its_hash_breaks_the_chain(person):
     assert findings() == [("chain", f"entry {person.pk}/3")]
 
 
-def test_an_entry_that_was_taken_out_of_the_middle(person):
+def test_an_entry_that_was_taken_out_of_the_middle_is_missed(person):
     damage("DELETE FROM accounts_pointsentry WHERE user_id = %s AND sequence = 2", person.pk)
     entry = f"entry {person.pk}/3"
     assert findings() == [("sequence", entry), ("balance", entry), ("chain", entry)]
 
 
-def test_the_last_entry_taken_away(person):
+def test_the_last_entry_is_missed(person):
     damage("DELETE FROM accounts_pointsentry WHERE user_id = %s AND sequence = 3", person.pk)
     assert findings() == [("balance", f"user {person.pk}")]
 
 
-def test_the_whole_ledger_of_a_person_taken_away(person):
+def test_the_whole_ledger_of_a_person_is_missed(person):
     damage("DELETE FROM accounts_pointsentry WHERE user_id = %s", person.pk)
     assert findings() == [("balance", f"user {person.pk}")]
 
 
-def test_an_entry_slipped_in_at_the_end(person):
+def test_an_entry_slipped_in_at_the_end_is_found(person):
     PointsEntry.objects.create(
         user=person,
         sequence=4,
@@ -141,25 +143,25 @@ def test_an_entry_slipped_in_at_the_end(person):
 @pytest.mark.parametrize(
     "wrong", [{"total_points": 76}, {"points_version": 4}, {"points_hash": "0" * 64}]
 )
-def test_a_person_who_does_not_agree_with_the_ledger(person, wrong):
+def test_a_person_who_does_not_agree_with_the_ledger_is_found(person, wrong):
     User.objects.filter(pk=person.pk).update(**wrong)
     assert findings() == [("balance", f"user {person.pk}")]
 
 
 @pytest.mark.parametrize("wrong", [{"total_points": 1}, {"points_version": 1}])
-def test_a_person_with_points_and_no_entry(person, wrong):
-    poor = make_user()
+def test_a_person_with_points_and_no_entry_is_found(person, wrong):
+    poor = make_person()
     User.objects.filter(pk=poor.pk).update(**wrong)
     assert findings() == [("balance", f"user {poor.pk}")]
 
 
-def test_a_trigger_that_is_missing(person):
+def test_a_trigger_that_is_missing_is_found(person):
     with unguarded():
         assert findings() == [("append-only", TABLE)]
 
 
 @pytest.mark.postgresql
-def test_a_trigger_that_was_dropped(person):
+def test_a_trigger_that_was_dropped_is_found(person):
     with connection.cursor() as cursor:
         cursor.execute(f"DROP TRIGGER {TABLE}_append_only ON {TABLE}")
     assert findings() == [("append-only", TABLE)]
@@ -169,7 +171,7 @@ def test_a_trigger_that_was_dropped(person):
 @pytest.mark.django_db(transaction=True)
 def test_what_happens_while_it_counts_is_no_finding():
     """It runs on a live database: all it reads is of one moment."""
-    broken, busy = make_user(points=1), make_user(points=1)
+    broken, busy = make_person(points=1), make_person(points=1)
     User.objects.filter(pk=broken.pk).update(total_points=2)
     found = integrity.run("points")
     assert next(found).object_id == f"user {broken.pk}"
@@ -190,8 +192,6 @@ def test_what_happens_while_it_counts_is_no_finding():
 @pytest.mark.postgresql
 @pytest.mark.django_db(transaction=True)
 def test_a_check_cannot_write(monkeypatch):
-    from django.db import DatabaseError
-
     def meddling():
         yield User.objects.create()
 

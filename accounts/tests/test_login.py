@@ -2,15 +2,14 @@
 
 import json
 import threading
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
-from accounts.errors import AccountClosed, WrongCode
+from accounts.errors import AccountClosed, CodeVoid, WrongCode
 from accounts.models import (
     DeviceSession,
     PointsEntry,
@@ -21,11 +20,12 @@ from accounts.models import (
     User,
     UserStatus,
 )
-from accounts.services import sign_in, sign_in_codes
+from accounts.services import sign_in_codes
 from accounts.services.points import change_points
-from accounts.services.sign_in import Device, sign_in_by_code
-from accounts.tests.factories import give, make_user
-from config.tests.answers import data_of, refused
+from accounts.services.sign_in import Device, SignIn, sign_in_by_code
+from tests.api import data_of, refusal_of
+from tests.people import give, make_person
+from tests.races import kinds, race
 
 PHONE = "13800138001"
 
@@ -97,7 +97,7 @@ def test_the_second_sign_in_finds_the_account(api):
 
 
 def test_the_tier_is_the_highest_one_reached(api):
-    person = make_user(phone=PHONE)
+    person = make_person(phone=PHONE)
     Tier.objects.create(name="bronze", threshold=0, multiplier=1)
     Tier.objects.create(name="silver", threshold=500, multiplier="1.1")
     Tier.objects.create(name="gold", threshold=501, multiplier="1.2")
@@ -135,7 +135,8 @@ def test_device_info_that_cannot_be_kept_is_refused(api, info):
     body = json.dumps({"phone": PHONE, "code": "123456", "device_info": info})
     body = body.replace("Infinity", "1e999")
     response = api.generic("POST", "/api/auth/login", body, content_type="application/json")
-    assert list(refused(response, 1011)) == ["device_info"]
+    refusal = refusal_of(response)
+    assert (refusal.status, refusal.code, list(refusal.data)) == (400, 1011, ["device_info"])
     assert not User.objects.exists()
 
 
@@ -150,17 +151,18 @@ def test_device_info_is_any_json(api, info):
     "code", ["", "12345", "abcdef", "１２３４５６", None, 123456, True, [], {}]
 )
 def test_a_code_that_cannot_be_one_is_1002(api, code):
-    refused(login(api, code), 1002)
+    assert refusal_of(login(api, code)) == (401, 1002, None)
     assert not User.objects.exists()
 
 
 def test_a_missing_code_is_1002(api):
-    refused(api.post("/api/auth/login", {"phone": PHONE}, format="json"), 1002)
+    response = api.post("/api/auth/login", {"phone": PHONE}, format="json")
+    assert refusal_of(response) == (401, 1002, None)
 
 
 def test_a_wrong_code_is_1002_and_makes_nothing(api, ask):
     code = ask(PHONE)
-    assert refused(login(api, wrong(code)), 1002) is None
+    assert refusal_of(login(api, wrong(code))) == (401, 1002, None)
     assert not User.objects.exists()
     assert not RegistrationMark.objects.exists()
     data_of(login(api, code))
@@ -171,13 +173,13 @@ def test_the_code_of_another_phone_is_1002(api, ask):
     while mine == other:  # one in a million
         SignInCode.objects.all().delete()
         mine, other = ask(PHONE), ask("13800138002")
-    refused(login(api, other), 1002)
+    assert refusal_of(login(api, other)) == (401, 1002, None)
 
 
 def test_a_code_works_once(api, ask):
     code = ask(PHONE)
     data_of(login(api, code))
-    refused(login(api, code), 1002)
+    assert refusal_of(login(api, code)) == (401, 1002, None)
 
 
 def test_a_code_lives_300_seconds(api, ask):
@@ -187,31 +189,31 @@ def test_a_code_lives_300_seconds(api, ask):
     SignInCode.objects.update(expires_at=timezone.now() + timedelta(seconds=5))
     data_of(login(api, code))
     SignInCode.objects.update(used_at=None, expires_at=timezone.now())
-    refused(login(api, code), 1002)
+    assert refusal_of(login(api, code)) == (401, 1002, None)
 
 
 def test_the_fifth_wrong_try_voids_the_code_even_for_the_right_one(api, ask):
     code = ask(PHONE)
     for _ in range(5):
-        refused(login(api, wrong(code)), 1002)
-    assert refused(login(api, code), 1004) is None
-    refused(login(api, wrong(code)), 1004)
+        assert refusal_of(login(api, wrong(code))) == (401, 1002, None)
+    assert refusal_of(login(api, code)) == (429, 1004, None)
+    assert refusal_of(login(api, wrong(code))) == (429, 1004, None)
     assert not User.objects.exists()
 
 
 def test_four_wrong_tries_leave_the_code_alone(api, ask):
     code = ask(PHONE)
     for _ in range(4):
-        refused(login(api, wrong(code)), 1002)
+        assert refusal_of(login(api, wrong(code))) == (401, 1002, None)
     data_of(login(api, code))
 
 
 def test_a_new_code_works_after_a_void_one(api, ask):
     code = ask(PHONE)
     for _ in range(5):
-        refused(login(api, wrong(code)), 1002)
+        assert refusal_of(login(api, wrong(code))) == (401, 1002, None)
     response = login(api, code)
-    refused(response, 1004)
+    assert refusal_of(response) == (429, 1004, None)
     assert 50 <= int(response["Retry-After"]) <= 60
     SignInCode.objects.update(created_at=timezone.now() - timedelta(seconds=61))
     assert login(api, code)["Retry-After"] == "1"
@@ -232,23 +234,8 @@ def test_guesses_sent_at_once_are_five_all_the_same(sent, settings):
     settings.SMS_FIXED_CODE = ""
     sign_in_codes.ask_code(phone=PHONE, address="")
     code = sent[-1][1]
-    start = threading.Barrier(20)
-
-    def guess(number):
-        start.wait(30)
-        try:
-            sign_in_codes.use_code(phone=PHONE, code=wrong(code), address="")
-        except WrongCode:
-            return "compared"
-        except Exception as error:  # noqa: BLE001  looked at below
-            return type(error).__name__
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(20) as pool:
-        outcomes = list(pool.map(guess, range(20)))
-    assert outcomes.count("compared") == 5
-    assert outcomes.count("CodeVoid") == 15
+    guess = partial(sign_in_codes.use_code, phone=PHONE, code=wrong(code), address="")
+    assert kinds(race([guess] * 20)) == {WrongCode: 5, CodeVoid: 15}
 
 
 @pytest.mark.postgresql
@@ -257,8 +244,8 @@ def test_one_code_sent_twice_at_once_signs_in_once(sent, settings):
     settings.SMS_FIXED_CODE = ""
     sign_in_codes.ask_code(phone=PHONE, address="")
     code = sent[-1][1]
-    outcomes = at_once(4, lambda: sign_in_by_code(phone=PHONE, code=code, device=Device()))
-    assert sorted(outcomes) == ["SignIn", "WrongCode", "WrongCode", "WrongCode"]
+    attempt = partial(sign_in_by_code, phone=PHONE, code=code, device=Device())
+    assert kinds(race([attempt] * 4)) == {SignIn: 1, WrongCode: 3}
     assert DeviceSession.objects.count() == 1
 
 
@@ -273,14 +260,14 @@ def test_the_fixed_code_is_right_with_or_without_a_sent_one(api, sent):
 def test_the_fixed_code_is_void_with_the_sent_one(api, sent):
     sign_in_codes.ask_code(phone=PHONE, address="")
     for _ in range(5):
-        refused(login(api, "000000" if sent else "000001"), 1002)
-    refused(login(api, "123456"), 1004)
+        assert refusal_of(login(api, "000000" if sent else "000001")) == (401, 1002, None)
+    assert refusal_of(login(api, "123456")) == (429, 1004, None)
 
 
 def test_without_the_setting_the_fixed_code_is_like_any_other(api, settings):
     settings.SMS_FIXED_CODE = ""
-    refused(login(api, "123456"), 1002)
-    refused(login(api, ""), 1002)
+    assert refusal_of(login(api, "123456")) == (401, 1002, None)
+    assert refusal_of(login(api, "")) == (401, 1002, None)
 
 
 # --- Wrong codes from one address ---------------------------------------------------------------
@@ -288,9 +275,10 @@ def test_an_address_is_not_listened_to_after_so_many_wrong_codes(api, settings):
     settings.SMS_WRONG_CODES_AN_HOUR_PER_ADDRESS = 3
     here = {"REMOTE_ADDR": "198.51.100.7"}
     for number in range(3):
-        refused(login(api, "000000", phone=f"1380013800{number}", **here), 1002)
+        response = login(api, "000000", phone=f"1380013800{number}", **here)
+        assert refusal_of(response) == (401, 1002, None)
     response = login(api, "123456", **here)
-    refused(response, 1013)
+    assert refusal_of(response) == (429, 1013, None)
     assert 1 <= int(response["Retry-After"]) <= 3600
     assert not User.objects.exists()
     data_of(login(api, "123456", REMOTE_ADDR="198.51.100.8"))
@@ -305,36 +293,20 @@ def test_right_codes_do_not_count_against_the_address(api, settings):
 # --- Closed accounts ----------------------------------------------------------------------------
 @pytest.mark.parametrize("status", [UserStatus.BANNED, UserStatus.INACTIVE])
 def test_a_closed_account_is_told_only_after_a_right_code(api, ask, status):
-    make_user(phone=PHONE, status=status)
+    make_person(phone=PHONE, status=status)
     code = ask(PHONE)
-    refused(login(api, wrong(code)), 1002)
-    assert refused(login(api, code), 1005) is None
+    assert refusal_of(login(api, wrong(code))) == (401, 1002, None)
+    assert refusal_of(login(api, code)) == (403, 1005, None)
     assert not DeviceSession.objects.exists()
     assert User.objects.get().login_count == 0
 
 
 # --- At once ------------------------------------------------------------------------------------
-def at_once(number, attempt):
-    start = threading.Barrier(number)
-
-    def run(_number):
-        start.wait(30)
-        try:
-            return type(attempt()).__name__
-        except Exception as error:  # noqa: BLE001  the test looks at every outcome
-            return type(error).__name__
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(number) as pool:
-        return list(pool.map(run, range(number)))
-
-
 @pytest.mark.postgresql
 @pytest.mark.django_db(transaction=True)
 def test_first_sign_ins_at_once_make_one_account_and_one_bonus():
-    outcomes = at_once(10, lambda: sign_in_by_code(phone=PHONE, code="123456", device=Device()))
-    assert outcomes == ["SignIn"] * 10
+    attempt = partial(sign_in_by_code, phone=PHONE, code="123456", device=Device())
+    assert kinds(race([attempt] * 10)) == {SignIn: 10}
     person = User.objects.get()
     assert person.total_points == 1000
     assert person.login_count == 10
@@ -343,9 +315,9 @@ def test_first_sign_ins_at_once_make_one_account_and_one_bonus():
 
 @pytest.mark.postgresql
 @pytest.mark.django_db(transaction=True)
-def test_twin_without_the_constraints_there_are_several_accounts():
+def test_without_the_constraints_there_are_several_accounts():
     """What `get_or_create` alone would do: everybody looks, nobody is there, everybody creates."""
-    start = threading.Barrier(6)
+    everybody_has_looked = threading.Barrier(6)
     field = User._meta.get_field("phone")
     with connection.cursor() as cursor:
         names = [
@@ -358,20 +330,17 @@ def test_twin_without_the_constraints_there_are_several_accounts():
         for name in names:
             cursor.execute(f'ALTER TABLE accounts_user DROP CONSTRAINT "{name}"')
 
-    def attempt(_number):
-        try:
-            with transaction.atomic():
-                is_new = not User.objects.filter(phone=PHONE).exists()
-                start.wait(30)
-                if is_new:
-                    person = User.objects.create(phone=PHONE)
-                    change_points(person_id=person.pk, points=1000, source=PointsSource.ADJUST)
-        finally:
-            connection.close()
+    @transaction.atomic
+    def attempt():
+        is_new = not User.objects.filter(phone=PHONE).exists()
+        everybody_has_looked.wait(30)
+        if not is_new:
+            return None
+        person = User.objects.create(phone=PHONE)
+        return change_points(person_id=person.pk, points=1000, source=PointsSource.ADJUST)
 
     try:
-        with ThreadPoolExecutor(6) as pool:
-            list(pool.map(attempt, range(6)))
+        assert kinds(race([attempt] * 6)) == {PointsEntry: 6}
         assert User.objects.filter(phone=PHONE).count() == 6
         assert PointsEntry.objects.count() == 6
     finally:
@@ -388,7 +357,7 @@ def test_a_second_mark_of_one_phone_is_impossible():
 
 
 def test_a_refused_sign_in_leaves_no_session():
-    person = make_user(phone=PHONE, status=UserStatus.BANNED)
-    with suppress(AccountClosed):
-        sign_in.sign_in_by_code(phone=person.phone, code="123456", device=Device())
+    make_person(phone=PHONE, status=UserStatus.BANNED)
+    with pytest.raises(AccountClosed):
+        sign_in_by_code(phone=PHONE, code="123456", device=Device())
     assert not DeviceSession.objects.exists()

@@ -7,7 +7,7 @@ from django.db import IntegrityError
 from django.utils import timezone
 
 from accounts.models import DeviceSession, RegistrationMark, SignInCode, Tier, User
-from accounts.tests.factories import make_user
+from tests.people import make_person
 
 pytestmark = pytest.mark.django_db
 
@@ -32,7 +32,7 @@ def test_a_person_of_whom_nothing_is_known_has_a_number():
 
 @pytest.mark.parametrize(("status", "is_active"), [("active", 1), ("inactive", 0), ("banned", 0)])
 def test_only_active_people_are_active(status, is_active):
-    assert make_user(status=status).is_active is bool(is_active)
+    assert make_person(status=status).is_active is bool(is_active)
 
 
 def test_a_superuser_signs_in_with_a_password():

@@ -1,8 +1,8 @@
 """The ledger: change_points and what the database holds it to."""
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,10 +12,12 @@ from django.utils import timezone
 
 from accounts.errors import NotEnoughPoints
 from accounts.models import GENESIS_HASH, PointsEntry, PointsSource, User
+from accounts.models.people import UserQuerySet
 from accounts.services.points import change_points
-from accounts.tests.factories import give, make_user
 from accounts.tests.ledgers import hash_by_the_words_of_the_specification
 from ops.tests.databases import other_parameters
+from tests.people import give, make_person
+from tests.races import RACERS, kinds, race, take_lock_away
 
 pytestmark = pytest.mark.django_db
 
@@ -25,7 +27,7 @@ def ledger_of(person):
 
 
 def test_one_change_is_one_entry_and_the_balance():
-    person = make_user()
+    person = make_person()
     entry = give(person, 250, source=PointsSource.PRIZE, related_id="7")
     assert (person.total_points, person.points_version) == (250, 1)
     assert ledger_of(person) == [entry]
@@ -36,8 +38,8 @@ def test_one_change_is_one_entry_and_the_balance():
 
 
 def test_the_chain_recomputes_with_a_second_implementation():
-    person = make_user()
-    other = make_user(points=5)
+    person = make_person()
+    other = make_person(points=5)
     give(person, 1000, source=PointsSource.REGISTER, related_id=str(person.pk))
     give(person, -300, source=PointsSource.LOTTERY, related_id='"\\ 草/莓🍓')
     give(person, -700)
@@ -73,14 +75,14 @@ def test_a_known_entry_has_a_known_hash():
 
 
 def test_the_time_zone_does_not_change_the_hash():
-    entry = give(make_user(), 5)
+    entry = give(make_person(), 5)
     entry.created_at = timezone.localtime(entry.created_at)
     assert entry.created_at.utcoffset()
     assert entry.computed_hash() == entry.entry_hash
 
 
 def test_too_few_points_leave_nothing():
-    person = make_user(points=99)
+    person = make_person(points=99)
     before = ledger_of(person)
     with pytest.raises(NotEnoughPoints) as refusal:
         change_points(person_id=person.pk, points=-100, source=PointsSource.EXCHANGE)
@@ -93,7 +95,7 @@ def test_too_few_points_leave_nothing():
 
 
 def test_the_last_point_can_be_spent():
-    person = make_user(points=100)
+    person = make_person(points=100)
     give(person, -100)
     assert person.total_points == 0
 
@@ -107,7 +109,7 @@ def test_the_last_point_can_be_spent():
     ],
 )
 def test_lifetime_points_count_receipts_less_reversals(source, points, counted):
-    person = make_user()
+    person = make_person()
     give(person, 100, source=PointsSource.PHOTO_UPLOAD, related_id="1")
     give(person, points, source=source, related_id="2")
     assert person.lifetime_points == 100 + counted
@@ -116,7 +118,7 @@ def test_lifetime_points_count_receipts_less_reversals(source, points, counted):
 
 @pytest.mark.parametrize("source", ["register", "lottery", "prize", "exchange", "cancel"])
 def test_one_cause_changes_points_once(source):
-    person, other = make_user(points=100), make_user(points=100)
+    person, other = make_person(points=100), make_person(points=100)
     give(person, 1, source=source, related_id="77")
     for owner in (person, other):
         with pytest.raises(IntegrityError), transaction.atomic():
@@ -125,7 +127,7 @@ def test_one_cause_changes_points_once(source):
 
 
 def test_a_receipt_may_be_paid_reversed_and_paid_again():
-    person = make_user()
+    person = make_person()
     for points, source in ((5, "photo_upload"), (-5, "reverse"), (5, "photo_upload")):
         give(person, points, source=source, related_id="1")
     assert person.total_points == person.lifetime_points == 5
@@ -142,7 +144,7 @@ def test_a_receipt_may_be_paid_reversed_and_paid_again():
     ],
 )
 def test_the_database_refuses_a_wrong_entry(changes, constraint):
-    person = make_user(points=5)
+    person = make_person(points=5)
     row = {
         "user": person,
         "sequence": 2,
@@ -159,7 +161,7 @@ def test_the_database_refuses_a_wrong_entry(changes, constraint):
 
 
 def test_the_database_refuses_a_negative_balance():
-    person = make_user(points=5)
+    person = make_person(points=5)
     with pytest.raises(IntegrityError):
         User.objects.filter(pk=person.pk).update(total_points=F("total_points") - 6)
 
@@ -173,7 +175,7 @@ def test_the_database_refuses_a_negative_balance():
     ],
 )
 def test_the_database_refuses_to_alter_the_ledger(statement):
-    person = make_user(points=5)
+    person = make_person(points=5)
     with (
         pytest.raises(DatabaseError, match="append-only"),
         transaction.atomic(),
@@ -185,33 +187,19 @@ def test_the_database_refuses_to_alter_the_ledger(statement):
 
 
 def test_a_person_with_a_ledger_cannot_be_deleted():
-    person = make_user(points=5)
+    person = make_person(points=5)
     with pytest.raises(IntegrityError):
         person.delete()
     assert User.objects.filter(pk=person.pk).exists()
 
 
 def test_an_entry_reads_well():
-    entry = give(make_user(), 5)
+    entry = give(make_person(), 5)
     assert str(entry) == f"{entry.user_id}/1: +5"
 
 
 # --- Fifty at once ------------------------------------------------------------------------------
-def at_once(number, attempt):
-    start = threading.Barrier(number)
-
-    def run(_number):
-        connection.ensure_connection()
-        start.wait(60)
-        try:
-            return attempt()
-        except (NotEnoughPoints, IntegrityError) as error:
-            return error
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(number) as pool:
-        return list(pool.map(run, range(number)))
+FEW = 10  # without the lock: more than the balance can pay
 
 
 @pytest.fixture
@@ -224,12 +212,15 @@ def many_connections():
 @pytest.mark.postgresql
 @pytest.mark.django_db(transaction=True)
 def test_fifty_on_one_balance_spend_what_there_is(many_connections):
-    person = make_user(points=1000)
-    outcomes = at_once(
-        50, lambda: change_points(person_id=person.pk, points=-100, source=PointsSource.ADJUST)
-    )
-    assert sum(isinstance(one, PointsEntry) for one in outcomes) == 10
-    assert sum(isinstance(one, NotEnoughPoints) for one in outcomes) == 40
+    person = make_person(points=1000)
+    everybody_is_connected = threading.Barrier(RACERS)
+
+    def attempt():
+        connection.ensure_connection()
+        everybody_is_connected.wait(60)
+        return change_points(person_id=person.pk, points=-100, source=PointsSource.ADJUST)
+
+    assert kinds(race([attempt] * RACERS)) == {PointsEntry: 10, NotEnoughPoints: 40}
     fresh = User.objects.get(pk=person.pk)
     entries = ledger_of(person)
     assert fresh.total_points == entries[-1].balance_after == 0
@@ -242,40 +233,21 @@ def test_fifty_on_one_balance_spend_what_there_is(many_connections):
 
 @pytest.mark.postgresql
 @pytest.mark.django_db(transaction=True)
-def test_twin_without_the_lock_they_collide(many_connections):
-    """The same steps from a row read without the lock: the constraints are what is left."""
-    person = make_user(points=1000)
-    everybody_has_read = threading.Barrier(10)
-
-    def attempt():
-        with transaction.atomic():
-            seen = User.objects.get(pk=person.pk)
-            everybody_has_read.wait(60)
-            entry = PointsEntry.objects.create(
-                user_id=person.pk,
-                sequence=seen.points_version + 1,
-                points=-200,
-                source=PointsSource.ADJUST,
-                balance_after=seen.total_points - 200,
-                previous_hash=seen.points_hash,
-                entry_hash="x",
-                created_at=timezone.now(),
-            )
-            User.objects.filter(pk=person.pk).update(total_points=F("total_points") - 200)
-            return entry
-
-    outcomes = at_once(10, attempt)
+def test_without_the_lock_they_collide(many_connections, monkeypatch):
+    """The constraints are what is left."""
+    person = make_person(points=1000)
+    take_lock_away(monkeypatch, UserQuerySet, FEW)
+    spend = partial(change_points, person_id=person.pk, points=-200, source=PointsSource.ADJUST)
     # With the lock five of them could have paid; without it they want the same number.
-    assert sum(isinstance(one, PointsEntry) for one in outcomes) == 1
-    assert sum(isinstance(one, IntegrityError) for one in outcomes) == 9
+    assert kinds(race([spend] * FEW)) == {PointsEntry: 1, IntegrityError: FEW - 1}
     assert User.objects.get(pk=person.pk).total_points == 800
 
 
 @pytest.mark.postgresql
 @pytest.mark.django_db(transaction=True)
-def test_twin_without_the_lock_the_balance_alone_is_saved_by_its_constraint(many_connections):
-    person = make_user(points=1000)
-    everybody_has_read = threading.Barrier(10)
+def test_without_the_lock_the_balance_alone_is_saved_by_its_constraint(many_connections):
+    person = make_person(points=1000)
+    everybody_has_read = threading.Barrier(FEW)
 
     def attempt():
         with transaction.atomic():
@@ -284,7 +256,7 @@ def test_twin_without_the_lock_the_balance_alone_is_saved_by_its_constraint(many
             assert seen.total_points >= 200
             return User.objects.filter(pk=person.pk).update(total_points=F("total_points") - 200)
 
-    outcomes = at_once(10, attempt)
+    outcomes = race([attempt] * FEW)
+    assert kinds(outcomes) == {int: 5, IntegrityError: 5}
     assert outcomes.count(1) == 5
-    assert sum(isinstance(one, IntegrityError) for one in outcomes) == 5
     assert User.objects.get(pk=person.pk).total_points == 0

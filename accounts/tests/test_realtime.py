@@ -7,7 +7,7 @@ from typing import Any
 import jwt
 import pytest
 from django.conf import settings as configured
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
 from accounts import consumers
@@ -16,13 +16,15 @@ from accounts.errors import NotEnoughPoints, RefreshTokenReused
 from accounts.models import DeviceSession, PointsEntry, PointsSource, User, UserStatus
 from accounts.services import sign_in as service
 from accounts.services.points import change_points
-from accounts.tests.factories import give, make_sign_in, make_user
-from accounts.tests.sockets import Client, in_database, opened
+from accounts.tests.factories import make_sign_in
+from accounts.tests.ledgers import TABLE
+from accounts.tests.sockets import SILENT, Client, in_database, opened
 from ops.realtime import hub, push
 from ops.realtime.push import Event
 from ops.registry import Registry
 from ops.tests.layers import IN_MEMORY, LAYERS
 from ops.tests.sockets import end_of_the_process, hand_to_hub, until
+from tests.people import give, make_person
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.django_db(transaction=True)]
 
@@ -404,8 +406,6 @@ async def test_nothing_is_heard_before_the_commit_and_nothing_after_a_rollback(e
 
 
 def closing_connections(function):
-    from django.db import connection
-
     def run(*arguments, **more):
         try:
             return function(*arguments, **more)
@@ -520,7 +520,7 @@ async def test_what_was_sent_again_does_not_come_a_third_time(me):
 
 
 async def test_nobody_resumes_the_ledger_of_another(me):
-    other = await in_database(make_user)
+    other = await in_database(make_person)
     await events_of(other, [5])
     client, _hello = await opened(token_of(me))
     await client.say("resume", data={"points_version": 0})
@@ -586,7 +586,7 @@ async def test_a_resume_from_nowhere_brings_nothing_and_closes_nothing(me, data)
 
 
 # --- Others, and slow ones ----------------------------------------------------------------------
-def stock(version):
+def stock_event(version):
     return Event(
         type="stock_update", data={"stock_version": version}, version=version, subject="product 1"
     )
@@ -596,7 +596,7 @@ async def test_stock_is_heard_by_everybody_and_never_goes_back(either_process):
     me, other = await in_database(make_sign_in), await in_database(make_sign_in)
     clients = [(await opened(token_of(one)))[0] for one in (me, other)]
     for version in (1, 5, 3, 9, 2):
-        await asyncio.to_thread(push.publish, stock(version))
+        await asyncio.to_thread(push.publish, stock_event(version))
     for client in clients:
         heard = [0]
         while heard[-1] != 9:
@@ -665,36 +665,31 @@ async def test_what_comes_before_the_hello_is_heard_after_it(me, monkeypatch):
     await client.leave()
 
 
-async def test_without_a_channel_layer_a_client_is_told_to_come_back(me, monkeypatch):
+async def test_without_a_channel_layer_a_client_is_told_to_come_back(me, monkeypatch, settings):
     monkeypatch.setattr(consumers, "SECONDS_TO_JOIN", 0.05)
-    here = hub.current()
-
-    async def never():
-        await asyncio.Event().wait()
-
-    monkeypatch.setattr(here, "_listen", never)
+    settings.CHANNEL_LAYERS = SILENT
     client = Client(token_of(me))
     assert (await client.open())[0]
     assert await client.close_code() == 1013
-    assert here.sockets == []
+    assert hub.current().sockets == []
 
 
-async def test_a_ledger_that_cannot_be_read_is_made_up_for_later(me, monkeypatch):
+async def test_a_ledger_that_cannot_be_read_is_made_up_for_later(me):
     """A read that fails loses nothing: the next update brings what is missing."""
     client, _hello = await opened(token_of(me))
     events = await events_of(me.person, [5, 6, 7])
-    real = consumers._entries_between
+    failures: list[str] = []
 
-    def fail(*arguments):
-        monkeypatch.setattr(consumers, "_entries_between", real)
+    def fail_once(execute, sql, parameters, *more):
+        if TABLE not in sql or failures:
+            return execute(sql, parameters, *more)
+        failures.append(sql)
         raise DatabaseError
 
-    monkeypatch.setattr(consumers, "_entries_between", fail)
-    socket = only_socket()
+    await in_database(lambda: connection.execute_wrappers.append(fail_once))
     await hand_to_hub(events[1])
-    (task,) = socket._tasks
-    with pytest.raises(DatabaseError):
-        await task
+    await until(lambda: failures)
     await hand_to_hub(events[2])
     assert versions([await client.next() for _ in range(3)]) == [1, 2, 3]
     await client.leave()
+    await in_database(lambda: connection.execute_wrappers.remove(fail_once))

@@ -2,22 +2,24 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
 
 import jwt
 import pytest
 from django.conf import settings
-from django.db import connection
 from django.db.models import F
 from django.utils import timezone
 
 from accounts.models import DeviceSession, UserStatus
 from accounts.services import sign_in as service
 from accounts.services.sign_in import change_status, refresh
-from accounts.tests.factories import make_sign_in, make_user
-from config.tests.answers import data_of, refused
+from accounts.tests.factories import make_sign_in
 from ops.errors import NotSignedIn
 from ops.tests.databases import elsewhere, wait_until, waiting_for_a_lock
+from tests.api import data_of, refusal_of
+from tests.people import make_person
+from tests.races import kinds, race
 
 pytestmark = pytest.mark.django_db
 
@@ -30,7 +32,7 @@ def verify(api, access_token):
     return api.get("/api/auth/verify", headers={"Authorization": f"Bearer {access_token}"})
 
 
-def rotated_long_ago(seconds=10):
+def let_time_pass_since_the_rotation(seconds=10):
     DeviceSession.objects.update(rotated_at=F("rotated_at") - timedelta(seconds=seconds))
 
 
@@ -67,7 +69,8 @@ def test_a_lost_answer_is_given_again_byte_for_byte(api):
     first = exchange(api, old)
     again = exchange(api, old)
     assert again.content == first.content
-    rotated_long_ago(9)  # the pair follows from rotated_at; its window must still be open
+    # The pair follows from rotated_at; its window must still be open.
+    let_time_pass_since_the_rotation(9)
     data_of(exchange(api, old))
     assert DeviceSession.objects.get().generation == 1
 
@@ -76,28 +79,28 @@ def test_the_old_token_after_the_new_one_was_used_ends_the_session(api):
     old = make_sign_in().pair
     second = data_of(exchange(api, old.refresh_token))
     third = data_of(exchange(api, second["refresh_token"]))
-    assert refused(exchange(api, old.refresh_token), 1007) is None
-    refused(verify(api, third["access_token"]), 1006)
-    refused(verify(api, old.access_token), 1006)
-    refused(exchange(api, third["refresh_token"]), 1006)
-    refused(exchange(api, old.refresh_token), 1006)
+    assert refusal_of(exchange(api, old.refresh_token)) == (401, 1007, None)
+    assert refusal_of(verify(api, third["access_token"])) == (401, 1006, None)
+    assert refusal_of(verify(api, old.access_token)) == (401, 1006, None)
+    assert refusal_of(exchange(api, third["refresh_token"])) == (401, 1006, None)
+    assert refusal_of(exchange(api, old.refresh_token)) == (401, 1006, None)
     assert DeviceSession.objects.get().revoked_at
 
 
 def test_the_old_token_ten_seconds_later_ends_the_session(api):
     old = make_sign_in().pair.refresh_token
     new = data_of(exchange(api, old))
-    rotated_long_ago(10)
-    refused(exchange(api, old), 1007)
-    refused(verify(api, new["access_token"]), 1006)
+    let_time_pass_since_the_rotation(10)
+    assert refusal_of(exchange(api, old)) == (401, 1007, None)
+    assert refusal_of(verify(api, new["access_token"])) == (401, 1006, None)
 
 
 def test_a_theft_ends_no_other_session_of_the_person(api):
-    person = make_user()
+    person = make_person()
     stolen, other = make_sign_in(person).pair, make_sign_in(person).pair
     exchange(api, stolen.refresh_token)
-    rotated_long_ago()
-    refused(exchange(api, stolen.refresh_token), 1007)
+    let_time_pass_since_the_rotation()
+    assert refusal_of(exchange(api, stolen.refresh_token)) == (401, 1007, None)
     data_of(verify(api, other.access_token))
     data_of(exchange(api, other.refresh_token))
 
@@ -111,20 +114,20 @@ def test_a_refresh_ignores_the_header(api):
 def test_refreshing_a_closed_account_is_1005(api):
     signed_in = make_sign_in()
     change_status(person=signed_in.person, status=UserStatus.BANNED)
-    refused(exchange(api, signed_in.pair.refresh_token), 1005)
+    assert refusal_of(exchange(api, signed_in.pair.refresh_token)) == (403, 1005, None)
 
 
 def test_refreshing_after_a_logout_is_1006(api):
     signed_in = make_sign_in()
     service.sign_out(signed_in.session)
-    refused(exchange(api, signed_in.pair.refresh_token), 1006)
+    assert refusal_of(exchange(api, signed_in.pair.refresh_token)) == (401, 1006, None)
 
 
 def test_a_session_that_is_gone_is_1006(api):
     pair = make_sign_in().pair
     DeviceSession.objects.all().delete()
-    refused(exchange(api, pair.refresh_token), 1006)
-    refused(verify(api, pair.access_token), 1006)
+    assert refusal_of(exchange(api, pair.refresh_token)) == (401, 1006, None)
+    assert refusal_of(verify(api, pair.access_token)) == (401, 1006, None)
 
 
 # --- What is no token ---------------------------------------------------------------------------
@@ -191,24 +194,24 @@ NAMES = [
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_no_refresh_token_is_1006_and_ends_nothing(api, name):
     pair = make_sign_in().pair
-    refused(exchange(api, forged(pair, "refresh")[name]), 1006)
+    assert refusal_of(exchange(api, forged(pair, "refresh")[name])) == (401, 1006, None)
     data_of(exchange(api, pair.refresh_token))
 
 
 @pytest.mark.parametrize("token", ["", None, 5, True, [], {}, "\u0000"], ids=ascii)
 def test_what_is_no_text_is_1006(api, token):
-    refused(exchange(api, token), 1006)
+    assert refusal_of(exchange(api, token)) == (401, 1006, None)
 
 
 def test_a_missing_refresh_token_is_1006(api):
-    refused(api.post("/api/auth/refresh", {}, format="json"), 1006)
+    assert refusal_of(api.post("/api/auth/refresh", {}, format="json")) == (401, 1006, None)
 
 
 @pytest.mark.filterwarnings("ignore::jwt.warnings.InsecureKeyLengthWarning")
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "full width"])
 def test_what_is_no_access_token_is_1006(api, name):
     pair = make_sign_in().pair
-    refused(verify(api, forged(pair, "access")[name]), 1006)
+    assert refusal_of(verify(api, forged(pair, "access")[name])) == (401, 1006, None)
     data_of(verify(api, pair.access_token))
 
 
@@ -217,29 +220,12 @@ def test_the_names_are_all_there_are():
 
 
 # --- At once ------------------------------------------------------------------------------------
-def at_once(number, attempt):
-    start = threading.Barrier(number)
-
-    def run(_number):
-        start.wait(30)
-        try:
-            return attempt()
-        except NotSignedIn as error:
-            return error
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(number) as pool:
-        return list(pool.map(run, range(number)))
-
-
 @pytest.mark.postgresql
 @pytest.mark.django_db(transaction=True)
 def test_twins_refreshing_at_once_get_the_same_pair():
     pair = make_sign_in().pair
-    answers = at_once(8, lambda: refresh(pair.refresh_token))
-    assert len(set(answers)) == 1
-    assert answers[0].refresh_token != pair.refresh_token
+    (answer,) = set(race([partial(refresh, pair.refresh_token)] * 8))
+    assert answer.refresh_token != pair.refresh_token
     session = DeviceSession.objects.get()
     assert session.generation == 1
     assert session.revoked_at is None
@@ -251,37 +237,31 @@ def test_a_refresh_that_meets_the_end_of_its_session_is_1006():
     """The session was alive when it was read, and is revoked when the rotation gets its row."""
     signed_in = make_sign_in()
 
-    def attempt():
-        try:
-            refresh(signed_in.pair.refresh_token)
-        except NotSignedIn as error:
-            return error
-        finally:
-            connection.close()
-
     with elsewhere(autocommit=False) as other, ThreadPoolExecutor(1) as pool:
         with other.cursor() as cursor:
             cursor.execute("UPDATE accounts_devicesession SET revoked_at = now()")
-        meeting = pool.submit(attempt)
+        meeting = pool.submit(race, [partial(refresh, signed_in.pair.refresh_token)])
         wait_until(waiting_for_a_lock)
         other.commit()
-        assert type(meeting.result(10)) is NotSignedIn
+        assert kinds(meeting.result(10)) == {NotSignedIn: 1}
     assert DeviceSession.objects.get().generation == 0
 
 
 @pytest.mark.postgresql
 @pytest.mark.django_db(transaction=True)
-def test_twin_without_the_condition_each_makes_a_pair_of_its_own():
+def test_without_the_condition_each_makes_a_pair_of_its_own():
     """The same rotation as read, add, write: all of them believe they were first."""
     signed_in = make_sign_in()
-    start = threading.Barrier(4)
+    everybody_has_read = threading.Barrier(4)
 
     def attempt():
         session = DeviceSession.objects.get(pk=signed_in.session.pk)
-        start.wait(30)
+        everybody_has_read.wait(30)
         session.generation += 1
         session.rotated_at = timezone.now()
         session.save(update_fields=["generation", "rotated_at"])
         return session.rotated_at
 
-    assert len(set(at_once(4, attempt))) == 4
+    outcomes = race([attempt] * 4)
+    assert kinds(outcomes) == {datetime: 4}
+    assert len(set(outcomes)) == 4

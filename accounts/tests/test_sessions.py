@@ -11,8 +11,9 @@ from django.utils import timezone
 from accounts.models import DeviceSession, UserStatus
 from accounts.services import sign_in as service
 from accounts.services.sign_in import change_status
-from accounts.tests.factories import make_sign_in, make_user, sign_in
-from config.tests.answers import data_of, refused
+from accounts.tests.factories import make_sign_in, sign_in
+from tests.api import answer_of, data_of, refusal_of
+from tests.people import make_person
 
 pytestmark = pytest.mark.django_db
 
@@ -43,13 +44,14 @@ def test_verify_says_until_when_and_whose(api):
     ],
 )
 def test_a_header_that_is_no_bearer_token_is_1006(api, header):
-    refused(api.get("/api/auth/verify", headers={"Authorization": header}), 1006)
+    response = api.get("/api/auth/verify", headers={"Authorization": header})
+    assert refusal_of(response) == (401, 1006, None)
 
 
 def test_no_header_is_1006(api):
-    refused(api.get("/api/auth/verify"), 1006)
-    refused(api.get("/api/user/profile"), 1006)
-    refused(api.post("/api/auth/logout"), 1006)
+    assert refusal_of(api.get("/api/auth/verify")) == (401, 1006, None)
+    assert refusal_of(api.get("/api/user/profile")) == (401, 1006, None)
+    assert refusal_of(api.post("/api/auth/logout")) == (401, 1006, None)
 
 
 def test_the_scheme_is_read_in_any_case(api):
@@ -59,40 +61,38 @@ def test_the_scheme_is_read_in_any_case(api):
 
 def test_asking_who_it_is_takes_one_query(api):
     sign_in(api)
-    with CaptureQueriesContext(
-        connection,
-    ) as queries:
+    with CaptureQueriesContext(connection) as queries:
         data_of(api.get("/api/user/points"))
     assert len(queries) == 2  # the session with its person, and the page
 
 
 # --- Signing out --------------------------------------------------------------------------------
 def test_logout_ends_this_sign_in_alone(api):
-    person = make_user()
+    person = make_person()
     here, there = sign_in(api, person), make_sign_in(person)
     assert data_of(api.post("/api/auth/logout")) is None
-    refused(api.get("/api/auth/verify"), 1006)
-    refused(api.post("/api/auth/refresh", {"refresh_token": here.pair.refresh_token}), 1006)
+    assert refusal_of(api.get("/api/auth/verify")) == (401, 1006, None)
+    response = api.post("/api/auth/refresh", {"refresh_token": here.pair.refresh_token})
+    assert refusal_of(response) == (401, 1006, None)
     api.credentials(HTTP_AUTHORIZATION=f"Bearer {there.pair.access_token}")
     data_of(api.get("/api/auth/verify"))
 
 
 def test_logout_everywhere_ends_all_of_this_person(api):
-    person, other = make_user(), make_sign_in()
+    person, other = make_person(), make_sign_in()
     sign_in(api, person)
     there = make_sign_in(person)
     assert data_of(api.post("/api/auth/logout", {"everywhere": True})) is None
     for pair, code in ((there.pair, 1006), (other.pair, 0)):
         api.credentials(HTTP_AUTHORIZATION=f"Bearer {pair.access_token}")
-        assert api.get("/api/auth/verify").json()["code"] == code
+        assert answer_of(api.get("/api/auth/verify")).code == code
     assert DeviceSession.objects.filter(revoked_at=None).get().user == other.person
 
 
 def test_logout_takes_a_truth_value(api):
     sign_in(api)
-    assert list(refused(api.post("/api/auth/logout", {"everywhere": "perhaps"}), 1011)) == [
-        "everywhere"
-    ]
+    refusal = refusal_of(api.post("/api/auth/logout", {"everywhere": "perhaps"}))
+    assert (refusal.status, refusal.code, list(refusal.data)) == (400, 1011, ["everywhere"])
     data_of(api.get("/api/auth/verify"))
 
 
@@ -109,15 +109,15 @@ def test_a_session_is_revoked_at_its_first_end():
 def test_the_tokens_of_a_closed_account_are_1005(api, status):
     signed_in = sign_in(api)
     change_status(person=signed_in.person, status=status)
-    refused(api.get("/api/auth/verify"), 1005)
-    refused(api.get("/api/user/points"), 1005)
+    assert refusal_of(api.get("/api/auth/verify")) == (403, 1005, None)
+    assert refusal_of(api.get("/api/user/points")) == (403, 1005, None)
 
 
 def test_opening_an_account_again_brings_no_session_back(api):
     signed_in = sign_in(api)
     change_status(person=signed_in.person, status=UserStatus.BANNED)
     change_status(person=signed_in.person, status=UserStatus.ACTIVE)
-    refused(api.get("/api/auth/verify"), 1006)
+    assert refusal_of(api.get("/api/auth/verify")) == (401, 1006, None)
     sign_in(api, signed_in.person)
     data_of(api.get("/api/auth/verify"))
 

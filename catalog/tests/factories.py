@@ -1,12 +1,15 @@
 """Small makers of what a test of the catalog needs, by the services wherever there are some."""
 
+import io
+from contextlib import contextmanager
 from decimal import Decimal
 from itertools import count
 
+import pytest
 from django.db import transaction
+from PIL import Image
 
-from accounts.models import PointsEntry, PointsSource, User
-from accounts.services.points import change_points
+from accounts.models import PointsEntry, User
 from catalog.models import (
     Category,
     Order,
@@ -23,17 +26,9 @@ from catalog.models import (
 from catalog.services import orders
 from catalog.services.stock import change_stock, lock_product
 from catalog.services.virtual_codes import add_codes
+from tests.people import make_person
 
 numbers = count(1)
-
-
-def make_person(*, points=0, **fields):
-    number = next(numbers)
-    person = User.objects.create(**{"phone": f"137{number:08d}", **fields})
-    if points:
-        change_points(person_id=person.pk, points=points, source=PointsSource.ADJUST)
-        person.refresh_from_db()
-    return person
 
 
 def make_shop(**fields):
@@ -94,9 +89,14 @@ def make_prize_order(*, person=None, product=None, **fields):
     )
 
 
+def make_png(size=(2000, 1000), colour=(0, 0, 0, 0)):
+    written = io.BytesIO()
+    Image.new("RGBA", size, colour).save(written, format="PNG")
+    return written.getvalue()
+
+
 def everything():
     """What no refusal may change: balances, stock, ledgers, orders and codes."""
-
     return {
         "people": list(User.objects.order_by("pk").values_list("pk", "total_points")),
         "products": list(
@@ -109,3 +109,13 @@ def everything():
         "orders": list(Order.objects.order_by("pk").values_list("pk", "status", "redeemed_at")),
         "codes": list(VirtualCode.objects.order_by("pk").values_list("pk", "order")),
     }
+
+
+@contextmanager
+def refused_unchanged(refusal):
+    """What is tried in here is refused so, and nothing is changed by it; gives what was raised."""
+    before = everything()
+    with pytest.raises(refusal) as refused:
+        yield refused
+    after = everything()
+    assert after == before, (before, after)  # pytest explains asserts in test modules only

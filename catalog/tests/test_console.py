@@ -9,11 +9,11 @@ from catalog.tests.factories import (
     make_category,
     make_member,
     make_order,
+    make_png,
     make_prize_order,
     make_product,
     make_shop,
 )
-from catalog.tests.test_pictures import make_png
 from favorites import services as favorites
 
 pytestmark = pytest.mark.django_db
@@ -151,7 +151,7 @@ def test_a_new_row_needs_a_picture(console):
     assert not ProductImage.objects.exists()
 
 
-def ask(console, product, action, **answers):
+def send_action(console, product, action, **answers):
     path = reverse(f"admin:catalog_product_{action}", args=[product.pk])
     assert console.get(path).status_code == 200
     return console.post(path, {"_form_submitted": "on", **answers})
@@ -160,7 +160,7 @@ def ask(console, product, action, **answers):
 def test_stock_changes_with_a_reason(console, staff):
     product = make_product(stock=5)
 
-    answer = ask(
+    answer = send_action(
         console, product, "change_stock", quantity="-2", operation="admin_adjust", reason="broken"
     )
 
@@ -183,7 +183,7 @@ def test_stock_changes_with_a_reason(console, staff):
 def test_a_wrong_change_of_stock_is_refused(console, answers):
     product = make_product(stock=5)
 
-    ask(console, product, "change_stock", **answers)
+    send_action(console, product, "change_stock", **answers)
 
     assert StockEntry.objects.count() == 1
 
@@ -191,7 +191,7 @@ def test_a_wrong_change_of_stock_is_refused(console, answers):
 def test_codes_are_added_line_by_line(console):
     product = make_product(codes=[])
 
-    ask(console, product, "add_codes", codes="A-1\r\nA-2\r\n\r\nA-1")
+    send_action(console, product, "add_codes", codes="A-1\r\nA-2\r\n\r\nA-1")
 
     product.refresh_from_db()
     assert product.stock == 2

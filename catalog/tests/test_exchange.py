@@ -19,13 +19,13 @@ from catalog.models import (
 from catalog.services import orders
 from catalog.services.virtual_codes import codes_of
 from catalog.tests.factories import (
-    everything,
     make_order,
-    make_person,
     make_prize_order,
     make_product,
     make_shop,
+    refused_unchanged,
 )
+from tests.people import make_person
 
 pytestmark = pytest.mark.django_db
 
@@ -90,12 +90,9 @@ def test_a_virtual_product_delivers_its_codes_at_once():
 )
 def test_what_is_hidden_or_not_on_sale_cannot_be_had(fields, refusal):
     person, product = make_person(points=1000), make_product(**fields)
-    before = everything()
 
-    with pytest.raises(refusal):
+    with refused_unchanged(refusal):
         exchange(person, product)
-
-    assert everything() == before
 
 
 def test_within_its_window_a_product_is_on_sale():
@@ -108,7 +105,7 @@ def test_within_its_window_a_product_is_on_sale():
 def test_a_closed_shop_sells_nothing():
     person, product = make_person(points=1000), make_product(shop=make_shop(is_open=False))
 
-    with pytest.raises(NotOnSale):
+    with refused_unchanged(NotOnSale):
         exchange(person, product)
 
 
@@ -126,36 +123,30 @@ def test_the_limit_counts_what_a_person_kept_of_a_product():
     cancelled = exchange(person, product, quantity=2)
     orders.cancel(person_id=person.pk, order_id=cancelled.pk)
     exchange(person, product, quantity=2)
-    before = everything()
 
-    with pytest.raises(LimitReached) as refused:
+    with refused_unchanged(LimitReached) as refused:
         exchange(person, product, quantity=2)
 
     assert refused.value.data == {"limit": 3, "used": 2}
-    assert everything() == before
     assert exchange(person, product).pk
 
 
 def test_more_than_the_stock_cannot_be_had():
     person, product = make_person(points=1000), make_product(stock=1)
-    before = everything()
 
-    with pytest.raises(NotEnoughStock) as refused:
+    with refused_unchanged(NotEnoughStock) as refused:
         exchange(person, product, quantity=2)
 
     assert refused.value.data == {"available_stock": 1}
-    assert everything() == before
 
 
 def test_more_than_the_points_cannot_be_spent():
     person, product = make_person(points=50), make_product(codes=["A-1"], points_price=80)
-    before = everything()
 
-    with pytest.raises(NotEnoughPoints) as refused:
+    with refused_unchanged(NotEnoughPoints) as refused:
         exchange(person, product)
 
     assert refused.value.data == {"required": 80, "current": 50, "shortage": 30}
-    assert everything() == before
 
 
 def test_refusals_come_in_the_order_of_the_contract():
@@ -177,13 +168,11 @@ def test_a_missing_code_stops_the_deal():
     """Stock and codes differ only when somebody wrote past the services; nothing is taken then."""
     person, product = make_person(points=1000), make_product(codes=["A-1"])
     product.codes.all().delete()
-    before = everything()
 
-    with pytest.raises(NotEnoughStock) as refused:
+    with refused_unchanged(NotEnoughStock) as refused:
         exchange(person, product)
 
     assert refused.value.data == {"available_stock": 0}
-    assert everything() == before
 
 
 # --- Prizes -----------------------------------------------------------------------------------
@@ -222,12 +211,9 @@ def test_a_prize_without_a_product_waits_at_the_counter(kind):
 
 def test_a_prize_that_is_sold_out_opens_no_order():
     person, product = make_person(), make_product(stock=0)
-    before = everything()
 
-    with pytest.raises(NotEnoughStock):
+    with refused_unchanged(NotEnoughStock):
         make_prize_order(person=person, product=product)
-
-    assert everything() == before
 
 
 def test_one_draw_opens_one_order():

@@ -10,10 +10,10 @@ from catalog.services import orders
 from catalog.tests.factories import (
     make_member,
     make_order,
-    make_person,
     make_prize_order,
     make_product,
 )
+from tests.people import make_person
 
 pytestmark = pytest.mark.django_db
 
@@ -50,21 +50,21 @@ def test_a_sound_database_is_found_sound():
     assert order_findings() == set()
 
 
-def test_stock_that_differs_from_its_ledger():
+def test_stock_that_differs_from_its_ledger_is_found():
     product = make_product(stock=5)
     Product.objects.update(stock=6)
 
     assert stock_findings() == [("stock", f"product {product.pk}")]
 
 
-def test_stock_without_any_entry():
+def test_stock_without_any_entry_is_found():
     product = make_product(stock=0)
     Product.objects.update(stock=1)
 
     assert stock_findings() == [("stock", f"product {product.pk}")]
 
 
-def test_an_altered_ledger_and_its_missing_trigger():
+def test_an_altered_ledger_and_its_missing_trigger_are_found():
     product = make_product(stock=5)
     let_entries_be_altered()
     StockEntry.objects.update(quantity=4)
@@ -75,7 +75,7 @@ def test_an_altered_ledger_and_its_missing_trigger():
     ]
 
 
-def test_an_entry_that_was_taken_out():
+def test_an_entry_that_was_taken_out_is_missed():
     product = make_product(stock=5)
     make_order(product=product)
     make_order(product=product)
@@ -86,28 +86,28 @@ def test_an_entry_that_was_taken_out():
     assert ("stock", f"stock entry {product.pk}/3") in stock_findings()
 
 
-def test_codes_that_differ_from_the_stock():
+def test_codes_that_differ_from_the_stock_are_found():
     product = make_product(codes=["A-1", "A-2"])
     VirtualCode.objects.earliest("pk").delete()
 
     assert stock_findings() == [("codes", f"product {product.pk}")]
 
 
-def test_an_order_that_was_not_paid_as_it_says():
+def test_an_order_that_was_not_paid_as_it_says_is_found():
     order = make_order()
     Order.objects.update(unit_points=F("unit_points") + 1, total_points=F("total_points") + 1)
 
     assert order_findings() == {("spending entries", f"order {order.pk}")}
 
 
-def test_an_order_that_took_another_quantity():
+def test_an_order_that_took_another_quantity_is_found():
     order = make_order()
     Order.objects.update(quantity=2, unit_points=50)
 
     assert order_findings() == {("stock entries taking it", f"order {order.pk}")}
 
 
-def test_an_order_that_was_marked_cancelled_by_hand():
+def test_an_order_that_was_marked_cancelled_by_hand_is_found():
     order = make_order()
     Order.objects.update(status="cancelled", returned_at=order.created_at)
 
@@ -117,7 +117,7 @@ def test_an_order_that_was_marked_cancelled_by_hand():
     }
 
 
-def test_an_order_without_its_code():
+def test_an_order_without_its_code_is_found():
     order = make_order(product=make_product(codes=["A-1"]))
     VirtualCode.objects.update(order=None, delivered_at=None)
 
@@ -125,7 +125,7 @@ def test_an_order_without_its_code():
 
 
 @pytest.mark.parametrize("related_id", ["999999", "nothing"])
-def test_a_payment_for_no_order(related_id):
+def test_a_payment_for_no_order_is_found(related_id):
     person = make_person(points=100)
     change_points(
         person_id=person.pk, points=-10, source=PointsSource.EXCHANGE, related_id=related_id
@@ -135,7 +135,7 @@ def test_a_payment_for_no_order(related_id):
 
 
 @pytest.mark.postgresql
-def test_a_code_that_opens_two_orders():
+def test_a_code_that_opens_two_orders_is_found():
     """Only a database that lost its constraint can come to this."""
     first, second = make_order(), make_order()
     with connection.cursor() as cursor:

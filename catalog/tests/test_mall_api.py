@@ -1,20 +1,20 @@
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
-from rest_framework.test import APIClient
 
 from catalog.models import ProductKind, ProductStatus
 from catalog.services.pictures import add_picture
 from catalog.tests.factories import (
     make_category,
     make_order,
-    make_person,
+    make_png,
     make_product,
     make_shop,
 )
-from catalog.tests.test_pictures import make_png
 from favorites import services as favorites
 from ops.services import files
+from tests.api import client_of, data_of, refusal_of
+from tests.people import make_person
 
 pytestmark = pytest.mark.django_db
 
@@ -37,27 +37,16 @@ FIELDS = {
 }
 
 
-def client_of(person=None):
-    client = APIClient()
-    if person:
-        client.force_authenticate(person)
-    return client
-
-
 def listed(query="", person=None):
-    answer = client_of(person).get(f"{PRODUCTS}{query}")
-    assert answer.status_code == 200, answer.json()
-    return answer.json()["data"]
+    return data_of(client_of(person).get(f"{PRODUCTS}{query}"))
 
 
-def ids(query="", person=None):
+def ids_listed(query="", person=None):
     return [item["commodity_id"] for item in listed(query, person)["items"]]
 
 
-def refused(query):
-    answer = APIClient().get(f"{PRODUCTS}{query}")
-    assert (answer.status_code, answer.json()["code"]) == (400, 1011)
-    return list(answer.json()["data"])
+def one_product(product):
+    return data_of(client_of().get(f"{PRODUCTS}/{product.pk}"))
 
 
 def test_an_item_says_what_the_contract_names():
@@ -82,7 +71,7 @@ def test_the_mall_shows_what_is_active_and_listed():
     make_product(is_listed=False)
     shown = make_product(category=None)
 
-    assert ids() == [shown.pk]
+    assert ids_listed() == [shown.pk]
 
 
 def test_pictures_are_absolute_addresses_that_need_no_header():
@@ -99,8 +88,7 @@ def test_pictures_are_absolute_addresses_that_need_no_header():
         assert file is not None
         assert file.media_type == "image/jpeg"
     assert item["image"] != item["thumbnail"]
-    one = APIClient().get(f"{PRODUCTS}/{product.pk}").json()["data"]
-    assert len(one["images"]) == 2
+    assert len(one_product(product)["images"]) == 2
 
 
 def test_a_person_sees_their_favorites():
@@ -121,7 +109,7 @@ def test_pages_of_every_sort_are_complete_and_in_order(sort):
     for price in (300, 100, 200, 100, 300, 100, 200):
         product = make_product(points_price=price)
     make_order(product=product)
-    whole = ids(f"?sort={sort}")
+    whole = ids_listed(f"?sort={sort}")
 
     seen, cursor = [], ""
     while cursor is not None:
@@ -146,7 +134,7 @@ def test_what_sells_best_comes_first():
     make_order(product=first, quantity=2)
     make_order(product=second)
 
-    assert ids("?sort=sales") == [first.pk, second.pk]
+    assert ids_listed("?sort=sales") == [first.pk, second.pk]
 
 
 def test_filters_can_be_combined():
@@ -155,26 +143,26 @@ def test_filters_can_be_combined():
     cup = make_product(name="Cup", description="for tea", shop=shop, points_price=150)
     hat = make_product(name="Hat", points_price=300)
 
-    assert ids(f"?category={drinks.pk}") == ids("?category=Drinks") == [tea.pk]
-    assert ids("?search=tea") == [cup.pk, tea.pk]
-    assert ids(f"?shop={shop.pk}&min_points=100") == [cup.pk]
-    assert ids("?min_points=150&max_points=300") == [hat.pk, cup.pk]
-    assert ids("?category=&search=&shop=&min_points=&max_points=&affordable=&sort=") == [
+    assert ids_listed(f"?category={drinks.pk}") == ids_listed("?category=Drinks") == [tea.pk]
+    assert ids_listed("?search=tea") == [cup.pk, tea.pk]
+    assert ids_listed(f"?shop={shop.pk}&min_points=100") == [cup.pk]
+    assert ids_listed("?min_points=150&max_points=300") == [hat.pk, cup.pk]
+    assert ids_listed("?category=&search=&shop=&min_points=&max_points=&affordable=&sort=") == [
         hat.pk,
         cup.pk,
         tea.pk,
     ]
-    assert ids("?colour=red") == [hat.pk, cup.pk, tea.pk]
-    assert ids("?max_points=99999999999999999999999") == [hat.pk, cup.pk, tea.pk]
+    assert ids_listed("?colour=red") == [hat.pk, cup.pk, tea.pk]
+    assert ids_listed("?max_points=99999999999999999999999") == [hat.pk, cup.pk, tea.pk]
 
 
 def test_affordable_is_what_the_persons_points_cover():
     cheap, dear = make_product(points_price=100), make_product(points_price=101)
     person = make_person(points=100)
 
-    assert ids("?affordable=1", person) == [cheap.pk]
-    assert ids("?affordable=0", person) == [dear.pk, cheap.pk]
-    assert ids("?affordable=1") == [dear.pk, cheap.pk]
+    assert ids_listed("?affordable=1", person) == [cheap.pk]
+    assert ids_listed("?affordable=0", person) == [dear.pk, cheap.pk]
+    assert ids_listed("?affordable=1") == [dear.pk, cheap.pk]
 
 
 @pytest.mark.parametrize(
@@ -196,47 +184,47 @@ def test_affordable_is_what_the_persons_points_cover():
     ],
 )
 def test_a_filter_that_cannot_be_understood_is_named(query, parameter):
-    assert refused(query) == [parameter]
+    refusal = refusal_of(client_of().get(f"{PRODUCTS}{query}"))
+
+    assert (refusal.status, refusal.code, list(refusal.data)) == (400, 1011, [parameter])
 
 
 def test_one_product_has_its_limit():
     product = make_product(limit_per_person=2)
 
-    one = APIClient().get(f"{PRODUCTS}/{product.pk}").json()["data"]
+    one = one_product(product)
 
     assert set(one) >= FIELDS | {"images", "limit_per_user"}
     assert (one["limit_per_user"], one["images"]) == (2, [])
 
 
 @pytest.mark.parametrize("path", ["999999", "x", "0", "99999999999999999999"])
-def test_what_is_not_there(path):
-    answer = APIClient().get(f"{PRODUCTS}/{path}")
-
-    assert (answer.status_code, answer.json()["code"]) == (404, 4001)
+def test_what_is_not_there_is_not_found(path):
+    assert refusal_of(client_of().get(f"{PRODUCTS}/{path}")) == (404, 4001, None)
 
 
 def test_a_hidden_product_is_not_there():
     product = make_product(is_listed=False)
 
-    answer = APIClient().get(f"{PRODUCTS}/{product.pk}")
+    refusal = refusal_of(client_of().get(f"{PRODUCTS}/{product.pk}"))
 
-    assert answer.json()["code"] == 4001
+    assert refusal == (404, 4001, None)
 
 
 def test_categories_come_in_their_order():
     late, early = make_category(position=2), make_category(position=1)
 
-    data = APIClient().get("/api/exchange/categories").json()["data"]
+    data = data_of(client_of().get("/api/exchange/categories"))
 
     assert [item["category_id"] for item in data["items"]] == [early.pk, late.pk]
     assert set(data["items"][0]) == {"category_id", "name"}
 
 
-def test_shops_open_and_closed():
+def test_open_and_closed_shops_are_listed():
     make_shop(name="One", address="Here")
     make_shop(name="Two", is_open=False)
 
-    data = APIClient().get("/api/shops").json()["data"]
+    data = data_of(client_of().get("/api/shops"))
 
     assert [(item["name"], item["open"]) for item in data["items"]] == [
         ("Two", False),
@@ -248,10 +236,8 @@ def test_shops_open_and_closed():
 def test_the_number_of_queries_does_not_grow_with_the_page():
     person = make_person()
 
-    def count():
-        with CaptureQueriesContext(
-            connection,
-        ) as queries:
+    def number_of_queries():
+        with CaptureQueriesContext(connection) as queries:
             listed(person=person)
         return len(queries)
 
@@ -262,6 +248,6 @@ def test_the_number_of_queries_does_not_grow_with_the_page():
             favorites.add(person=person, product_id=product.pk)
 
     fill(1)
-    with_one = count()
+    with_one = number_of_queries()
     fill(4)
-    assert count() == with_one == 2
+    assert number_of_queries() == with_one == 2

@@ -22,11 +22,11 @@ from catalog.tests.factories import (
     make_category,
     make_member,
     make_order,
+    make_png,
     make_prize_order,
     make_product,
     make_shop,
 )
-from catalog.tests.test_pictures import make_png
 from favorites import services as favorites
 
 pytestmark = pytest.mark.django_db
@@ -47,7 +47,7 @@ def make_selection(**fields):
     )
 
 
-def refuses(queryset, **change):
+def database_refuses(queryset, **change):
     with pytest.raises(IntegrityError), transaction.atomic():
         queryset.update(**change)
 
@@ -65,10 +65,10 @@ def refuses(queryset, **change):
         {"on_sale_from": NOW, "on_sale_until": NOW},
     ],
 )
-def test_a_product_that_cannot_be(change):
+def test_a_product_that_cannot_be_is_refused(change):
     make_product()
 
-    refuses(Product.objects.all(), **change)
+    database_refuses(Product.objects.all(), **change)
 
 
 @pytest.mark.parametrize(
@@ -91,19 +91,19 @@ def test_a_product_that_cannot_be(change):
         {"expires_at": None},
     ],
 )
-def test_an_order_that_cannot_be(change):
+def test_an_order_that_cannot_be_is_refused(change):
     make_order()
 
-    refuses(Order.objects.all(), **change)
+    database_refuses(Order.objects.all(), **change)
 
 
 @pytest.mark.parametrize(
     "change", [{"unit_points": 5, "total_points": 5}, {"related_id": ""}, {"source": "exchange"}]
 )
-def test_a_prize_that_cannot_be(change):
+def test_a_prize_that_cannot_be_is_refused(change):
     make_prize_order()
 
-    refuses(Order.objects.all(), **change)
+    database_refuses(Order.objects.all(), **change)
 
 
 @pytest.mark.parametrize(
@@ -115,26 +115,26 @@ def test_a_prize_that_cannot_be(change):
         {"score": Decimal(101)},
     ],
 )
-def test_a_selection_that_cannot_be(change):
+def test_a_selection_that_cannot_be_is_refused(change):
     make_selection()
 
-    refuses(Selection.objects.all(), **change)
+    database_refuses(Selection.objects.all(), **change)
 
 
 def test_a_selection_knows_its_margin():
     assert make_selection().margin == Decimal("12.50")
 
 
-def test_a_role_that_cannot_be():
+def test_a_role_that_cannot_be_is_refused():
     make_member(shop=make_shop())
 
-    refuses(ShopMember.objects.all(), role="guest")
+    database_refuses(ShopMember.objects.all(), role="guest")
 
 
-def test_a_code_that_is_delivered_to_nobody_cannot_be():
+def test_a_code_that_is_delivered_to_nobody_is_refused():
     make_product(codes=["A-1"])
 
-    refuses(VirtualCode.objects.all(), delivered_at=NOW)
+    database_refuses(VirtualCode.objects.all(), delivered_at=NOW)
 
 
 def test_rows_have_names_for_people():

@@ -1,22 +1,22 @@
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
-from rest_framework.test import APIClient
 
-from catalog.models import Order, ShopRole
+from catalog.models import Order
 from catalog.services import orders
 from catalog.services.pictures import add_picture
 from catalog.tests.factories import (
     everything,
     make_member,
     make_order,
-    make_person,
+    make_png,
     make_prize_order,
     make_product,
     make_shop,
 )
-from catalog.tests.test_pictures import make_png
 from ops.models import IdempotencyRecord
+from tests.api import client_of, data_of, refusal_of
+from tests.people import make_person
 
 pytestmark = pytest.mark.django_db
 
@@ -38,28 +38,17 @@ FIELDS = {
 }
 
 
-def client_of(person):
-    client = APIClient()
-    client.force_authenticate(person)
-    return client
-
-
 def post(person, path, body=None, **headers):
     return client_of(person).post(path, body, headers=headers)
-
-
-def code_of(answer):
-    return answer.status_code, answer.json()["code"]
 
 
 # --- Exchange ---------------------------------------------------------------------------------
 def test_an_exchange_answers_with_the_order():
     person, product = make_person(points=1000), make_product(name="Tea", points_price=150)
 
-    answer = post(person, SUBMIT, {"product_id": product.pk, "quantity": 2})
+    data = data_of(post(person, SUBMIT, {"product_id": product.pk, "quantity": 2}))
 
-    assert code_of(answer) == (200, 0)
-    data, order = answer.json()["data"], Order.objects.get()
+    order = Order.objects.get()
     assert data["exchange_id"] == order.pk
     assert data["exchange_code"] == order.exchange_code
     assert (data["remaining_points"], data["points_version"]) == (700, 2)
@@ -76,16 +65,17 @@ def test_an_exchange_answers_with_the_order():
 def test_one_unit_is_the_default():
     person = make_person(points=1000)
 
-    answer = post(person, SUBMIT, {"product_id": make_product().pk})
+    data = data_of(post(person, SUBMIT, {"product_id": make_product().pk}))
 
-    assert answer.json()["data"]["order"]["quantity"] == 1
+    assert data["order"]["quantity"] == 1
 
 
 def test_a_virtual_product_is_delivered_in_the_answer():
     person, product = make_person(points=1000), make_product(codes=["A-1", "A-2"])
 
-    shown = post(person, SUBMIT, {"product_id": product.pk, "quantity": 2}).json()["data"]["order"]
+    data = data_of(post(person, SUBMIT, {"product_id": product.pk, "quantity": 2}))
 
+    shown = data["order"]
     assert (shown["status"], shown["delivered"]) == ("delivered", ["A-1", "A-2"])
     assert shown["expires_at"] is None
 
@@ -95,9 +85,9 @@ def test_a_quantity_is_a_whole_number_from_1_to_99(quantity):
     person, product = make_person(points=1000), make_product()
     before = everything()
 
-    answer = post(person, SUBMIT, {"product_id": product.pk, "quantity": quantity})
+    response = post(person, SUBMIT, {"product_id": product.pk, "quantity": quantity})
 
-    assert code_of(answer) == (400, 4003)
+    assert refusal_of(response) == (400, 4003, None)
     assert everything() == before
 
 
@@ -105,25 +95,25 @@ def test_a_quantity_is_a_whole_number_from_1_to_99(quantity):
 def test_whatever_is_no_id_does_not_exist(product_id):
     make_product()
 
-    answer = post(make_person(points=1000), SUBMIT, {"product_id": product_id})
+    response = post(make_person(points=1000), SUBMIT, {"product_id": product_id})
 
-    assert code_of(answer) == (404, 4001)
+    assert refusal_of(response) == (404, 4001, None)
 
 
 def test_a_missing_product_comes_after_a_wrong_quantity():
     person = make_person()
 
-    assert code_of(post(person, SUBMIT, {})) == (404, 4001)
-    assert code_of(post(person, SUBMIT, {"quantity": 0})) == (400, 4003)
-    assert code_of(post(person, SUBMIT, [1])) == (400, 1011)
+    assert refusal_of(post(person, SUBMIT, {})) == (404, 4001, None)
+    assert refusal_of(post(person, SUBMIT, {"quantity": 0})) == (400, 4003, None)
+    refusal = refusal_of(post(person, SUBMIT, [1]))
+    assert (refusal.status, refusal.code, list(refusal.data)) == (400, 1011, ["non_field_errors"])
 
 
 def test_refusals_name_their_facts():
     person, product = make_person(points=50), make_product(stock=2, limit_per_person=2)
 
     def refusal(quantity):
-        answer = post(person, SUBMIT, {"product_id": product.pk, "quantity": quantity})
-        return answer.status_code, answer.json()["code"], answer.json()["data"]
+        return refusal_of(post(person, SUBMIT, {"product_id": product.pk, "quantity": quantity}))
 
     assert refusal(3) == (409, 4006, {"limit": 2, "used": 0})
     assert refusal(1) == (409, 4005, {"required": 100, "current": 50, "shortage": 50})
@@ -143,9 +133,9 @@ def test_the_same_key_buys_once():
     second = post(person, SUBMIT, body, **key)
     other = post(person, SUBMIT, {"product_id": product.pk, "quantity": 2}, **key)
 
-    assert second.json()["data"] == first.json()["data"]
+    assert data_of(second) == data_of(first)
     assert second.headers["Idempotent-Replay"] == "true"
-    assert code_of(other) == (422, 1014)
+    assert refusal_of(other) == (422, 1014, None)
     assert Order.objects.count() == 1
 
 
@@ -156,13 +146,13 @@ def test_the_kept_answer_does_not_hold_delivered_codes_in_plain_text():
     first = post(person, SUBMIT, body, **key)
     second = post(person, SUBMIT, body, **key)
 
-    assert first.json()["data"]["order"]["delivered"] == ["SECRET-CODE"]
-    assert second.json()["data"] == first.json()["data"]
+    assert data_of(first)["order"]["delivered"] == ["SECRET-CODE"]
+    assert data_of(second) == data_of(first)
     assert "SECRET" not in IdempotencyRecord.objects.get().answer
 
 
 def test_strangers_buy_nothing():
-    assert code_of(APIClient().post(SUBMIT, {"product_id": 1})) == (401, 1006)
+    assert refusal_of(client_of().post(SUBMIT, {"product_id": 1})) == (401, 1006, None)
 
 
 # --- Own orders -------------------------------------------------------------------------------
@@ -174,9 +164,7 @@ def test_a_person_sees_their_orders_newest_first():
     make_order()
 
     def shown(query=""):
-        answer = client_of(person).get(f"{ORDERS}{query}")
-        assert code_of(answer) == (200, 0)
-        return answer.json()["data"]["items"]
+        return data_of(client_of(person).get(f"{ORDERS}{query}"))["items"]
 
     assert [item["exchange_id"] for item in shown()] == [codes.pk, prize.pk, first.pk]
     assert [item["exchange_id"] for item in shown("?status=delivered")] == [codes.pk]
@@ -187,10 +175,9 @@ def test_a_person_sees_their_orders_newest_first():
 
 
 def test_an_unknown_status_is_named():
-    answer = client_of(make_person()).get(f"{ORDERS}?status=lost")
+    refusal = refusal_of(client_of(make_person()).get(f"{ORDERS}?status=lost"))
 
-    assert code_of(answer) == (400, 1011)
-    assert list(answer.json()["data"]) == ["status"]
+    assert (refusal.status, refusal.code, list(refusal.data)) == (400, 1011, ["status"])
 
 
 def test_somebody_elses_order_does_not_exist():
@@ -198,10 +185,10 @@ def test_somebody_elses_order_does_not_exist():
     person = make_person()
 
     for number in (order.pk, 999_999, "x"):
-        assert code_of(client_of(person).get(f"{ORDERS}/{number}")) == (404, 4007)
-        assert code_of(post(person, f"{ORDERS}/{number}/cancel")) == (404, 4007)
-    answer = client_of(order.person).get(f"{ORDERS}/{order.pk}")
-    assert answer.json()["data"]["exchange_code"] == order.exchange_code
+        assert refusal_of(client_of(person).get(f"{ORDERS}/{number}")) == (404, 4007, None)
+        assert refusal_of(post(person, f"{ORDERS}/{number}/cancel")) == (404, 4007, None)
+    own = data_of(client_of(order.person).get(f"{ORDERS}/{order.pk}"))
+    assert own["exchange_code"] == order.exchange_code
 
 
 def test_an_order_is_cancelled_once():
@@ -212,10 +199,9 @@ def test_an_order_is_cancelled_once():
     again = post(order.person, path, **{"Idempotency-Key": "k1"})
     other = post(order.person, path)
 
-    assert first.json()["data"]["status"] == "cancelled"
-    assert again.json()["data"] == first.json()["data"]
-    assert code_of(other) == (409, 4008)
-    assert other.json()["data"] == {"status": "cancelled"}
+    assert data_of(first)["status"] == "cancelled"
+    assert data_of(again) == data_of(first)
+    assert refusal_of(other) == (409, 4008, {"status": "cancelled"})
 
 
 def test_the_number_of_queries_does_not_grow_with_the_page():
@@ -227,15 +213,15 @@ def test_the_number_of_queries_does_not_grow_with_the_page():
             add_picture(product_id=product.pk, content=make_png((9, 9)))
             make_order(person=person, product=product)
 
-    def count():
+    def number_of_queries():
         with CaptureQueriesContext(connection) as queries:
-            client_of(person).get(ORDERS)
+            data_of(client_of(person).get(ORDERS))
         return len(queries)
 
     fill(1)
-    with_one = count()
+    with_one = number_of_queries()
     fill(4)
-    assert count() == with_one == 4
+    assert number_of_queries() == with_one == 4
 
 
 # --- At the counter ---------------------------------------------------------------------------
@@ -243,34 +229,29 @@ def test_the_counter_redeems():
     order = make_order()
     cashier = make_member(shop=order.shop)
 
-    answer = post(cashier, REDEEM, {"exchange_code": order.exchange_code.lower()})
+    data = data_of(post(cashier, REDEEM, {"exchange_code": order.exchange_code.lower()}))
 
-    assert code_of(answer) == (200, 0)
-    data = answer.json()["data"]
     assert set(data) == FIELDS
     assert (data["exchange_id"], data["status"]) == (order.pk, "redeemed")
     assert data["redeemed_at"].endswith("+08:00")
     again = post(cashier, REDEEM, {"exchange_code": order.exchange_code})
-    assert code_of(again) == (409, 4010)
+    assert refusal_of(again) == (409, 4010, None)
 
 
 @pytest.mark.parametrize("body", [{}, {"exchange_code": None}, {"exchange_code": 5}])
 def test_a_code_that_is_none_is_not_known(body):
-    assert code_of(post(make_member(shop=make_shop()), REDEEM, body)) == (404, 4009)
+    assert refusal_of(post(make_member(shop=make_shop()), REDEEM, body)) == (404, 4009, None)
 
 
-def test_permission_comes_before_the_body():
-    reviewer = make_member(shop=make_shop(), role=ShopRole.REVIEWER)
-
-    assert code_of(post(make_person(), REDEEM, {})) == (403, 6001)
-    assert code_of(post(reviewer, REDEEM, {})) == (403, 1009)
+def test_permission_comes_before_the_body(cast):
+    assert refusal_of(post(cast.customer, REDEEM, {})) == (403, 6001, None)
+    assert refusal_of(post(cast.reviewer, REDEEM, {})) == (403, 1009, None)
 
 
-def test_who_may_not_redeem_is_told_before_the_body_is_read():
-    client = client_of(make_person())
-    answer = client.post(REDEEM, "{", content_type="application/json")
+def test_who_may_not_redeem_is_told_before_the_body_is_read(cast):
+    response = client_of(cast.customer).post(REDEEM, "{", content_type="application/json")
 
-    assert (answer.status_code, answer.json()["code"]) == (403, 6001)
+    assert refusal_of(response) == (403, 6001, None)
 
 
 def test_nobody_redeems_their_own_order():
@@ -278,7 +259,9 @@ def test_nobody_redeems_their_own_order():
     cashier = make_member(shop=product.shop, person=make_person(points=1000))
     order = make_order(person=cashier, product=product)
 
-    assert code_of(post(cashier, REDEEM, {"exchange_code": order.exchange_code})) == (403, 1009)
+    response = post(cashier, REDEEM, {"exchange_code": order.exchange_code})
+
+    assert refusal_of(response) == (403, 1009, None)
 
 
 def test_void_codes_are_told_apart_from_unknown_ones():
@@ -286,5 +269,5 @@ def test_void_codes_are_told_apart_from_unknown_ones():
     orders.cancel(person_id=order.person_id, order_id=order.pk)
     body = {"exchange_code": order.exchange_code}
 
-    assert code_of(post(make_member(shop=order.shop), REDEEM, body)) == (409, 4011)
-    assert code_of(post(make_member(shop=make_shop()), REDEEM, body)) == (404, 4009)
+    assert refusal_of(post(make_member(shop=order.shop), REDEEM, body)) == (409, 4011, None)
+    assert refusal_of(post(make_member(shop=make_shop()), REDEEM, body)) == (404, 4009, None)

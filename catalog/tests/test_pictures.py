@@ -5,17 +5,11 @@ from PIL import Image
 
 from catalog.errors import NotAPicture
 from catalog.services.pictures import add_picture, read_picture, store_picture
-from catalog.tests.factories import make_product
+from catalog.tests.factories import make_png, make_product
 from ops.models import StoredFile
 from ops.services import files
 
 pytestmark = pytest.mark.django_db
-
-
-def make_png(size=(2000, 1000), colour=(0, 0, 0, 0)):
-    written = io.BytesIO()
-    Image.new("RGBA", size, colour).save(written, format="PNG")
-    return written.getvalue()
 
 
 def test_a_picture_is_kept_in_two_sizes_on_white():

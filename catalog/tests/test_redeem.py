@@ -9,35 +9,35 @@ from catalog.models import Order, OrderStatus, ShopRole
 from catalog.services import orders
 from catalog.services.exchange_codes import ALPHABET, new_exchange_code, normal_form
 from catalog.tests.factories import (
-    everything,
     make_member,
     make_order,
-    make_person,
     make_prize_order,
     make_product,
     make_shop,
+    refused_unchanged,
 )
 from ops.errors import NotAllowed
+from tests.people import make_person
 
 pytestmark = pytest.mark.django_db
 
 
-def refused(refusal, cashier, order):
-    before = everything()
-    with pytest.raises(refusal):
-        orders.redeem(cashier=cashier, exchange_code=order.exchange_code)
-    assert everything() == before
+def redeem(cashier, order):
+    return orders.redeem(cashier=cashier, exchange_code=order.exchange_code)
 
 
-@pytest.mark.parametrize("role", [ShopRole.OWNER, ShopRole.MANAGER, ShopRole.CASHIER])
-def test_the_counter_redeems(role):
-    order = make_order()
-    cashier = make_member(shop=order.shop, role=role)
+def order_at(shop):
+    return make_order(product=make_product(shop=shop))
 
-    redeemed = orders.redeem(cashier=cashier, exchange_code=order.exchange_code)
+
+@pytest.mark.parametrize("role", ["owner", "manager", "cashier"])
+def test_the_counter_redeems(cast, role):
+    order, member = order_at(cast.shop), getattr(cast, role)
+
+    redeemed = redeem(member, order)
 
     assert (redeemed.pk, redeemed.status) == (order.pk, OrderStatus.REDEEMED)
-    assert redeemed.redeemed_by == cashier
+    assert redeemed.redeemed_by == member
     assert redeemed.redeemed_at is not None
 
 
@@ -61,27 +61,33 @@ def test_codes_are_easy_to_read_and_hard_to_guess():
     assert normal_form("ａｂｃｄ efgh-jkmn") == "ABCD-EFGH-JKMN"
 
 
-def test_a_reviewer_does_not_redeem():
-    order = make_order()
-    reviewer = make_member(shop=order.shop, role=ShopRole.REVIEWER)
+def test_a_reviewer_does_not_redeem(cast):
+    order = order_at(cast.shop)
 
-    refused(NotAllowed, reviewer, order)
-
-
-def test_a_role_counts_at_its_own_shop_alone():
-    order = make_order()
-    person = make_member(shop=order.shop, role=ShopRole.REVIEWER)
-    make_member(shop=make_shop(), role=ShopRole.CASHIER, person=person)
-
-    refused(NotAllowed, person, order)
+    with refused_unchanged(NotAllowed):
+        redeem(cast.reviewer, order)
 
 
-def test_who_works_nowhere_is_no_merchant():
-    refused(NotAMerchant, make_person(), make_order())
+def test_a_role_counts_at_its_own_shop_alone(cast):
+    order = order_at(cast.shop)
+    make_member(shop=cast.other_shop, role=ShopRole.CASHIER, person=cast.reviewer)
+
+    with refused_unchanged(NotAllowed):
+        redeem(cast.reviewer, order)
 
 
-def test_another_shops_code_does_not_exist():
-    refused(ExchangeCodeUnknown, make_member(shop=make_shop()), make_order())
+def test_who_works_nowhere_is_no_merchant(cast):
+    order = order_at(cast.shop)
+
+    with refused_unchanged(NotAMerchant):
+        redeem(cast.customer, order)
+
+
+def test_another_shops_code_does_not_exist(cast):
+    order = order_at(cast.shop)
+
+    with refused_unchanged(ExchangeCodeUnknown):
+        redeem(cast.other_owner, order)
 
 
 @pytest.mark.parametrize("code", ["", "ABCD-EFGH-JKMN", "nonsense", "A" * 500])
@@ -92,17 +98,17 @@ def test_an_unknown_code_does_not_exist(code):
 
 def test_nobody_redeems_their_own_order():
     product = make_product()
-    cashier = make_member(shop=product.shop, role=ShopRole.OWNER, person=make_person(points=1000))
+    owner = make_member(shop=product.shop, role=ShopRole.OWNER, person=make_person(points=1000))
+    order = make_order(person=owner, product=product)
 
-    refused(NotAllowed, cashier, make_order(person=cashier, product=product))
+    with refused_unchanged(NotAllowed):
+        redeem(owner, order)
 
 
 def test_a_prize_of_no_shop_is_honoured_by_every_shop():
     order = make_prize_order(shop_id=None)
 
-    redeemed = orders.redeem(
-        cashier=make_member(shop=make_shop()), exchange_code=order.exchange_code
-    )
+    redeemed = redeem(make_member(shop=make_shop()), order)
 
     assert redeemed.status == OrderStatus.REDEEMED
 
@@ -110,22 +116,27 @@ def test_a_prize_of_no_shop_is_honoured_by_every_shop():
 def test_a_code_is_redeemed_once():
     order = make_order()
     cashier = make_member(shop=order.shop)
-    orders.redeem(cashier=cashier, exchange_code=order.exchange_code)
+    redeem(cashier, order)
 
-    refused(AlreadyRedeemed, cashier, order)
+    with refused_unchanged(AlreadyRedeemed):
+        redeem(cashier, order)
 
 
 def test_what_was_delivered_is_not_redeemed_as_well():
     order = make_order(product=make_product(codes=["A-1"]))
+    cashier = make_member(shop=order.shop)
 
-    refused(AlreadyRedeemed, make_member(shop=order.shop), order)
+    with refused_unchanged(AlreadyRedeemed):
+        redeem(cashier, order)
 
 
 def test_a_cancelled_order_is_void():
     order = make_order()
     orders.cancel(person_id=order.person_id, order_id=order.pk)
+    cashier = make_member(shop=order.shop)
 
-    refused(ExchangeCodeVoid, make_member(shop=order.shop), order)
+    with refused_unchanged(ExchangeCodeVoid):
+        redeem(cashier, order)
 
 
 @pytest.mark.parametrize("is_marked", [False, True])
@@ -134,5 +145,7 @@ def test_an_expired_order_is_void_marked_or_not(is_marked):
     Order.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
     if is_marked:
         orders.expire_orders(now=timezone.now())
+    cashier = make_member(shop=order.shop)
 
-    refused(ExchangeCodeVoid, make_member(shop=order.shop), order)
+    with refused_unchanged(ExchangeCodeVoid):
+        redeem(cashier, order)

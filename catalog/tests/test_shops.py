@@ -5,8 +5,9 @@ from accounts.services import profile
 from catalog.errors import NotAMerchant
 from catalog.models import ShopMember, ShopRole
 from catalog.services import shops
-from catalog.tests.factories import make_member, make_person, make_shop
+from catalog.tests.factories import make_member, make_shop
 from ops.errors import NotAllowed, ValidationFailed
+from tests.people import make_person
 
 pytestmark = pytest.mark.django_db
 
@@ -40,16 +41,14 @@ def test_roles_are_known_by_shop():
     assert shops.require_merchant(person, ShopRole.CASHIER)[served.pk] == ShopRole.CASHIER
 
 
-def test_a_role_that_is_held_nowhere_is_refused():
+def test_a_role_that_is_held_nowhere_is_refused(cast):
     with pytest.raises(NotAllowed):
-        shops.require_merchant(make_member(shop=make_shop()), ShopRole.OWNER)
+        shops.require_merchant(cast.cashier, ShopRole.OWNER)
 
 
-def test_who_works_nowhere_is_no_merchant():
-    make_member(shop=make_shop())
-
+def test_who_works_nowhere_is_no_merchant(cast):
     with pytest.raises(NotAMerchant):
-        shops.require_merchant(make_person(), ShopRole.OWNER)
+        shops.require_merchant(cast.customer, ShopRole.OWNER)
 
 
 def test_the_only_open_shop_is_meant_without_an_id():

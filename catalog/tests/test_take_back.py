@@ -8,13 +8,13 @@ from catalog.errors import NotCancellable, OrderNotFound
 from catalog.models import Order, OrderStatus, StockEntry, StockOperation
 from catalog.services import orders
 from catalog.tests.factories import (
-    everything,
     make_member,
     make_order,
-    make_person,
     make_prize_order,
     make_product,
+    refused_unchanged,
 )
+from tests.people import make_person
 
 pytestmark = pytest.mark.django_db
 
@@ -39,56 +39,47 @@ def test_points_and_stock_return():
 def test_an_order_is_cancelled_once():
     order = make_order()
     orders.cancel(person_id=order.person_id, order_id=order.pk)
-    before = everything()
 
-    with pytest.raises(NotCancellable) as refused:
+    with refused_unchanged(NotCancellable) as refused:
         orders.cancel(person_id=order.person_id, order_id=order.pk)
 
     assert refused.value.data == {"status": "cancelled"}
-    assert everything() == before
 
 
 def test_what_was_redeemed_stays_redeemed():
     order = make_order()
     orders.redeem(cashier=make_member(shop=order.shop), exchange_code=order.exchange_code)
-    before = everything()
 
-    with pytest.raises(NotCancellable) as refused:
+    with refused_unchanged(NotCancellable) as refused:
         orders.cancel(person_id=order.person_id, order_id=order.pk)
 
     assert refused.value.data == {"status": "redeemed"}
-    assert everything() == before
 
 
 def test_a_prize_cannot_be_cancelled():
     order = make_prize_order(product=make_product())
-    before = everything()
 
-    with pytest.raises(NotCancellable) as refused:
+    with refused_unchanged(NotCancellable) as refused:
         orders.cancel(person_id=order.person_id, order_id=order.pk)
 
     assert refused.value.data == {"status": "pending"}
-    assert everything() == before
 
 
 def test_delivered_codes_cannot_be_given_back():
     order = make_order(product=make_product(codes=["A-1"]))
 
-    with pytest.raises(NotCancellable) as refused:
+    with refused_unchanged(NotCancellable) as refused:
         orders.cancel(person_id=order.person_id, order_id=order.pk)
 
     assert refused.value.data == {"status": "delivered"}
 
 
 def test_somebody_elses_order_does_not_exist():
-    order = make_order()
-    before = everything()
+    order, person = make_order(), make_person()
 
     for order_id in (order.pk, 999_999, None):
-        with pytest.raises(OrderNotFound):
-            orders.cancel(person_id=make_person().pk, order_id=order_id)
-
-    assert everything()["orders"] == before["orders"]
+        with refused_unchanged(OrderNotFound):
+            orders.cancel(person_id=person.pk, order_id=order_id)
 
 
 # --- Expiry -----------------------------------------------------------------------------------

@@ -20,7 +20,8 @@ from django.utils import translation
 from django.utils.translation.template import templatize
 
 from accounts.models import User
-from config.tests.answers import refused
+from tests.api import client_of
+from tests.refusals import refused
 
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
 CATALOGUES = Path(settings.BASE_DIR, "locale/zh_Hans/LC_MESSAGES")
@@ -207,24 +208,24 @@ REFUSALS = [
 
 @pytest.mark.django_db
 @pytest.mark.parametrize(("path", "code", "chinese", "english"), REFUSALS)
-def test_the_api_says_no_in_the_language_asked_for(api, path, code, chinese, english):
+def test_the_api_says_no_in_the_language_asked_for(path, code, chinese, english):
     for headers, message in (
         ({}, chinese),
         ({"Accept-Language": "zh-CN,zh;q=0.9,en;q=0.8"}, chinese),
         ({"Accept-Language": "fr"}, chinese),
         ({"Accept-Language": "en-GB,en;q=0.9"}, english),
     ):
-        response = api.get(path, headers=headers)
+        response = client_of().get(path, headers=headers)
         refused(response, code)
         assert response.json()["msg"] == message
 
 
 @pytest.mark.django_db
-def test_the_reasons_that_drf_gives_are_translated_as_well(api):
+def test_the_reasons_that_drf_gives_are_translated_as_well():
     path = "/api/exchange/products?min_points=a"
 
-    chinese = refused(api.get(path), 1011)
-    english = refused(api.get(path, headers={"Accept-Language": "en"}), 1011)
+    chinese = refused(client_of().get(path), 1011)
+    english = refused(client_of().get(path, headers={"Accept-Language": "en"}), 1011)
 
     assert chinese == {"min_points": ["请填写合法的整数值。"]}
     assert english == {"min_points": ["A valid integer is required."]}

@@ -1,39 +1,34 @@
+"""`/api/favorites`: what a person keeps, and what is behind it."""
+
 import pytest
 from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
-from rest_framework.test import APIClient
 
 from catalog.models import ProductStatus
-from catalog.tests.factories import make_category, make_person, make_product
+from catalog.tests.factories import make_category, make_product
 from favorites import services
 from favorites.errors import FavoriteNotFound
 from favorites.models import Favorite
+from tests.api import client_of, data_of, refusal_of
+from tests.people import make_person
 
 pytestmark = pytest.mark.django_db
 
 FAVORITES = "/api/favorites"
 
 
-def client_of(person):
-    client = APIClient()
-    client.force_authenticate(person)
-    return client
-
-
 def items_of(person):
-    return client_of(person).get(FAVORITES).json()["data"]["items"]
+    return data_of(client_of(person).get(FAVORITES))["items"]
 
 
 def test_keeping_twice_keeps_once_and_answers_the_same():
     person, product = make_person(), make_product()
 
-    first = client_of(person).post(FAVORITES, {"product_id": product.pk})
-    again = client_of(person).post(FAVORITES, {"product_id": product.pk})
+    first = data_of(client_of(person).post(FAVORITES, {"product_id": product.pk}))
+    again = data_of(client_of(person).post(FAVORITES, {"product_id": product.pk}))
 
-    assert first.status_code == again.status_code == 200
-    assert first.json() == again.json()
-    data = first.json()["data"]
-    assert (data["product_id"], data["is_favorite"]) == (product.pk, True)
+    assert first == again
+    assert (first["product_id"], first["is_favorite"]) == (product.pk, True)
     assert Favorite.objects.count() == 1
 
 
@@ -46,9 +41,9 @@ def test_the_constraint_keeps_one():
 
 @pytest.mark.parametrize("product_id", [None, "1", True, 0, 10**30, 999_999])
 def test_what_is_not_there_cannot_be_kept(product_id):
-    answer = client_of(make_person()).post(FAVORITES, {"product_id": product_id})
+    response = client_of(make_person()).post(FAVORITES, {"product_id": product_id})
 
-    assert (answer.status_code, answer.json()["code"]) == (404, 7001)
+    assert refusal_of(response) == (404, 7001, None)
     assert not Favorite.objects.exists()
 
 
@@ -97,8 +92,8 @@ def test_pages_follow_each_other():
         services.add(person=person, product_id=product.pk)
     client = client_of(person)
 
-    first = client.get(f"{FAVORITES}?page_size=2").json()["data"]
-    second = client.get(f"{FAVORITES}?page_size=2&cursor={first['next']}").json()["data"]
+    first = data_of(client.get(f"{FAVORITES}?page_size=2"))
+    second = data_of(client.get(f"{FAVORITES}?page_size=2&cursor={first['next']}"))
 
     shown = [item["commodity_id"] for item in first["items"] + second["items"]]
     assert shown == [product.pk for product in reversed(products)]
@@ -111,8 +106,7 @@ def test_letting_go_of_what_is_absent_is_fine():
     other = services.add(person=make_person(), product_id=product.pk)
 
     for path in (product.pk, product.pk, 999_999, "x", "99999999999999999999"):
-        answer = client_of(person).delete(f"{FAVORITES}/{path}")
-        assert (answer.status_code, answer.json()["data"]) == (200, None)
+        assert data_of(client_of(person).delete(f"{FAVORITES}/{path}")) is None
 
     assert list(Favorite.objects.all()) == [other]
 
@@ -122,9 +116,9 @@ def test_check_tells_of_each_id():
     services.add(person=person, product_id=kept.pk)
     asked = [kept.pk, other.pk, 999_999, "x", 10**30]
 
-    answer = client_of(person).post(f"{FAVORITES}/check", {"product_ids": asked})
+    response = client_of(person).post(f"{FAVORITES}/check", {"product_ids": asked})
 
-    assert answer.json()["data"] == {
+    assert data_of(response) == {
         str(kept.pk): True,
         str(other.pk): False,
         "999999": False,
@@ -132,7 +126,7 @@ def test_check_tells_of_each_id():
         str(10**30): False,
     }
     as_text = client_of(person).post(f"{FAVORITES}/check", {"product_ids": [str(kept.pk)]})
-    assert as_text.json()["data"] == {str(kept.pk): True}
+    assert data_of(as_text) == {str(kept.pk): True}
 
 
 @pytest.mark.parametrize(
@@ -147,21 +141,22 @@ def test_check_tells_of_each_id():
     ],
 )
 def test_a_check_of_something_else_is_refused(body):
-    answer = client_of(make_person()).post(f"{FAVORITES}/check", body)
+    refusal = refusal_of(client_of(make_person()).post(f"{FAVORITES}/check", body))
 
-    assert (answer.status_code, answer.json()["code"]) == (400, 1011)
-    assert all(name.startswith("product_ids") for name in answer.json()["data"])
+    assert (refusal.status, refusal.code) == (400, 1011)
+    assert all(name.startswith("product_ids") for name in refusal.data)
 
 
 @pytest.mark.parametrize("key", ['"\\ud800"', '"' + "x" * 41 + '"', '"\\u0000"'])
 def test_a_key_that_could_not_be_answered_is_refused(key):
-    answer = client_of(make_person()).post(
+    response = client_of(make_person()).post(
         f"{FAVORITES}/check",
         f'{{"product_ids": [{key}]}}',
         content_type="application/json",
     )
 
-    assert (answer.status_code, answer.json()["code"]) == (400, 1011)
+    refusal = refusal_of(response)
+    assert (refusal.status, refusal.code) == (400, 1011)
 
 
 @pytest.mark.parametrize(
@@ -169,9 +164,9 @@ def test_a_key_that_could_not_be_answered_is_refused(key):
     [("get", ""), ("post", ""), ("delete", "/1"), ("post", "/check")],
 )
 def test_strangers_keep_nothing(method, path):
-    answer = getattr(APIClient(), method)(f"{FAVORITES}{path}")
+    response = getattr(client_of(), method)(f"{FAVORITES}{path}")
 
-    assert (answer.status_code, answer.json()["code"]) == (401, 1006)
+    assert refusal_of(response) == (401, 1006, None)
 
 
 def test_the_number_of_queries_does_not_grow_with_the_page():

@@ -1,10 +1,13 @@
+"""Many at once keep what there is once, and the same without the constraint."""
+
 from functools import partial
 
 import pytest
 
-from catalog.tests.factories import make_person, make_product
+from catalog.tests.factories import make_product
 from favorites import services
 from favorites.models import Favorite
+from tests.people import make_person
 from tests.races import race, without_constraint
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.django_db(transaction=True)]

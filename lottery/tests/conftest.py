@@ -2,7 +2,9 @@
 
 import pytest
 
-from lottery.tests.factories import goods_prize, make_person, make_product, make_wheel, points_prize
+from catalog.tests.factories import make_product
+from lottery.tests.factories import goods_prize, make_wheel, points_prize
+from tests.people import make_person
 
 
 @pytest.fixture

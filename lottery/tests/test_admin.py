@@ -4,18 +4,23 @@ import pytest
 from django.contrib.admin.sites import site
 from django.urls import reverse
 
-from accounts.models import User
 from lottery.models import Draw, PityCounter, Prize, SeedPair, Wheel, WheelStatus, WheelVersion
 from lottery.services import seeds
 from lottery.services.draws import draw
-from lottery.tests.factories import make_draft, make_person, make_wheel, points_prize
+from lottery.tests.factories import make_draft, make_wheel, points_prize
+from tests.people import make_person
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def console(client):
-    client.force_login(User.objects.create_superuser("boss", "secret"))
+def superuser():
+    return make_person(username="boss", is_staff=True, is_superuser=True)
+
+
+@pytest.fixture
+def console(client, superuser):
+    client.force_login(superuser)
     client.defaults["HTTP_ACCEPT_LANGUAGE"] = "en"
     return client
 
@@ -26,7 +31,7 @@ def drawn():
     return draw(person_id=person.pk, wheel_id=wheel.pk, count=3).draws
 
 
-def act(console, action, *wheels):
+def run_action(console, action, *wheels):
     response = console.post(
         reverse("admin:lottery_wheel_changelist"),
         {"action": action, "_selected_action": [wheel.pk for wheel in wheels]},
@@ -45,9 +50,9 @@ def test_every_page_opens(model, console, drawn):
 
 
 @pytest.mark.parametrize("model", [Draw, PityCounter, Prize, SeedPair, WheelVersion])
-def test_nobody_writes_behind_the_services(model, console, drawn, rf):
+def test_nobody_writes_behind_the_services(model, superuser, drawn, rf):
     request = rf.get("/")
-    request.user = User.objects.get(username="boss")
+    request.user = superuser
     admin = site.get_model_admin(model)
     assert not admin.has_add_permission(request)
     assert not admin.has_change_permission(request, model.objects.first())
@@ -69,13 +74,13 @@ def test_no_page_shows_a_server_seed(console, drawn):
         assert pair.server_seed_encrypted not in page
 
 
-def test_publish_reports_what_is_wrong(console):
+def test_publishing_reports_what_is_wrong(console, superuser):
     good, bad = make_draft(), make_draft()
     bad.prizes.first().delete()
 
-    messages = act(console, "publish", good, bad)
+    messages = run_action(console, "publish", good, bad)
 
-    version = WheelVersion.objects.get(published_by__username="boss")
+    version = WheelVersion.objects.get(published_by=superuser)
     assert version.wheel == good
     assert any(message.startswith(f"{bad.name}: ") for message in messages)
     assert len(messages) == 2
@@ -89,17 +94,17 @@ def test_publish_reports_what_is_wrong(console):
         ("deactivate", WheelStatus.INACTIVE),
     ],
 )
-def test_status(action, status, console):
+def test_an_action_changes_the_status(action, status, console):
     wheel = make_draft(status=WheelStatus.PAUSED)
-    act(console, action, wheel)
+    run_action(console, action, wheel)
     wheel.refresh_from_db()
     assert wheel.status == status
 
 
-def test_default(console):
+def test_an_action_makes_a_wheel_the_default(console):
     make_draft(is_default=True)
     wheel = make_draft()
-    act(console, "make_default", wheel)
+    run_action(console, "make_default", wheel)
     assert Wheel.objects.get(is_default=True) == wheel
 
 

@@ -5,19 +5,17 @@ import pytest
 from lottery.models import SeedPair, Wheel
 from lottery.services import publishing, seeds
 from lottery.services.draws import draw
-from lottery.tests.client import PRIZE, STRANGER, client_of, data, refusal
-from lottery.tests.factories import (
-    make_draft,
-    make_person,
-    make_wheel,
-)
+from lottery.tests.factories import draw_once, make_draft, make_wheel
+from lottery.tests.keys import PRIZE_KEYS
+from tests.api import client_of, data_of, refusal_of
+from tests.people import give
 
 pytestmark = pytest.mark.django_db
 
 
 # --- Config -----------------------------------------------------------------------------------
-def test_config_for_a_stranger(wheel):
-    config = data(STRANGER.get("/api/lottery/config"))
+def test_a_stranger_sees_the_wheel_and_gets_no_seeds(wheel):
+    config = data_of(client_of().get("/api/lottery/config"))
 
     assert set(config) == {
         "wheel_id",
@@ -39,15 +37,15 @@ def test_config_for_a_stranger(wheel):
     assert (config["remaining_today"], config["fairness"]) == (None, None)
     assert [prize["angle"] for prize in config["prizes"]] == list(range(0, 360, 45))
     first = config["prizes"][0]
-    assert set(first) == PRIZE
+    assert set(first) == PRIZE_KEYS
     assert (first["prize_type"], first["prize_value"]) == ("points", "50.00")
     assert (first["probability"], first["color"]) == ("0.2500", "#c8261b")
     assert not SeedPair.objects.exists()
 
 
-def test_config_for_a_person(wheel, person):
+def test_a_person_sees_their_pity_their_draws_left_and_their_seeds(wheel, person):
     client = client_of(person)
-    before = data(client.get("/api/lottery/config"))
+    before = data_of(client.get("/api/lottery/config"))
     assert before["pity"] == {"threshold": 10, "current": 0}
     assert before["remaining_today"] == 100
     assert set(before["fairness"]) == {
@@ -56,19 +54,19 @@ def test_config_for_a_person(wheel, person):
         "nonce",
         "next_server_seed_hash",
     }
-    drawn = data(client.post("/api/lottery/draw", {"count": 3}))
+    drawn = data_of(client.post("/api/lottery/draw", {"count": 3}))
 
-    after = data(client.get("/api/lottery/config"))
+    after = data_of(client.get("/api/lottery/config"))
 
     assert after["remaining_today"] == drawn["remaining_today"] == 97
     assert after["pity"] == drawn["pity"]
     assert after["fairness"] == {**before["fairness"], "nonce": 3}
 
 
-def test_config_without_pity_and_limit(person):
+def test_a_wheel_without_pity_and_limit_shows_neither(person):
     wheel = make_wheel()
-    for client in (STRANGER, client_of(person)):
-        config = data(client.get("/api/lottery/config", {"wheel_id": wheel.pk}))
+    for client in (client_of(), client_of(person)):
+        config = data_of(client.get("/api/lottery/config", {"wheel_id": wheel.pk}))
         assert (config["pity"], config["daily_limit"], config["remaining_today"]) == (None,) * 3
 
 
@@ -76,62 +74,62 @@ def test_nothing_remains_when_the_limit_was_lowered_today(wheel, person):
     draw(person_id=person.pk, wheel_id=wheel.pk, count=3)
     Wheel.objects.filter(pk=wheel.pk).update(daily_limit=2)
     publishing.publish(wheel_id=wheel.pk)
-    assert data(client_of(person).get("/api/lottery/config"))["remaining_today"] == 0
+    assert data_of(client_of(person).get("/api/lottery/config"))["remaining_today"] == 0
 
 
 @pytest.mark.parametrize("path", ["config", "rules", "records"])
-def test_which_wheel(path, wheel, person):
+def test_a_wheel_is_named_by_its_id_or_is_the_default(path, wheel, person):
     client, address = client_of(person), f"/api/lottery/{path}"
-    data(client.get(address))
-    data(client.get(address, {"wheel_id": wheel.pk}))
-    data(client.get(address, {"wheel_id": ""}))  # as if it were left out
-    data(client.get(address, {"wheel_id": make_wheel().pk, "unknown": "x"}))
+    data_of(client.get(address))
+    data_of(client.get(address, {"wheel_id": wheel.pk}))
+    data_of(client.get(address, {"wheel_id": ""}))  # as if it were left out
+    data_of(client.get(address, {"wheel_id": make_wheel().pk, "unknown": "x"}))
     for unreadable in ("abc", "1.5", "1e3", "x1", "true", "-1", "１", " 1"):
-        status, code, fields = refusal(client.get(address, {"wheel_id": unreadable}))
+        status, code, fields = refusal_of(client.get(address, {"wheel_id": unreadable}))
         assert (status, code, list(fields)) == (400, 1011, ["wheel_id"]), unreadable
     for missing in (make_draft().pk, 0, 10**8, 2**63, 10**30):
-        assert refusal(client.get(address, {"wheel_id": missing})) == (404, 1010, None)
+        assert refusal_of(client.get(address, {"wheel_id": missing})) == (404, 1010, None)
     Wheel.objects.update(is_default=False)
-    assert refusal(client.get(address)) == (404, 1010, None)
+    assert refusal_of(client.get(address)) == (404, 1010, None)
 
 
-def test_config_queries(wheel, person, django_assert_num_queries):
+def test_a_look_at_a_wheel_takes_few_queries(wheel, person, django_assert_num_queries):
     client = client_of(person)
     client.get("/api/lottery/config")
     with django_assert_num_queries(1):
-        STRANGER.get("/api/lottery/config")
+        client_of().get("/api/lottery/config")
     with django_assert_num_queries(4):  # version, pity, today's draws, seeds
         client.get("/api/lottery/config")
 
 
 # --- Seeds and proofs -------------------------------------------------------------------------
-def test_seed(wheel, person):
+def test_a_change_of_seeds_reveals_the_pair_in_use_and_takes_the_one_shown(wheel, person):
     client = client_of(person)
-    data(client.post("/api/lottery/draw", {"count": 3}))
-    shown = data(client.get("/api/lottery/config"))["fairness"]
+    data_of(client.post("/api/lottery/draw", {"count": 3}))
+    shown = data_of(client.get("/api/lottery/config"))["fairness"]
 
-    answer = data(client.post("/api/lottery/seed", {"client_seed": "我的运气"}))
+    changed = data_of(client.post("/api/lottery/seed", {"client_seed": "我的运气"}))
 
-    assert set(answer) == {"revealed", "next"}
-    assert set(answer["revealed"]) == {"server_seed", "server_seed_hash", "client_seed", "nonces"}
-    assert answer["revealed"]["server_seed_hash"] == shown["server_seed_hash"]
-    assert answer["revealed"]["client_seed"] == shown["client_seed"]
-    assert answer["revealed"]["nonces"] == 3
-    assert answer["next"]["server_seed_hash"] == shown["next_server_seed_hash"]
-    assert (answer["next"]["client_seed"], answer["next"]["nonce"]) == ("我的运气", 0)
-    assert data(client.get("/api/lottery/config"))["fairness"] == answer["next"]
+    assert set(changed) == {"revealed", "next"}
+    assert set(changed["revealed"]) == {"server_seed", "server_seed_hash", "client_seed", "nonces"}
+    assert changed["revealed"]["server_seed_hash"] == shown["server_seed_hash"]
+    assert changed["revealed"]["client_seed"] == shown["client_seed"]
+    assert changed["revealed"]["nonces"] == 3
+    assert changed["next"]["server_seed_hash"] == shown["next_server_seed_hash"]
+    assert (changed["next"]["client_seed"], changed["next"]["nonce"]) == ("我的运气", 0)
+    assert data_of(client.get("/api/lottery/config"))["fairness"] == changed["next"]
 
 
 @pytest.mark.parametrize("client_seed", ["x", " ", "字" * 64, "a:b", '"\n'])
 def test_client_seeds_are_taken_as_they_are(client_seed, person):
-    answer = data(client_of(person).post("/api/lottery/seed", {"client_seed": client_seed}))
-    assert answer["next"]["client_seed"] == client_seed
+    response = client_of(person).post("/api/lottery/seed", {"client_seed": client_seed})
+    assert data_of(response)["next"]["client_seed"] == client_seed
 
 
 @pytest.mark.parametrize("client_seed", ["", "x" * 65, 1, None, True, [], {}, "\x00"])
-def test_client_seeds_that_cannot_be(client_seed, person):
+def test_client_seeds_that_cannot_be_are_refused(client_seed, person):
     response = client_of(person).post("/api/lottery/seed", {"client_seed": client_seed})
-    status, code, fields = refusal(response)
+    status, code, fields = refusal_of(response)
     assert (status, code, list(fields)) == (400, 1011, ["client_seed"])
     assert not SeedPair.objects.exists()
 
@@ -139,23 +137,24 @@ def test_client_seeds_that_cannot_be(client_seed, person):
 def test_half_a_character_is_no_client_seed(person):
     body = b'{"client_seed": "\\ud800"}'
     response = client_of(person).post("/api/lottery/seed", body, content_type="application/json")
-    assert refusal(response)[:2] == (400, 1011)
+    status, code, fields = refusal_of(response)
+    assert (status, code, list(fields)) == (400, 1011, ["client_seed"])
 
 
 def test_a_client_seed_left_out_is_random(person):
     client = client_of(person)
-    chosen = {data(client.post("/api/lottery/seed"))["next"]["client_seed"] for _ in range(3)}
+    chosen = {data_of(client.post("/api/lottery/seed"))["next"]["client_seed"] for _ in range(3)}
     assert len(chosen) == 3
 
 
-def test_proof(wheel, person):
+def test_a_proof_tells_everything_once_its_seeds_are_revealed(wheel, person):
     client = client_of(person)
-    drawn = data(client.post("/api/lottery/draw", {"count": 2}))["draws"]
+    drawn = data_of(client.post("/api/lottery/draw", {"count": 2}))["draws"]
     address = f"/api/lottery/draws/{drawn[1]['draw_id']}/proof"
-    assert refusal(client.get(address)) == (409, 3005, None)
-    revealed = data(client.post("/api/lottery/seed"))["revealed"]
+    assert refusal_of(client.get(address)) == (409, 3005, None)
+    revealed = data_of(client.post("/api/lottery/seed"))["revealed"]
 
-    proof = data(client.get(address))
+    proof = data_of(client.get(address))
 
     assert list(proof) == [
         "draw_id",
@@ -179,19 +178,23 @@ def test_proof(wheel, person):
     assert (proof["client_seed"], proof["nonce"]) == (revealed["client_seed"], 1)
     assert (proof["ticket"], proof["threshold"]) == (drawn[1]["ticket"], 10)
     assert proof["outcome"] == drawn[1]["prize"]["prize_id"]
-    assert set(proof["prizes"][0]) == PRIZE | {"weight", "quantity", "daily_cap"}
+    assert set(proof["prizes"][0]) == PRIZE_KEYS | {"weight", "quantity", "daily_cap"}
     assert sum(prize["weight"] for prize in proof["prizes"]) == 10_000
 
 
-def test_a_proof_is_for_owner_and_staff(wheel, person):
-    one = draw(person_id=person.pk, wheel_id=wheel.pk, count=1).draws[0]
-    seeds.rotate(person_id=person.pk)
+def test_a_proof_is_for_who_drew_and_for_staff(cast, wheel):
+    give(cast.customer, 100)
+    one = draw_once(cast.customer, wheel)
+    seeds.rotate(person_id=cast.customer.pk)
     address = f"/api/lottery/draws/{one.pk}/proof"
-    assert data(client_of(make_person(is_staff=True)).get(address))["draw_id"] == str(one.pk)
-    nothing = refusal(client_of(make_person()).get(address))
-    assert nothing == (404, 1010, None)
+    for viewer in (cast.customer, cast.staff, cast.auditor):
+        assert data_of(client_of(viewer).get(address))["draw_id"] == str(one.pk)
+    nothing = (404, 1010, None)
+    for viewer in (cast.other_customer, cast.cashier, cast.owner):
+        assert refusal_of(client_of(viewer).get(address)) == nothing
+    client = client_of(cast.customer)
     for unknown in ("1", "x", "00000000-0000-7000-8000-000000000000", "%20", "é"):
-        assert refusal(client_of(person).get(f"/api/lottery/draws/{unknown}/proof")) == nothing
+        assert refusal_of(client.get(f"/api/lottery/draws/{unknown}/proof")) == nothing
 
 
 # --- Rules ------------------------------------------------------------------------------------
@@ -199,8 +202,9 @@ def test_rules_are_the_sheet_in_force_and_the_earlier_ones(wheel):
     Wheel.objects.filter(pk=wheel.pk).update(pity_threshold=None, cost_points=80)
     publishing.publish(wheel_id=wheel.pk)
     publishing.publish(wheel_id=wheel.pk)
+    stranger = client_of()
 
-    rules = data(STRANGER.get("/api/lottery/rules"))
+    rules = data_of(stranger.get("/api/lottery/rules"))
 
     assert set(rules) == {"wheel_id", "name", "items", "next"}
     assert [sheet["version"] for sheet in rules["items"]] == [3, 2, 1]
@@ -221,16 +225,16 @@ def test_rules_are_the_sheet_in_force_and_the_earlier_ones(wheel):
     assert (middle["to"], oldest["to"]) == (newest["from"], middle["from"])
     assert (newest["pity"], newest["cost_points"], newest["organiser"]) == (None, 80, "老王")
     assert oldest["pity"] == {"threshold": 10, "prizes": [oldest["prizes"][2]["prize_id"]]}
-    assert set(oldest["prizes"][0]) == PRIZE | {"weight", "quantity", "daily_cap"}
+    assert set(oldest["prizes"][0]) == PRIZE_KEYS | {"weight", "quantity", "daily_cap"}
 
-    first = data(STRANGER.get("/api/lottery/rules", {"page_size": 1}))
-    second = data(STRANGER.get("/api/lottery/rules", {"page_size": 1, "cursor": first["next"]}))
+    first = data_of(stranger.get("/api/lottery/rules", {"page_size": 1}))
+    second = data_of(stranger.get("/api/lottery/rules", {"page_size": 1, "cursor": first["next"]}))
     assert first["items"] + second["items"] == rules["items"][:2]
-    status, code, fields = refusal(STRANGER.get("/api/lottery/rules", {"page_size": "many"}))
+    status, code, fields = refusal_of(stranger.get("/api/lottery/rules", {"page_size": "many"}))
     assert (status, code, list(fields)) == (400, 1011, ["page_size"])
 
 
 def test_the_schema_tells_the_paths():
-    schema = STRANGER.get("/api/schema", {"format": "json"}).content.decode()
+    schema = client_of().get("/api/schema", {"format": "json"}).content.decode()
     for path in ("config", "draw", "records", "seed", "draws/{draw_id}/proof", "rules"):
         assert f"/api/lottery/{path}" in schema

@@ -74,7 +74,7 @@ def test_the_ticket_is_hmac_by_its_definition(client_seed, nonce):
     assert draw_ticket(server_seed=SEED, client_seed=client_seed, nonce=nonce) == by_hand
 
 
-def test_known_tickets():
+def test_known_tickets_stay_as_they_were():
     """Kept from the first day: proofs of old draws have to recompute for ever."""
     tickets = [draw_ticket(server_seed=SEED, client_seed="abc", nonce=nonce) for nonce in range(5)]
     assert tickets == KNOWN
@@ -108,7 +108,7 @@ def test_tickets_are_even():
         (9999, 8),
     ],
 )
-def test_the_first_whose_running_weight_exceeds_the_ticket(position, prize_id):
+def test_the_walk_ends_at_the_first_whose_running_weight_exceeds_the_ticket(position, prize_id):
     assert walk(WHEEL, position).prize_id == prize_id
     assert walk(reversed(WHEEL), position).prize_id == prize_id  # by angle, however they come
 
@@ -169,6 +169,6 @@ def test_near_miss_is_beside_an_activity_prize_around_the_wheel(given, is_near):
     assert decision.is_near_miss(sheet(wheel), given=wheel[given - 1]) is is_near
 
 
-def test_no_near_miss_when_the_prize_given_is_the_campaigns_own():
+def test_a_prize_of_the_campaign_itself_is_no_near_miss():
     wheel = prizes(*[1250] * 8, activity={1, 2})
     assert decision.is_near_miss(sheet(wheel), given=wheel[0]) is False

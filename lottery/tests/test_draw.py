@@ -9,29 +9,24 @@ from django.utils import timezone
 
 from accounts.models import PointsEntry, PointsSource, User
 from catalog.models import OrderStatus, ProductKind, StockEntry, StockOperation
-from catalog.tests.factories import make_shop
+from catalog.tests.factories import make_product, make_shop
 from lottery.models import Draw, PityCounter, Prize, PrizeType, SeedPair
 from lottery.models.draws import new_draw_id
 from lottery.services import publishing
 from lottery.services.draws import draw
 from lottery.tests.factories import (
     THANKS,
-    findings,
+    draw_once,
     fix_seeds,
     goods_prize,
-    make_person,
-    make_product,
     make_wheel,
     points_prize,
     prize_at,
 )
+from lottery.tests.tables import findings
+from tests.people import make_person
 
 pytestmark = pytest.mark.django_db
-
-
-def draw_once(person, wheel):
-    (one,) = draw(person_id=person.pk, wheel_id=wheel.pk, count=1).draws
-    return one
 
 
 def angles(wheel, draws):
@@ -153,7 +148,7 @@ def test_the_default_wheel_is_meant_when_none_is_named():
 
 
 # --- Nonces and ids ---------------------------------------------------------------------------
-def test_one_nonce_for_every_draw_on_every_wheel():
+def test_every_draw_takes_the_next_nonce_whatever_its_wheel():
     person = make_person(points=10_000)
     for count in (1, 10, 3):
         draw(person_id=person.pk, wheel_id=make_wheel().pk, count=count)

@@ -9,31 +9,22 @@ from django.utils import timezone
 
 from accounts.models import PointsSource
 from accounts.services.points import change_points
+from catalog.tests.factories import make_product
 from lottery.errors import DailyLimitReached, NotEnoughPointsToDraw, WheelNotOpen
 from lottery.models import WheelStatus
 from lottery.services import publishing
 from lottery.services.draws import draw
-from lottery.tests.factories import (
-    everything,
-    goods_prize,
-    make_draft,
-    make_person,
-    make_product,
-    make_wheel,
-    points_prize,
-)
+from lottery.tests.factories import draw_once, goods_prize, make_draft, make_wheel, points_prize
+from lottery.tests.tables import everything
 from ops.days import start_of_day
 from ops.errors import NotFound
+from tests.people import make_person
 
 pytestmark = pytest.mark.django_db
 
 
-def draw_once(person, wheel):
-    (one,) = draw(person_id=person.pk, wheel_id=wheel.pk, count=1).draws
-    return one
-
-
-def refuses(refusal, person, wheel_id, count=1):
+def refused_unchanged(refusal, person, wheel_id, count=1):
+    """The refusal of a draw; it leaves everything as it was."""
     before = everything()
     with pytest.raises(refusal) as refused:
         draw(person_id=person.pk, wheel_id=wheel_id, count=count)
@@ -42,11 +33,11 @@ def refuses(refusal, person, wheel_id, count=1):
 
 
 # --- Refusals ---------------------------------------------------------------------------------
-def test_no_such_wheel():
+def test_a_wheel_that_is_not_there_or_was_never_published_draws_nothing():
     person, draft = make_person(points=1000), make_draft()
-    refuses(NotFound, person, 0)
-    refuses(NotFound, person, draft.pk)  # never published
-    refuses(NotFound, person, None)  # no default
+    refused_unchanged(NotFound, person, 0)
+    refused_unchanged(NotFound, person, draft.pk)  # never published
+    refused_unchanged(NotFound, person, None)  # no default
 
 
 @pytest.mark.parametrize(
@@ -58,8 +49,9 @@ def test_no_such_wheel():
         {"closes_at": timezone.now() - timedelta(seconds=1)},
     ],
 )
-def test_not_open(closed):
-    refuses(WheelNotOpen, make_person(points=1000), make_wheel(daily_limit=1, **closed).pk, 10)
+def test_a_wheel_that_is_not_open_draws_nothing(closed):
+    person, wheel = make_person(points=1000), make_wheel(daily_limit=1, **closed)
+    refused_unchanged(WheelNotOpen, person, wheel.pk, 10)
 
 
 def test_within_its_window_it_is_open():
@@ -73,7 +65,7 @@ def test_the_daily_limit_is_per_person_and_wheel():
     wheel = make_wheel(daily_limit=5)
     assert draw(person_id=person.pk, wheel_id=wheel.pk, count=3).remaining_today == 2
 
-    refusal = refuses(DailyLimitReached, person, wheel.pk, 3)
+    refusal = refused_unchanged(DailyLimitReached, person, wheel.pk, 3)
 
     midnight = timezone.localtime() + timedelta(days=1)
     assert refusal.data == {
@@ -88,7 +80,7 @@ def test_the_daily_limit_is_per_person_and_wheel():
 
 
 def test_the_daily_limit_comes_before_the_points():
-    refuses(DailyLimitReached, make_person(), make_wheel(daily_limit=1).pk, 2)
+    refused_unchanged(DailyLimitReached, make_person(), make_wheel(daily_limit=1).pk, 2)
 
 
 def test_a_day_begins_at_midnight_of_the_deployment(settings):
@@ -104,7 +96,7 @@ def test_the_balance_has_to_cover_all_draws_before_the_first():
     person = make_person(points=299)
     wheel = make_wheel(points_prize("500", probability=1))
 
-    refusal = refuses(NotEnoughPointsToDraw, person, wheel.pk, 3)
+    refusal = refused_unchanged(NotEnoughPointsToDraw, person, wheel.pk, 3)
 
     assert refusal.data == {"required": 300, "current": 299, "shortage": 1}
     assert draw(person_id=person.pk, wheel_id=wheel.pk, count=2).total_points == 1099
@@ -112,16 +104,15 @@ def test_the_balance_has_to_cover_all_draws_before_the_first():
 
 def test_a_refusal_leaves_scarce_prizes_alone():
     person, product = make_person(points=99), make_product(stock=1)
-    wheel = make_wheel(goods_prize(product, probability=1, is_pity_prize=True))
-    refuses(NotEnoughPointsToDraw, person, wheel.pk)
-    refuses(NotEnoughPointsToDraw, person, make_wheel(points_prize(probability=1, quantity=1)).pk)
+    stocked = make_wheel(goods_prize(product, probability=1, is_pity_prize=True))
+    counted = make_wheel(points_prize(probability=1, quantity=1))
+    refused_unchanged(NotEnoughPointsToDraw, person, stocked.pk)
+    refused_unchanged(NotEnoughPointsToDraw, person, counted.pk)
 
 
 # --- Queries ----------------------------------------------------------------------------------
 def count_queries(person, wheel, count):
-    with CaptureQueriesContext(
-        connection,
-    ) as captured:
+    with CaptureQueriesContext(connection) as captured:
         draw(person_id=person.pk, wheel_id=wheel.pk, count=count)
     return len([one for one in captured if "SAVEPOINT" not in one["sql"]])
 

@@ -9,22 +9,14 @@ from django.db import IntegrityError, transaction
 from accounts.models import PointsEntry, PointsSource
 from accounts.services.points import change_points
 from catalog.models import Order
-from catalog.tests.factories import make_prize_order
+from catalog.tests.factories import make_prize_order, make_product
 from lottery.models import Draw, PityCounter, Prize, SeedPair, WheelVersion
 from lottery.services import seeds
 from lottery.services.draws import draw
-from lottery.tests.factories import (
-    findings,
-    fix_seeds,
-    goods_prize,
-    make_person,
-    make_product,
-    make_wheel,
-    points_prize,
-    prize_at,
-    without_triggers,
-)
+from lottery.tests.factories import fix_seeds, goods_prize, make_wheel, points_prize, prize_at
+from lottery.tests.tables import findings, without_triggers
 from ops.services.encryption import encrypt
+from tests.people import make_person
 
 pytestmark = pytest.mark.django_db
 
@@ -52,7 +44,7 @@ def rules():
     return {rule for rule, _object_id in findings()}
 
 
-def test_nothing_is_wrong(draws):
+def test_nothing_is_found_in_honest_draws(draws):
     other = make_person(points=300)
     draw(person_id=other.pk, wheel_id=make_wheel().pk, count=3)
     seeds.pairs_of(make_person().pk)
@@ -67,7 +59,7 @@ def test_draws_are_append_only(draws):
 
 
 @pytest.mark.parametrize("model", [Draw, WheelVersion])
-def test_a_missing_trigger(draws, model):
+def test_a_missing_trigger_is_found(draws, model):
     with without_triggers(model):
         assert ("append-only", model._meta.db_table) in findings()
     assert findings() == []
@@ -90,27 +82,27 @@ def test_a_missing_trigger(draws, model):
         ({"nonce": 99}, "nonces"),
     ],
 )
-def test_a_draw_that_was_altered(draws, change, rule):
+def test_a_draw_that_was_altered_is_found(draws, change, rule):
     with without_triggers(Draw):
         Draw.objects.filter(pk=draws[10].pk).update(**change)
     assert all(getattr(draws[10], name) != value for name, value in change.items())
     assert (rule, f"draw {draws[10].pk}") in findings()
 
 
-def test_a_draw_that_was_deleted(draws):
+def test_a_draw_that_was_deleted_is_found(draws):
     victim = next(one for one in draws[1:9] if one.order is None)
     with without_triggers(Draw):
         Draw.objects.filter(pk=victim.pk).delete()
     assert {"nonces", "ledger"} <= rules()
 
 
-def test_the_last_draw_that_was_deleted(draws):
+def test_the_last_draw_that_was_deleted_is_found(draws):
     with without_triggers(Draw):
         Draw.objects.filter(pk=draws[-1].pk).delete()
     assert ("nonces", f"seed pair {draws[-1].seed_pair_id}") in findings()
 
 
-def test_all_draws_deleted(draws):
+def test_it_is_found_that_all_draws_were_deleted(draws):
     with without_triggers(Draw):
         Draw.objects.all().delete()
     PityCounter.objects.update(current=1)
@@ -118,20 +110,20 @@ def test_all_draws_deleted(draws):
 
 
 @pytest.mark.parametrize("person_differs", [True, False])
-def test_an_order_that_belongs_to_another_draw(draws, person_differs):
-    without = next(one for one in draws if one.order is None)
-    order = make_prize_order(person=make_person() if person_differs else without.person)
+def test_an_order_that_belongs_to_another_draw_is_found(draws, person_differs):
+    without_order = next(one for one in draws if one.order is None)
+    order = make_prize_order(person=make_person() if person_differs else without_order.person)
     with without_triggers(Draw):
-        Draw.objects.filter(pk=without.pk).update(order=order)
-    assert ("order", f"draw {without.pk}") in findings()
+        Draw.objects.filter(pk=without_order.pk).update(order=order)
+    assert ("order", f"draw {without_order.pk}") in findings()
 
 
-def test_an_order_of_no_draw():
+def test_an_order_of_no_draw_is_found():
     order = make_prize_order()
     assert findings() == [("order", f"order {order.pk}")]
 
 
-def test_an_order_that_was_taken_from_its_draw(draws):
+def test_an_order_that_was_taken_from_its_draw_is_found(draws):
     with_order = next(one for one in draws if one.order is not None)
     with without_triggers(Draw):
         Draw.objects.filter(pk=with_order.pk).update(order=None)
@@ -139,22 +131,22 @@ def test_an_order_that_was_taken_from_its_draw(draws):
     assert ("order", f"order {with_order.order.pk}") in findings()
 
 
-def test_points_that_no_draw_accounts_for(draws):
+def test_points_that_no_draw_accounts_for_are_found(draws):
     person = make_person()
     for related_id in ("no id at all", "00000000-0000-7000-8000-000000000000"):
         change_points(
             person_id=person.pk, points=5, source=PointsSource.PRIZE, related_id=related_id
         )
-    assert findings() == [("ledger", f"entry {person.pk}/{n}") for n in (1, 2)]
+    assert findings() == [("ledger", f"entry {person.pk}/{sequence}") for sequence in (1, 2)]
 
 
-def test_a_cost_that_was_not_booked(draws):
+def test_a_cost_that_was_not_booked_is_found(draws):
     with without_triggers(PointsEntry):
         PointsEntry.objects.filter(related_id=str(draws[3].pk), points__lt=0).delete()
     assert findings() == [("ledger", f"draw {draws[3].pk}")]
 
 
-def test_seeds_that_were_exchanged(draws):
+def test_seeds_that_were_exchanged_are_found(draws):
     server_seed = "ab" * 32
     pair = draws[0].seed_pair
     SeedPair.objects.filter(pk=pair.pk).update(server_seed_encrypted=encrypt(server_seed))
@@ -162,30 +154,30 @@ def test_seeds_that_were_exchanged(draws):
     assert "proof" in rules()
 
 
-def test_a_client_seed_that_was_exchanged(draws):
+def test_a_client_seed_that_was_exchanged_is_found(draws):
     SeedPair.objects.filter(pk=draws[0].seed_pair_id).update(client_seed="another")
     assert rules() == {"proof"}
 
 
-def test_a_seed_that_cannot_be_read(draws):
+def test_a_seed_that_cannot_be_read_is_found(draws):
     pair = draws[0].seed_pair
     SeedPair.objects.filter(pk=pair.pk).update(server_seed_encrypted="broken")
     assert findings() == [("seed", f"seed pair {pair.pk}")]
 
 
-def test_seeds_of_somebody_else(draws):
+def test_seeds_of_somebody_else_are_found(draws):
     pair = draws[0].seed_pair
     SeedPair.objects.filter(pk=pair.pk).update(person=make_person())
     assert findings() == [("seed", f"seed pair {pair.pk}")]
 
 
-def test_a_nonce_that_was_wound_back(draws):
+def test_a_nonce_that_was_wound_back_is_found(draws):
     pair = draws[-1].seed_pair
     SeedPair.objects.filter(pk=pair.pk).update(next_nonce=9)
     assert findings() == [("nonces", f"seed pair {pair.pk}")]
 
 
-def test_pity_that_was_moved(draws, wheel):
+def test_pity_that_was_moved_is_found(draws, wheel):
     person_id = draws[0].person_id
     name = f"pity counter of user {person_id}, wheel {wheel.pk}"
     PityCounter.objects.update(current=90)
@@ -194,7 +186,7 @@ def test_pity_that_was_moved(draws, wheel):
     assert findings() == [("pity", name)]
 
 
-def test_counts_that_were_altered(draws, wheel):
+def test_counts_that_were_altered_are_found(draws, wheel):
     prize = prize_at(wheel, 0)
     assert prize.given > 1
     Prize.objects.filter(pk=prize.pk).update(given=prize.given - 1)
@@ -203,7 +195,7 @@ def test_counts_that_were_altered(draws, wheel):
     assert findings() == [("given", f"prize {prize.pk}"), ("quantity", f"prize {prize.pk}")]
 
 
-def test_a_version_that_was_altered(draws, wheel):
+def test_a_version_that_was_altered_is_found(draws, wheel):
     version = WheelVersion.objects.get(wheel=wheel)
     prizes = [{**prize, "weight": 10_000 * (prize["angle"] == 45)} for prize in version.prizes]
     with without_triggers(WheelVersion):

@@ -6,10 +6,13 @@ import pytest
 
 from accounts.models import PointsEntry, PointsSource
 from catalog.models import OrderStatus, ProductKind
+from catalog.tests.factories import make_product
 from lottery.models import PrizeType
 from lottery.prize_kinds import PRIZE_KINDS, WITHOUT_ORDER
 from lottery.services.draws import draw
-from lottery.tests.factories import findings, make_person, make_product, make_wheel
+from lottery.tests.factories import make_wheel
+from lottery.tests.tables import findings
+from tests.people import make_person
 
 
 def test_every_type_has_a_row():

@@ -7,6 +7,7 @@ from django.db import DatabaseError, IntegrityError, transaction
 from django.utils import translation
 
 from catalog.models import ProductKind
+from catalog.tests.factories import make_product
 from lottery.errors import NotPublishable
 from lottery.models import Prize, PrizeType, Wheel, WheelStatus, WheelVersion
 from lottery.services import wheels
@@ -14,17 +15,16 @@ from lottery.services.draws import draw
 from lottery.services.publishing import publish
 from lottery.tests.factories import (
     THANKS,
-    everything,
     goods_prize,
     make_draft,
-    make_person,
     make_prize,
-    make_product,
     make_wheel,
     points_prize,
     prize_at,
 )
+from lottery.tests.tables import everything
 from ops.errors import NotFound
+from tests.people import make_person
 
 pytestmark = pytest.mark.django_db
 
@@ -35,7 +35,8 @@ def english():
         yield
 
 
-def reasons(wheel):
+def refused_unchanged(wheel):
+    """Why publishing is refused; it leaves everything as it was."""
     before = everything()
     with pytest.raises(NotPublishable) as refused:
         publish(wheel_id=wheel.pk)
@@ -109,7 +110,7 @@ def test_a_version_never_changes(change):
 
 
 # --- What is refused --------------------------------------------------------------------------
-def test_no_such_wheel():
+def test_a_wheel_that_is_not_there_is_not_published():
     with pytest.raises(NotFound):
         publish(wheel_id=0)
 
@@ -117,12 +118,13 @@ def test_no_such_wheel():
 def test_eight_prizes_are_wanted():
     wheel = make_draft()
     prize_at(wheel, 45).delete()
-    assert reasons(wheel) == ["A wheel has eight prizes, at 0, 45, … 315 degrees; this one has 7."]
+    (reason,) = refused_unchanged(wheel)
+    assert reason == "A wheel has eight prizes, at 0, 45, … 315 degrees; this one has 7."
 
 
 def test_an_empty_wheel_is_told_everything_at_once():
     wheel = Wheel.objects.create(name="Empty", cost_points=1)
-    assert len(reasons(wheel)) == 3
+    assert len(refused_unchanged(wheel)) == 3
 
 
 @pytest.mark.parametrize(
@@ -132,33 +134,33 @@ def test_an_empty_wheel_is_told_everything_at_once():
         ("0.0001", "add up to 1.0001 instead of 1.0000: +0.0001"),
     ],
 )
-def test_too_much_probability(probability, text):
+def test_too_much_probability_is_refused(probability, text):
     wheel = make_draft()
     Prize.objects.filter(wheel=wheel, angle=0).update(probability=Decimal(probability))
-    (reason,) = reasons(wheel)
+    (reason,) = refused_unchanged(wheel)
     assert text in reason
 
 
-def test_too_little_probability():
+def test_too_little_probability_is_refused():
     wheel = make_draft()
     Prize.objects.filter(wheel=wheel, angle=THANKS).update(probability=Decimal("0.9999"))
-    (reason,) = reasons(wheel)
+    (reason,) = refused_unchanged(wheel)
     assert "add up to 0.9999 instead of 1.0000: -0.0001" in reason
 
 
 def test_the_fallback_is_a_prize_of_this_wheel():
     wheel, other = make_draft(), make_draft()
-    Wheel.objects.filter(pk=wheel.pk).update(fallback_prize=other.fallback_prize)
-    assert reasons(wheel) == ["The fallback prize has to be one of the prizes of this wheel."]
-    Wheel.objects.filter(pk=wheel.pk).update(fallback_prize=None)
-    assert reasons(wheel) == ["The fallback prize has to be one of the prizes of this wheel."]
+    for wrong in (other.fallback_prize, None):
+        Wheel.objects.filter(pk=wheel.pk).update(fallback_prize=wrong)
+        (reason,) = refused_unchanged(wheel)
+        assert reason == "The fallback prize has to be one of the prizes of this wheel."
 
 
 @pytest.mark.parametrize("scarcity", [{"quantity": 5}, {"daily_cap": 5}, {"is_pity_prize": True}])
 def test_the_fallback_never_runs_out_and_is_no_pity_prize(scarcity):
     wheel = make_draft()
     Prize.objects.filter(pk=wheel.fallback_prize_id).update(**scarcity)
-    (reason,) = reasons(wheel)
+    (reason,) = refused_unchanged(wheel)
     assert reason.startswith("The fallback prize has no product")
 
 
@@ -166,7 +168,7 @@ def test_the_fallback_has_no_product():
     product = make_product()
     wheel = make_draft(goods_prize(product))
     Wheel.objects.filter(pk=wheel.pk).update(fallback_prize=prize_at(wheel, 0))
-    (reason,) = reasons(wheel)
+    (reason,) = refused_unchanged(wheel)
     assert reason.startswith("The fallback prize has no product")
 
 
@@ -180,30 +182,30 @@ def test_the_fallback_has_no_product():
     ],
 )
 def test_pity_needs_a_prize_that_never_runs_out(pity):
-    (reason,) = reasons(make_draft(points_prize(**pity), pity_threshold=10))
+    (reason,) = refused_unchanged(make_draft(points_prize(**pity), pity_threshold=10))
     assert reason.startswith("A wheel with pity has a pity prize")
 
 
 def test_a_product_is_no_sure_pity_prize():
     product = make_product()
-    (reason,) = reasons(
+    (reason,) = refused_unchanged(
         make_draft(goods_prize(product, is_pity_prize=True, probability=1), pity_threshold=10)
     )
     assert reason.startswith("A wheel with pity has a pity prize")
 
 
 @pytest.mark.parametrize(("market_price", "is_refused"), [("50000.00", False), ("50000.01", True)])
-def test_nothing_over_50000_yuan(market_price, is_refused):
+def test_no_prize_is_worth_more_than_50000_yuan(market_price, is_refused):
     wheel = make_draft(goods_prize(make_product(market_price=Decimal(market_price)), value=1))
     if is_refused:
-        assert reasons(wheel) == ["Prize at 0: a prize may be worth at most 50,000 yuan."]
+        assert refused_unchanged(wheel) == ["Prize at 0: a prize may be worth at most 50,000 yuan."]
     else:
         assert publish(wheel_id=wheel.pk).number == 1
 
 
 @pytest.mark.parametrize("value", ["0", "0.5", "12.50"])
 def test_points_are_whole(value):
-    assert reasons(make_draft(points_prize(value))) == [
+    assert refused_unchanged(make_draft(points_prize(value))) == [
         "Prize at 0: the value is a whole number of points from 1 on."
     ]
 
@@ -213,7 +215,7 @@ def test_many_points_are_no_money():
 
 
 def test_a_virtual_prize_names_its_product():
-    assert reasons(make_draft({"type": PrizeType.VIRTUAL})) == [
+    assert refused_unchanged(make_draft({"type": PrizeType.VIRTUAL})) == [
         "Prize at 0: a virtual prize names the product whose codes it gives."
     ]
     assert publish(wheel_id=make_draft(goods_prize(make_product(codes=["A"]))).pk).number == 1
@@ -221,7 +223,7 @@ def test_a_virtual_prize_names_its_product():
 
 def test_a_prize_and_its_product_are_of_one_kind():
     product = make_product(kind=ProductKind.COUPON)
-    assert reasons(make_draft(goods_prize(product, type=PrizeType.VIRTUAL))) == [
+    assert refused_unchanged(make_draft(goods_prize(product, type=PrizeType.VIRTUAL))) == [
         "Prize at 0: its product is of another kind."
     ]
 
@@ -230,7 +232,8 @@ def test_a_quantity_is_not_less_than_what_was_given():
     wheel, person = make_wheel(points_prize(quantity=5, probability=1)), make_person(points=500)
     draw(person_id=person.pk, wheel_id=wheel.pk, count=3)
     Prize.objects.filter(wheel=wheel, angle=0).update(quantity=2)
-    assert reasons(wheel) == ["Prize at 0: it was given 3 times already, more than its quantity."]
+    (reason,) = refused_unchanged(wheel)
+    assert reason == "Prize at 0: it was given 3 times already, more than its quantity."
     Prize.objects.filter(wheel=wheel, angle=0).update(quantity=3)
     publish(wheel_id=wheel.pk)
     drawn = draw(person_id=person.pk, wheel_id=wheel.pk, count=1)
@@ -242,7 +245,7 @@ def test_what_was_given_uncounted_is_not_limited_later(limit):
     """Draws are under way while this is published: their prizes would be missing in the count."""
     wheel = make_wheel(points_prize(probability="0.1"))
     Prize.objects.filter(wheel=wheel, angle=0).update(**limit)
-    (reason,) = reasons(wheel)
+    (reason,) = refused_unchanged(wheel)
     assert reason.startswith("Prize at 0 was given without being counted.")
     prize_at(wheel, 0).delete()
     make_prize(wheel=wheel, angle=0, **points_prize(probability=Decimal("0.1"), **limit))
@@ -303,7 +306,7 @@ def test_the_database_keeps_the_rules_of_a_wheel(name, fields):
 
 
 # --- Status and default -----------------------------------------------------------------------
-def test_one_default_wheel():
+def test_only_one_wheel_is_the_default():
     first, second = make_wheel(is_default=True), make_wheel()
     wheels.make_default(wheel_id=second.pk)
     assert wheels.version_in_force(default_wheel=True).wheel_id == second.pk
@@ -315,7 +318,7 @@ def test_one_default_wheel():
         Wheel.objects.filter(pk=first.pk).update(is_default=True)
 
 
-def test_change_status():
+def test_a_wheel_is_paused_and_one_that_is_not_there_is_not_found():
     wheel = make_wheel()
     wheels.change_status(wheel_id=wheel.pk, status=WheelStatus.PAUSED)
     wheel.refresh_from_db()
@@ -324,7 +327,7 @@ def test_change_status():
         wheels.change_status(wheel_id=0, status=WheelStatus.PAUSED)
 
 
-def test_names():
+def test_versions_wheels_and_prizes_say_what_they_are():
     wheel = make_wheel()
     assert str(wheels.version_in_force(wheel.pk)) == f"{wheel.name} 1"
     assert str(prize_at(wheel, 0)) == "Prize at 0"

@@ -5,32 +5,27 @@ from threading import Barrier
 
 import pytest
 from django.db import IntegrityError, OperationalError, transaction
-from rest_framework.test import APIClient
 
 from accounts.models import PointsEntry, PointsSource, User
 from catalog.models import Order, Product
+from catalog.tests.factories import make_product
 from lottery.errors import DailyLimitReached, NotEnoughPointsToDraw
 from lottery.models import Draw, Prize, SeedPair
+from lottery.models.pity_counters import PityCounterQuerySet
 from lottery.models.prizes import PrizeQuerySet
 from lottery.models.seeds import SeedPairQuerySet
 from lottery.services import seeds
 from lottery.services.draws import Drawn, draw
 from lottery.services.seeds import Rotation
-from lottery.tests.factories import (
-    findings,
-    goods_prize,
-    make_person,
-    make_product,
-    make_wheel,
-    points_prize,
-    prize_at,
-)
+from lottery.tests.factories import goods_prize, make_wheel, points_prize, prize_at
+from lottery.tests.tables import findings
 from ops.models import IdempotencyRecord
-from tests.races import kinds, race, take_lock_away, without_constraint
+from tests.api import client_of
+from tests.people import make_person
+from tests.races import RACERS, kinds, race, take_lock_away, without_constraint
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.django_db(transaction=True)]
 
-MANY = 50
 FEW = 8  # twins: all of them hold a connection of the pool at the same time
 
 
@@ -38,7 +33,7 @@ def drawing(person, wheel, count=1):
     return partial(draw, person_id=person.pk, wheel_id=wheel.pk, count=count)
 
 
-def known(*people):
+def with_seeds(*people):
     """People who looked at the wheel before: their seeds are there, and can be locked."""
     for person in people:
         seeds.pairs_of(person.pk)
@@ -49,9 +44,9 @@ def known(*people):
 def test_one_balance_pays_for_one_draw_of_many():
     person, wheel = make_person(points=199), make_wheel()
 
-    outcomes = race([drawing(person, wheel)] * MANY)
+    outcomes = race([drawing(person, wheel)] * RACERS)
 
-    assert kinds(outcomes) == {Drawn: 1, NotEnoughPointsToDraw: MANY - 1}
+    assert kinds(outcomes) == {Drawn: 1, NotEnoughPointsToDraw: RACERS - 1}
     person.refresh_from_db()
     assert person.total_points == 99
     assert PointsEntry.objects.filter(source=PointsSource.LOTTERY).count() == 1
@@ -80,16 +75,16 @@ def test_without_the_lock_many_read_the_same_balance():
 def test_draws_of_one_person_use_every_nonce_once():
     person, wheel = make_person(points=100_000), make_wheel(points_prize("3", probability="0.5"))
 
-    outcomes = race([drawing(person, wheel, 2)] * MANY)
+    outcomes = race([drawing(person, wheel, 2)] * RACERS)
 
-    assert kinds(outcomes) == {Drawn: MANY}
-    assert sorted(one.nonce for one in Draw.objects.all()) == list(range(2 * MANY))
+    assert kinds(outcomes) == {Drawn: RACERS}
+    assert sorted(one.nonce for one in Draw.objects.all()) == list(range(2 * RACERS))
     assert findings() == []
 
 
 def test_without_the_lock_draws_want_the_same_nonce(monkeypatch):
     person, wheel = make_person(points=100_000), make_wheel()
-    known(person)
+    with_seeds(person)
     take_lock_away(monkeypatch, SeedPairQuerySet, FEW)
 
     outcomes = race([drawing(person, wheel)] * FEW)
@@ -101,17 +96,17 @@ def test_draws_and_changes_of_seeds_do_not_meet():
     person, wheel = make_person(points=100_000), make_wheel()
     changing = partial(seeds.rotate, person_id=person.pk)
 
-    outcomes = race([drawing(person, wheel), changing] * (MANY // 2))
+    outcomes = race([drawing(person, wheel), changing] * (RACERS // 2))
 
-    assert kinds(outcomes) == {Drawn: MANY // 2, Rotation: MANY // 2}
-    assert SeedPair.objects.filter(person=person).count() == MANY // 2 + 2
+    assert kinds(outcomes) == {Drawn: RACERS // 2, Rotation: RACERS // 2}
+    assert SeedPair.objects.filter(person=person).count() == RACERS // 2 + 2
     assert findings() == []
 
 
 def test_a_first_look_by_many_makes_one_pair():
     person = make_person()
-    outcomes = race([partial(seeds.pairs_of, person.pk)] * MANY)
-    assert kinds(outcomes) == {tuple: MANY}
+    outcomes = race([partial(seeds.pairs_of, person.pk)] * RACERS)
+    assert kinds(outcomes) == {tuple: RACERS}
     assert {tuple(pair.pk for pair in pairs) for pairs in outcomes} == {
         tuple(SeedPair.objects.order_by("pk").values_list("pk", flat=True))
     }
@@ -131,9 +126,9 @@ def test_without_the_constraint_a_first_look_makes_many():
 def test_the_daily_limit_holds_for_many_at_once():
     person, wheel = make_person(points=100_000), make_wheel(daily_limit=3)
 
-    outcomes = race([drawing(person, wheel)] * MANY)
+    outcomes = race([drawing(person, wheel)] * RACERS)
 
-    assert kinds(outcomes) == {Drawn: 3, DailyLimitReached: MANY - 3}
+    assert kinds(outcomes) == {Drawn: 3, DailyLimitReached: RACERS - 3}
     assert findings() == []
 
 
@@ -142,28 +137,30 @@ def test_without_the_lock_many_count_the_same_draws(monkeypatch):
     person, wheel = make_person(points=100_000), make_wheel(daily_limit=2)
     draw(person_id=person.pk, wheel_id=wheel.pk, count=1)
     take_lock_away(monkeypatch, SeedPairQuerySet, FEW)
+    # The counter is read after the count: nobody commits before everybody has counted.
+    take_lock_away(monkeypatch, PityCounterQuerySet, FEW)
     with without_constraint(Draw, "draw_one_per_nonce"):
         assert kinds(race([drawing(person, wheel)] * FEW)) == {Drawn: FEW}
 
 
 # --- The last unit ----------------------------------------------------------------------------
 def test_the_last_unit_of_a_quantity_goes_to_one_of_many():
-    people = [make_person(points=100) for _ in range(MANY)]
+    people = [make_person(points=100) for _ in range(RACERS)]
     wheel = make_wheel(points_prize("500", probability=1, quantity=1))
 
     outcomes = race([drawing(person, wheel) for person in people])
 
-    assert kinds(outcomes) == {Drawn: MANY}
+    assert kinds(outcomes) == {Drawn: RACERS}
     prize = prize_at(wheel, 0)
     given = [drawn.draws[0].prize_id for drawn in outcomes]
-    assert (given.count(prize.pk), given.count(wheel.fallback_prize_id)) == (1, MANY - 1)
+    assert (given.count(prize.pk), given.count(wheel.fallback_prize_id)) == (1, RACERS - 1)
     assert prize.given == 1
     assert PointsEntry.objects.filter(source=PointsSource.PRIZE).count() == 1
     assert findings() == []
 
 
 def test_without_the_lock_the_constraint_stops_the_others(monkeypatch):
-    people = known(*[make_person(points=100) for _ in range(FEW)])
+    people = with_seeds(*[make_person(points=100) for _ in range(FEW)])
     wheel = make_wheel(points_prize("500", probability=1, quantity=1))
     take_lock_away(monkeypatch, PrizeQuerySet, FEW)
 
@@ -174,7 +171,7 @@ def test_without_the_lock_the_constraint_stops_the_others(monkeypatch):
 
 
 def test_without_lock_and_constraint_the_last_unit_is_given_to_all(monkeypatch):
-    people = known(*[make_person(points=100) for _ in range(FEW)])
+    people = with_seeds(*[make_person(points=100) for _ in range(FEW)])
     wheel = make_wheel(points_prize("500", probability=1, quantity=1))
     prize = prize_at(wheel, 0)
     take_lock_away(monkeypatch, PrizeQuerySet, FEW)
@@ -187,12 +184,12 @@ def test_without_lock_and_constraint_the_last_unit_is_given_to_all(monkeypatch):
 
 
 def test_the_last_unit_of_a_product_goes_to_one_of_many():
-    people, product = [make_person(points=100) for _ in range(MANY)], make_product(stock=1)
+    people, product = [make_person(points=100) for _ in range(RACERS)], make_product(stock=1)
     wheel = make_wheel(goods_prize(product, probability=1))
 
     outcomes = race([drawing(person, wheel) for person in people])
 
-    assert kinds(outcomes) == {Drawn: MANY}
+    assert kinds(outcomes) == {Drawn: RACERS}
     assert sum(drawn.draws[0].order is not None for drawn in outcomes) == 1
     product.refresh_from_db()
     assert (product.stock, Order.objects.count()) == (0, 1)
@@ -258,26 +255,24 @@ def test_locks_taken_draw_by_draw_wait_for_each_other():
 
 # --- One Idempotency-Key ----------------------------------------------------------------------
 def posting(person, wheel, key):
-    client = APIClient(headers={"Idempotency-Key": key})
-    client.force_authenticate(person)
+    client = client_of(person, headers={"Idempotency-Key": key})
     return partial(client.post, "/api/lottery/draw", {"wheel_id": wheel.pk, "count": 2})
 
 
 def test_one_key_draws_once_and_answers_all():
     person, wheel = make_person(points=100_000), make_wheel()
 
-    answers = race([posting(person, wheel, "one")] * MANY)
+    responses = race([posting(person, wheel, "one")] * RACERS)
 
-    assert {answer.status_code for answer in answers} == {200}
-    assert sum("Idempotent-Replay" not in answer for answer in answers) == 1
-    assert len({answer.content for answer in answers}) == 1
+    assert {response.status_code for response in responses} == {200}
+    assert sum("Idempotent-Replay" not in response for response in responses) == 1
+    assert len({response.content for response in responses}) == 1
     assert Draw.objects.count() == 2
     assert findings() == []
 
 
 def test_without_the_constraint_one_key_draws_many_times():
     person, wheel = make_person(points=100_000), make_wheel()
-    unique = IdempotencyRecord._meta.constraints[0]
-    with without_constraint(IdempotencyRecord, unique.name):
+    with without_constraint(IdempotencyRecord, "idempotencyrecord_one_effect"):
         race([posting(person, wheel, "one")] * FEW)
         assert Draw.objects.count() == 2 * FEW

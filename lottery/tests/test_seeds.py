@@ -10,8 +10,9 @@ from lottery.models import Draw, PityCounter, SeedPair, SeedState
 from lottery.services import seeds
 from lottery.services.draws import draw
 from lottery.services.proofs import proof_of
-from lottery.tests.factories import make_person, make_wheel
+from lottery.tests.factories import draw_once, make_wheel
 from ops.errors import NotFound
+from tests.people import give, make_person
 
 pytestmark = pytest.mark.django_db
 
@@ -54,10 +55,10 @@ def test_a_rotation_reveals_the_old_and_uses_what_was_shown():
     active.refresh_from_db()
     assert active.state == SeedState.REVEALED
     assert active.revealed_at == now_active.activated_at
-    assert draw(person_id=person.pk, wheel_id=wheel.pk, count=1).draws[0].nonce == 0
+    assert draw_once(person, wheel).nonce == 0
 
 
-def test_the_first_rotation_of_somebody_who_never_drew():
+def test_somebody_who_never_drew_changes_seeds_as_well():
     rotation = seeds.rotate(person_id=make_person().pk)
     assert rotation.revealed.next_nonce == 0
     assert len(rotation.active.client_seed) == 32
@@ -66,7 +67,7 @@ def test_the_first_rotation_of_somebody_who_never_drew():
 
 def test_nothing_shows_a_seed_by_accident():
     person = make_person(points=100)
-    one = draw(person_id=person.pk, wheel_id=make_wheel().pk, count=1).draws[0]
+    one = draw_once(person, make_wheel())
     server_seed = seeds.reveal(one.seed_pair)
     rotation = seeds.rotate(person_id=person.pk)
     proof = proof_of(draw_id=one.pk, viewer=person)
@@ -76,22 +77,25 @@ def test_nothing_shows_a_seed_by_accident():
         assert server_seed not in str(shown)
 
 
-def test_the_proof_waits_for_the_rotation_and_is_for_owner_and_staff():
-    person, staff = make_person(points=100), make_person(is_staff=True)
-    one = draw(person_id=person.pk, wheel_id=make_wheel().pk, count=1).draws[0]
-    for viewer in (person, staff):
+def test_the_proof_waits_for_the_rotation_and_is_for_who_drew_and_for_staff(cast):
+    give(cast.customer, 100)
+    one = draw_once(cast.customer, make_wheel())
+    for viewer in (cast.customer, cast.staff, cast.auditor):
         with pytest.raises(ProofNotRevealed):
             proof_of(draw_id=one.pk, viewer=viewer)
     with pytest.raises(NotFound):
-        proof_of(draw_id=one.pk, viewer=make_person())
+        proof_of(draw_id=one.pk, viewer=cast.other_customer)
 
-    seeds.rotate(person_id=person.pk)
+    seeds.rotate(person_id=cast.customer.pk)
 
-    for viewer in (person, staff):
+    for viewer in (cast.customer, cast.staff, cast.auditor):
         assert proof_of(draw_id=one.pk, viewer=viewer).draw == one
-    for viewer, draw_id in ((make_person(), one.pk), (person, None), (staff, None)):
+    for viewer in (cast.other_customer, cast.cashier, cast.owner):
         with pytest.raises(NotFound):
-            proof_of(draw_id=draw_id, viewer=viewer)
+            proof_of(draw_id=one.pk, viewer=viewer)
+    for viewer in (cast.customer, cast.staff):
+        with pytest.raises(NotFound):
+            proof_of(draw_id=None, viewer=viewer)
 
 
 def test_the_database_keeps_one_of_each_and_their_times():
@@ -113,9 +117,9 @@ def test_the_database_keeps_one_of_each_and_their_times():
             SeedPair.objects.filter(pk=pair.pk).update(**change)
 
 
-def test_names():
+def test_draws_pity_counters_and_seeds_say_what_they_are():
     person = make_person(points=100)
-    one = draw(person_id=person.pk, wheel_id=make_wheel().pk, count=1).draws[0]
+    one = draw_once(person, make_wheel())
     assert str(one) == str(Draw.objects.get().pk)
     assert str(PityCounter.objects.get()) == f"{person.pk}/{one.wheel_id}: 1"
     assert str(one.seed_pair).startswith(one.seed_pair.server_seed_hash[:12])

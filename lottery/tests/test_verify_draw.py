@@ -11,24 +11,20 @@ import pytest
 from django.conf import settings
 from rest_framework.renderers import JSONRenderer
 
+from catalog.tests.factories import make_product
 from lottery import serializers
 from lottery.models import Draw, PrizeType
 from lottery.services import seeds
 from lottery.services.draws import draw
 from lottery.services.proofs import proof_of
-from lottery.tests.factories import (
-    findings,
-    goods_prize,
-    make_person,
-    make_product,
-    make_wheel,
-    points_prize,
-)
+from lottery.tests.factories import goods_prize, make_wheel, points_prize
+from lottery.tests.tables import findings
+from tests.people import make_person
 
 VERIFIER = Path(settings.BASE_DIR) / "docs" / "verify_draw.py"
 
 
-def run(text, *arguments, cwd):
+def run_verifier(text, *arguments, cwd):
     return subprocess.run(
         [sys.executable, "-I", VERIFIER, *arguments],
         input=text,
@@ -41,7 +37,7 @@ def run(text, *arguments, cwd):
 
 @pytest.fixture
 def verify(tmp_path):
-    return lambda text: run(text, cwd=tmp_path)
+    return lambda text: run_verifier(text, cwd=tmp_path)
 
 
 def proofs_of(person):
@@ -71,7 +67,7 @@ def proofs():
     return proofs_of(person)
 
 
-def test_it_is_short_and_imports_nothing_of_ours():
+def test_the_verifier_is_short_and_imports_nothing_of_ours():
     source = VERIFIER.read_text(encoding="utf-8")
     assert len(source.splitlines()) <= 80
     imported = set()
@@ -88,7 +84,7 @@ def test_a_thousand_draws_recompute(verify):
     """Real draws of many people on wheels of all sorts, with stock running out and pity."""
     chance = random.Random(20260101)
     wheels = [
-        _some_wheel(chance, plenty=plenty, threshold=threshold)
+        make_random_wheel(chance, plenty=plenty, threshold=threshold)
         for plenty in (1, 100)
         for threshold in (1, 3, 9)
     ]
@@ -116,7 +112,7 @@ def test_a_thousand_draws_recompute(verify):
     assert findings() == []
 
 
-def _some_wheel(chance, *, plenty, threshold):
+def make_random_wheel(chance, *, plenty, threshold):
     """Eight sectors with weights at random: a pity prize for sure, a few that run out."""
     cuts = sorted(chance.randint(0, 9000) for _ in range(7))
     weights = [end - start for start, end in zip([0, *cuts], cuts, strict=False)]
@@ -148,7 +144,7 @@ def test_every_form_of_a_proof_is_read(proofs, verify, tmp_path):
         assert verify(text).stdout == f"{count} draws recompute\n"
     file = tmp_path / "proofs.json"
     file.write_text(json.dumps(proofs), encoding="utf-8")
-    assert run("", file, cwd=tmp_path).returncode == 0
+    assert run_verifier("", file, cwd=tmp_path).returncode == 0
     assert verify("[]").returncode == 1  # nothing was proven
 
 

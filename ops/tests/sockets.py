@@ -40,6 +40,7 @@ class NotingSocket:
         self.events = []
         self.texts = []
         self.closed_with = None
+        self.was_given_up = False
         self.closing = asyncio.Event()
         self.closing.set()
 
@@ -52,17 +53,23 @@ class NotingSocket:
 
     async def disconnect_with(self, code):
         hub.current().leave(self)
-        await self.closing.wait()
+        try:
+            await self.closing.wait()
+        except asyncio.CancelledError:
+            self.was_given_up = True
+            raise
         self.closed_with = code
 
 
 async def hand_to_hub(event):
     """Give the hub a message as if it came from the channel layer, whatever came before."""
+    # No public way: the layer would decide when it arrives, and its order is what is tried.
     await hub.current()._handle({"type": "push.event", "payload": asdict(event)})
 
 
 async def end_of_the_process():
     """What ends with a process: the hub's tasks, what waits to be sent, the layer's connections."""
+    # No public way: a process ends by ending, and these are the only ones that end within one.
     here = hub.current()
     loop = asyncio.get_running_loop()
     await until(lambda: not push._sender.is_draining or push._sender.loop is not loop)

@@ -2,9 +2,11 @@
 
 import threading
 import time
+from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
+from django.db import connection
 from django.tasks import TaskResultStatus
 from django.utils import timezone
 from django_tasks_db.models import DBTaskResult
@@ -13,7 +15,8 @@ from ops.registry import Registry
 from ops.services import background
 from ops.services import jobs as jobs_service
 from ops.services.background import Background
-from ops.tests import tasks
+from ops.tests import probe_tasks
+from ops.tests.databases import wait_until
 
 REGISTERED = jobs_service.jobs  # tests look at a registry of their own
 
@@ -25,23 +28,23 @@ def quick(monkeypatch):
     monkeypatch.setattr(background, "POLL_EVERY", 0.02)
     monkeypatch.setattr(background, "ROUND_EVERY", 0.02)
     monkeypatch.setattr(jobs_service, "jobs", Registry())
-    tasks.ran.clear()
+    probe_tasks.ran.clear()
+
+
+def threads_at_work():
+    """Those that a running `Background` has."""
+    names = {"worker", "periodic jobs"}
+    return [thread for thread in threading.enumerate() if thread.name in names]
 
 
 @pytest.fixture
 def running():
     one = Background()
     one.start()
+    assert len(threads_at_work()) == 2
     yield one
     one.stop(seconds=10)
-    assert not any(thread.is_alive() for thread in one._threads)
-
-
-def until(condition, seconds=10):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to that in time"
-        time.sleep(0.01)
+    assert threads_at_work() == []
 
 
 def status_of(result):
@@ -49,16 +52,16 @@ def status_of(result):
 
 
 def test_tasks_run_in_the_order_they_were_queued(running):
-    results = [tasks.note.enqueue(word) for word in "abc"]
-    until(lambda: status_of(results[-1]) == TaskResultStatus.SUCCESSFUL)
-    assert tasks.ran == ["a", "b", "c"]
+    results = [probe_tasks.note.enqueue(word) for word in "abc"]
+    wait_until(lambda: status_of(results[-1]) == TaskResultStatus.SUCCESSFUL)
+    assert probe_tasks.ran == ["a", "b", "c"]
     assert DBTaskResult.objects.get(pk=results[0].id).return_value == "A"
 
 
 def test_a_task_that_fails_stops_nothing(running, caplog):
-    broken = tasks.fail.enqueue()
-    fine = tasks.note.enqueue("a")
-    until(lambda: status_of(fine) == TaskResultStatus.SUCCESSFUL)
+    broken = probe_tasks.fail.enqueue()
+    fine = probe_tasks.note.enqueue("a")
+    wait_until(lambda: status_of(fine) == TaskResultStatus.SUCCESSFUL)
     assert status_of(broken) == TaskResultStatus.FAILED
 
 
@@ -71,17 +74,19 @@ def test_stopping_finishes_the_task_at_hand_and_leaves_the_next(monkeypatch):
             assert may_end.wait(10)
             super().append(word)
 
-    monkeypatch.setattr(tasks, "ran", Slow())
+    monkeypatch.setattr(probe_tasks, "ran", Slow())
     one = Background()
-    first, second = tasks.note.enqueue("a"), tasks.note.enqueue("b")
+    first, second = probe_tasks.note.enqueue("a"), probe_tasks.note.enqueue("b")
     one.start()
     assert at_work.wait(10)
+    one.stop(seconds=0)  # it is asked to, and does not wait
     stopping = threading.Thread(target=one.stop, kwargs={"seconds": 10})
     stopping.start()
-    until(one._stop.is_set)
+    assert stopping.is_alive()
     may_end.set()
     stopping.join(10)
-    assert list(tasks.ran) == ["a"]
+    assert threads_at_work() == []
+    assert list(probe_tasks.ran) == ["a"]
     assert status_of(first) == TaskResultStatus.SUCCESSFUL
     assert status_of(second) == TaskResultStatus.READY
 
@@ -94,9 +99,9 @@ def test_stopping_waits_only_so_long(monkeypatch):
             at_work.set()
             may_end.wait(10)
 
-    monkeypatch.setattr(tasks, "ran", Stuck())
+    monkeypatch.setattr(probe_tasks, "ran", Stuck())
     one = Background()
-    tasks.note.enqueue("a")
+    probe_tasks.note.enqueue("a")
     one.start()
     assert at_work.wait(10)
     started = time.monotonic()
@@ -106,20 +111,22 @@ def test_stopping_waits_only_so_long(monkeypatch):
     one.stop(seconds=10)
 
 
-def test_a_worker_that_breaks_starts_again(running, monkeypatch, caplog):
-    real, broken = background._StoppableWorker, threading.Event()
+@contextmanager
+def without_the_queues_table():
+    table, away = DBTaskResult._meta.db_table, "queue_that_is_away"
+    with connection.cursor() as cursor:
+        cursor.execute(f"ALTER TABLE {table} RENAME TO {away}")
+        try:
+            yield
+        finally:
+            cursor.execute(f"ALTER TABLE {away} RENAME TO {table}")
 
-    def worker(stop):
-        if not broken.is_set():
-            broken.set()
-            raise ConnectionError("the database is away")
-        return real(stop)
 
-    monkeypatch.setattr(background, "_StoppableWorker", worker)
-    assert broken.wait(10)
-    result = tasks.note.enqueue("a")
-    until(lambda: status_of(result) == TaskResultStatus.SUCCESSFUL)
-    assert "it starts again" in caplog.text
+def test_a_worker_that_breaks_starts_again(running, caplog):
+    with without_the_queues_table():
+        wait_until(lambda: "it starts again" in caplog.text)
+    result = probe_tasks.note.enqueue("a")
+    wait_until(lambda: status_of(result) == TaskResultStatus.SUCCESSFUL)
 
 
 # --- Jobs that come round -----------------------------------------------------------------------
@@ -131,14 +138,14 @@ def test_jobs_come_round_and_one_that_fails_stops_none(running, caplog):
 
     jobs_service.jobs.register("broken", fail)
     jobs_service.jobs.register("fine", lambda *, now: seen.append(now))
-    until(lambda: len(seen) >= 3)
+    wait_until(lambda: len(seen) >= 3)
     assert seen == sorted(seen)
     assert abs(seen[-1] - timezone.now()) < timedelta(seconds=10)
     assert "The periodic job broken failed" in caplog.text
 
 
 def running_task(**fields):
-    result = tasks.note.enqueue("a")
+    result = probe_tasks.note.enqueue("a")
     DBTaskResult.objects.filter(pk=result.id).update(
         **{"status": TaskResultStatus.RUNNING, "worker_ids": ["gone"], **fields}
     )
@@ -149,7 +156,7 @@ def test_a_task_whose_worker_was_killed_is_closed():
     now = timezone.now()
     lost = running_task(started_at=now - background.LOST_AFTER - timedelta(seconds=1))
     at_work = running_task(started_at=now - background.LOST_AFTER + timedelta(seconds=1))
-    waiting = tasks.note.enqueue("b")
+    waiting = probe_tasks.note.enqueue("b")
     background.mark_lost_tasks(now=now)
     assert status_of(lost) == TaskResultStatus.FAILED
     assert "WorkerLostError" in DBTaskResult.objects.get(pk=lost.id).exception_class_path

@@ -1,45 +1,51 @@
 """Idempotency-Key: one person, path, key and body have one effect and one answer."""
 
-import json
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import timedelta
-from typing import Any
+from functools import partial
+from typing import NamedTuple
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import OperationalError, connection
 from django.db.models import F
 from django.utils import timezone
-from rest_framework.test import APIClient
+from rest_framework.parsers import JSONParser, MultiPartParser
+from rest_framework.request import Request
+from rest_framework.test import APIRequestFactory
 
 from accounts.models import PointsEntry, User
-from accounts.tests.factories import make_user
-from config.tests.answers import data_of, refused
+from ops.api.idempotency import answer_once
+from ops.errors import IdempotencyKeyReused
 from ops.models import IdempotencyRecord
 from ops.services import idempotency
 from ops.services.encryption import encrypt
-from ops.tests import once
+from ops.tests import probe_views
 from ops.tests.databases import elsewhere, on_sqlite, wait_until, waiting_for_a_lock
+from tests.api import answer_of, client_of, data_of
+from tests.people import make_person
+from tests.races import RACERS, race, without_constraint
+from tests.refusals import refused
 
-pytestmark = [pytest.mark.django_db, pytest.mark.urls("ops.tests.once")]
+pytestmark = [pytest.mark.django_db, pytest.mark.urls("ops.tests.probe_urls")]
 
 
-def client_of(person):
-    client = APIClient(raise_request_exception=False)
-    client.force_authenticate(person)
-    return client
+def forgiving_client_of(person):
+    """A client that gets the answer to a failure, as one in the field does."""
+    return client_of(person, raise_request_exception=False)
 
 
 @pytest.fixture
 def person():
-    return make_user()
+    return make_person()
 
 
 @pytest.fixture
 def api(person):
-    return client_of(person)
+    return forgiving_client_of(person)
 
 
 def post(api, key=None, body=None, path="/api/once", **extra):
@@ -88,7 +94,7 @@ def test_another_body_is_1014_and_changes_nothing(api):
 
 def test_a_key_is_the_persons_and_the_paths_own(api):
     data_of(post(api, "k-1", {"points": 5}))
-    other = client_of(make_user())
+    other = forgiving_client_of(make_person())
     assert "Idempotent-Replay" not in post(other, "k-1", {"points": 6})
     assert "Idempotent-Replay" not in post(api, "k-1", {"points": 7}, path="/api/once/more")
     assert effects() == 3
@@ -146,16 +152,47 @@ def test_forms_are_compared_by_fields_and_contents(api):
     assert effects() == 1
 
 
-def test_a_file_is_read_from_its_beginning_afterwards(api, monkeypatch):
-    file = SimpleUploadedFile("a", b"picture")
-    from django.http import QueryDict
+def nothing(request):
+    return {}
 
-    from ops.api.idempotency import _fingerprint
 
-    data: Any = QueryDict(mutable=True)
-    data["image"] = file
-    assert _fingerprint(data) == _fingerprint(data)
-    assert file.read() == b"picture"
+def ask(person, data, *, effect=nothing, **options):
+    """Ask `answer_once` itself, past every view, for an effect with this body under one key."""
+    headers = {"Idempotency-Key": "k"}
+    asked = APIRequestFactory().post("/api/once", data, headers=headers, **options)
+    request = Request(asked, parsers=[JSONParser(), MultiPartParser()])
+    request.user = person
+    return answer_once(request, partial(effect, request))
+
+
+def test_a_file_is_read_from_its_beginning_by_the_effect(person):
+    def effect(request):
+        return {"read": request.data["image"].read().decode()}
+
+    def ask_with_a_file():
+        file = SimpleUploadedFile("a", b"picture")
+        return ask(person, {"image": file}, effect=effect, format="multipart")
+
+    first, again = ask_with_a_file(), ask_with_a_file()
+    assert first.data == again.data == {"read": "picture"}
+    assert again["Idempotent-Replay"] == "true"
+
+
+def test_bodies_of_every_kind_are_told_apart(person):
+    """No view of ours takes a list or null; they must not be taken for one another all the same."""
+
+    def is_the_same(first, second):
+        IdempotencyRecord.objects.all().delete()
+        ask_json = partial(ask, person, content_type="application/json")
+        assert "Idempotent-Replay" not in ask_json(first)
+        try:
+            return ask_json(second)["Idempotent-Replay"] == "true"
+        except IdempotencyKeyReused:
+            return False
+
+    assert is_the_same('{"a": 1, "b": [1]}', '{"b":[1],"a":1}')
+    assert not is_the_same("[1, 2]", "[2, 1]")
+    assert not is_the_same("null", "{}")
 
 
 # --- What frees the key -------------------------------------------------------------------------
@@ -237,55 +274,47 @@ def within_the_effect():
     """Let a function run inside the effect, after its work and before its commit."""
 
     def use(function):
-        once.before_the_end = function
+        probe_views.before_the_end = function
 
     yield use
-    once.before_the_end = None
+    probe_views.before_the_end = None
 
 
-def in_thread(person, *arguments, **more):
-    def run():
-        try:
-            response = post(client_of(person), *arguments, **more)
-            return response.json()["code"], response.get("Idempotent-Replay"), response.content
-        finally:
-            connection.close()
+class Outcome(NamedTuple):
+    """What a client learns that asked at the same time as others."""
 
-    return run
+    code: int
+    replay: str | None
+    content: bytes
+
+
+def outcome_in_thread(person):
+    """Ask under the one key, from a thread with a connection of its own."""
+    with closing(connection):
+        response = post(forgiving_client_of(person), "k", {"points": 5})
+        return Outcome(
+            answer_of(response).code, response.get("Idempotent-Replay"), response.content
+        )
 
 
 @pytest.mark.postgresql
 @pytest.mark.django_db(transaction=True)
 def test_fifty_at_once_with_one_key_have_one_effect(person):
-    start = threading.Barrier(50)
-
-    def attempt(run):
-        start.wait(60)
-        return run()
-
-    with ThreadPoolExecutor(50) as pool:
-        answers = list(pool.map(attempt, [in_thread(person, "k", {"points": 5})] * 50))
-    assert {code for code, _replay, _content in answers} == {0}
-    assert len({content for _code, _replay, content in answers}) == 1
-    assert [replay for _code, replay, _content in answers].count("true") == 49
+    outcomes = race([partial(outcome_in_thread, person)] * RACERS)
+    assert RACERS == 50
+    assert {outcome.code for outcome in outcomes} == {0}
+    assert len({outcome.content for outcome in outcomes}) == 1
+    assert [outcome.replay for outcome in outcomes].count("true") == 49
     assert effects() == 1
 
 
 @pytest.mark.postgresql
 @pytest.mark.django_db(transaction=True)
-def test_twin_without_the_constraint_each_of_them_has_an_effect(person, within_the_effect):
-    (constraint,) = IdempotencyRecord._meta.constraints
-    with connection.schema_editor() as editor:
-        editor.remove_constraint(IdempotencyRecord, constraint)
-    try:
-        with ThreadPoolExecutor(8) as pool:
-            futures = [pool.submit(in_thread(person, "k", {"points": 5})) for _ in range(8)]
-        assert [future.result()[0] for future in futures] == [0] * 8
+def test_twin_without_the_constraint_each_of_them_has_an_effect(person):
+    with without_constraint(IdempotencyRecord, "idempotencyrecord_one_effect"):
+        outcomes = race([partial(outcome_in_thread, person)] * 8)
+        assert [outcome.code for outcome in outcomes] == [0] * 8
         assert effects() == 8
-    finally:
-        IdempotencyRecord.objects.all().delete()
-        with connection.schema_editor() as editor:
-            editor.add_constraint(IdempotencyRecord, constraint)
 
 
 @pytest.mark.postgresql
@@ -299,15 +328,16 @@ def test_a_twin_waits_for_the_first_and_gets_its_answer(person, within_the_effec
 
     within_the_effect(hold)
     with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(in_thread(person, "k", {"points": 5}))
+        first = pool.submit(outcome_in_thread, person)
         assert at_work.wait(20)
-        twin = pool.submit(in_thread(person, "k", {"points": 5}))
+        twin = pool.submit(outcome_in_thread, person)
         wait_until(waiting_for_a_lock)
         assert not twin.done()
         may_end.set()
-        assert first.result(20)[:2] == (0, None)
-        assert twin.result(20)[:2] == (0, "true")
-        assert twin.result()[2] == first.result()[2]
+        the_first, the_twin = first.result(20), twin.result(20)
+    assert (the_first.code, the_first.replay) == (0, None)
+    assert (the_twin.code, the_twin.replay) == (0, "true")
+    assert the_twin.content == the_first.content
     assert effects() == 1
 
 
@@ -324,13 +354,14 @@ def test_a_twin_of_a_request_that_fails_does_the_work_itself(person, within_the_
 
     within_the_effect(hold_and_fail)
     with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(in_thread(person, "k", {"points": 5}))
+        first = pool.submit(outcome_in_thread, person)
         assert at_work.wait(20)
-        twin = pool.submit(in_thread(person, "k", {"points": 5}))
+        twin = pool.submit(outcome_in_thread, person)
         wait_until(waiting_for_a_lock)
         may_end.set()
-        assert first.result(20)[0] == 1000
-        assert twin.result(20)[:2] == (0, None)
+        the_first, the_twin = first.result(20), twin.result(20)
+    assert the_first.code == 1000
+    assert (the_twin.code, the_twin.replay) == (0, None)
     assert effects() == 1
     assert User.objects.get(pk=person.pk).total_points == 5
 
@@ -431,14 +462,6 @@ def test_sqlite_keeps_the_answer_as_well():
         )
     assert (first.data, first.is_replay) == ({"n": 1}, False)
     assert (again.data, again.is_replay) == ({"n": 1}, True)
-
-
-def test_bodies_that_say_the_same_have_one_fingerprint():
-    from ops.api.idempotency import _fingerprint
-
-    assert _fingerprint({"a": 1, "b": [1]}) == _fingerprint(json.loads('{"b":[1],"a":1}'))
-    assert _fingerprint([1, 2]) != _fingerprint([2, 1])
-    assert _fingerprint(None) != _fingerprint({})
 
 
 def test_an_answer_cannot_be_read_from_a_copy_of_the_database(api):

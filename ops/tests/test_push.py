@@ -4,9 +4,9 @@ import asyncio
 import threading
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
+from channels.exceptions import InvalidChannelLayerError
 from channels.layers import get_channel_layer
 from django.conf import settings as configured
 from django.db import transaction
@@ -15,9 +15,12 @@ from ops.realtime import push
 from ops.realtime.push import Event
 from ops.registry import Registry
 from ops.tests.layers import CONFIGURED, IN_MEMORY
-from ops.tests.sockets import until
 
 EVENT = Event(type="note", data={"n": 1}, owner_id=1)
+
+
+def numbered(number):
+    return Event(type="note", data={"n": number}, owner_id=1)
 
 
 def started_since(before):
@@ -26,100 +29,119 @@ def started_since(before):
 
 
 @pytest.fixture
-def sender():
-    """The sender of a process without a hub; what it started ends with the test."""
-    one: Any = push._sender
-    one.loop, one.waiting, one.is_draining = None, [], False
+def without_hub(monkeypatch):
+    """A process whose loop is over, as one that never had any; what it starts ends here."""
+    new_event_loop, loops = asyncio.new_event_loop, []
+
+    def noted():
+        loops.append(new_event_loop())
+        return loops[-1]
+
+    over = new_event_loop()
+    over.close()
+    push.use_loop(over)
+    monkeypatch.setattr(asyncio, "new_event_loop", noted)
     before = set(threading.enumerate())
-    yield one
-    for thread in started_since(before):
-        asyncio.run_coroutine_threadsafe(get_channel_layer().flush(), one.loop).result(10)
-        one.loop.call_soon_threadsafe(one.loop.stop)
+    yield
+    threads = started_since(before)
+    for loop in [loop for loop in loops if loop.is_running()] if threads else []:
+        asyncio.run_coroutine_threadsafe(get_channel_layer().flush(), loop).result(10)
+        loop.call_soon_threadsafe(loop.stop)
+    for thread in threads:
         thread.join(10)
-        one.loop.close()
-    one.loop, one.waiting, one.is_draining = None, [], False
+        assert not thread.is_alive()
+    for loop in loops:
+        if not loop.is_running():
+            loop.close()
+    push.use_loop(over)
 
 
-def test_in_memory_a_process_without_a_hub_reaches_nobody(settings, sender):
-    settings.CHANNEL_LAYERS = IN_MEMORY
-    push.publish(EVENT)
-    push.flush()
-    assert sender.waiting == []
-    assert sender.loop is None
-
-
-@pytest.mark.postgresql
-async def test_on_redis_a_process_without_a_hub_reaches_the_others(settings, sender):
-    assert configured.REDIS_URL
-    settings.CHANNEL_LAYERS = CONFIGURED
+async def subscribed():
+    """A reader of what reaches the hubs: each call waits for the next event."""
     layer = get_channel_layer()
     channel = await layer.new_channel()
     await layer.group_add(push.GROUP, channel)
+
+    async def next_event():
+        message = await asyncio.wait_for(layer.receive(channel), 5)
+        assert message["type"] == "push.event"
+        return Event(**message["payload"])
+
+    return next_event
+
+
+async def test_in_memory_a_process_without_a_hub_reaches_nobody(settings, without_hub):
+    settings.CHANNEL_LAYERS = IN_MEMORY
+    next_event = await subscribed()
+    before = set(threading.enumerate())
+    push.publish(EVENT)
+    push.flush()
+    assert started_since(before) == []
+    push.use_loop(asyncio.get_running_loop())
+    push.publish(numbered(2))
+    assert await next_event() == numbered(2)  # nothing was kept for later
+
+
+@pytest.mark.postgresql
+async def test_on_redis_a_process_without_a_hub_reaches_the_others(settings, without_hub):
+    assert configured.REDIS_URL
+    settings.CHANNEL_LAYERS = CONFIGURED
+    next_event = await subscribed()
     before = set(threading.enumerate())
 
     for _ in range(3):
         await asyncio.to_thread(push.publish, EVENT)
     await asyncio.to_thread(push.flush)
     for _ in range(3):
-        message = await asyncio.wait_for(layer.receive(channel), 5)
-        assert Event(**message["payload"]) == EVENT
+        assert await next_event() == EVENT
     await asyncio.to_thread(push.publish, EVENT)
-    await asyncio.wait_for(layer.receive(channel), 5)
+    assert await next_event() == EVENT
     assert len(started_since(before)) == 1
-    await layer.flush()
+    await get_channel_layer().flush()
 
 
-async def test_while_the_layer_takes_nothing_only_so_much_is_kept(settings, sender, monkeypatch):
+async def test_while_the_layer_takes_nothing_only_so_much_is_kept(
+    settings, without_hub, monkeypatch
+):
     settings.CHANNEL_LAYERS = IN_MEMORY
     monkeypatch.setattr(push, "MOST_WAITING", 5)
-    sender.use(asyncio.get_running_loop())
-    for _ in range(9):  # the loop has no turn meanwhile
-        push.publish(EVENT)
-    assert len(sender.waiting) == 5
-    await until(lambda: not sender.waiting and not sender.is_draining)
-    push.publish(EVENT)
-    assert len(sender.waiting) == 1
-    await until(lambda: not sender.is_draining)
+    next_event = await subscribed()
+    push.use_loop(asyncio.get_running_loop())
+    for number in range(9):  # the loop has no turn meanwhile
+        push.publish(numbered(number))
+    assert [await next_event() for _ in range(5)] == [numbered(number) for number in range(5)]
+    push.publish(numbered(9))
+    assert await next_event() == numbered(9)
 
 
-async def test_a_new_loop_takes_over_from_one_that_is_closed(settings, sender):
+async def test_a_new_loop_takes_over_from_one_that_is_closed(settings, without_hub):
     settings.CHANNEL_LAYERS = IN_MEMORY
-    over = asyncio.new_event_loop()
-    over.close()
-    sender.use(over)
-    push.publish(EVENT)
-    assert sender.waiting == []
-    sender.use(asyncio.get_running_loop())
-    push.publish(EVENT)
-    assert len(sender.waiting) == 1
-    await until(lambda: not sender.is_draining)
+    next_event = await subscribed()
+    push.publish(numbered(1))
+    push.use_loop(asyncio.get_running_loop())
+    push.publish(numbered(2))
+    assert await next_event() == numbered(2)
 
 
 # --- After commit -------------------------------------------------------------------------------
-@pytest.fixture
-def put(monkeypatch, sender):
-    """What is handed to the sender, in place of a loop that would send it."""
-    messages: list[dict[str, Any]] = []
-    monkeypatch.setattr(sender, "put", messages.append)
-    monkeypatch.setattr(push, "_sender", sender)
-    return messages
-
-
 @pytest.mark.postgresql
 @pytest.mark.django_db(transaction=True)
-def test_an_event_leaves_after_the_commit_and_not_before(put):
+def test_an_event_leaves_after_the_commit_and_not_before(pushes):
     with transaction.atomic():
         push.publish_on_commit(EVENT)
         push.close_on_commit(code=4403, session_id=5)
-        assert put == []
-    assert [message["type"] for message in put] == ["push.event", "push.close"]
-    assert Event(**put[0]["payload"]) == EVENT
-    assert put[1]["payload"] == {"code": 4403, "session_id": 5, "owner_id": None}
+        assert pushes.take(0) == []
+    push.flush()
+    first, second = (pushes.run(pushes.layer.receive(pushes.channel)) for _ in range(2))
+    assert (first["type"], Event(**first["payload"])) == ("push.event", EVENT)
+    assert second["type"] == "push.close"
+    assert second["payload"] == {"code": 4403, "session_id": 5, "owner_id": None}
+    assert pushes.take(0) == []
 
 
 @pytest.mark.postgresql
 @pytest.mark.django_db(transaction=True)
-def test_a_rollback_sends_nothing(put):
+def test_a_rollback_sends_nothing(pushes):
     with suppress(ZeroDivisionError), transaction.atomic():
         push.publish_on_commit(EVENT)
         raise ZeroDivisionError
@@ -128,21 +150,22 @@ def test_a_rollback_sends_nothing(put):
             push.publish_on_commit(EVENT)
             raise ZeroDivisionError
         push.publish_on_commit(Event(type="kept", data={}))
-    assert [message["payload"]["type"] for message in put] == ["kept"]
+    (kept,) = pushes.take(1)
+    assert kept["type"] == "kept"
 
 
 @pytest.mark.postgresql
 @pytest.mark.django_db(transaction=True)
-def test_a_push_that_fails_fails_nothing_else(monkeypatch):
-    def fail(message):
-        raise ConnectionError
-
-    monkeypatch.setattr(push._sender, "put", fail)
+def test_a_push_that_fails_fails_nothing_else(settings, without_hub, caplog):
+    settings.CHANNEL_LAYERS = {"default": {"BACKEND": "nowhere.Layer"}}
+    with pytest.raises(InvalidChannelLayerError):
+        push.publish(EVENT)
     done = []
     with transaction.atomic():
         push.publish_on_commit(EVENT)
         transaction.on_commit(lambda: done.append(1))
     assert done == [1]
+    assert "nowhere.Layer" in caplog.text
 
 
 # --- Resume -------------------------------------------------------------------------------------

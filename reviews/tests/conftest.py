@@ -1,13 +1,13 @@
 import pytest
-from rest_framework.test import APIClient
 
-from reviews.tests.readers import ScriptedReader
+from reviews.tests.scripted_reader import ScriptedReader
+from tests.api import client_of
 
 
 @pytest.fixture(autouse=True)
 def reader(settings):
     """The reader of all tests here: it reads what the test puts into its script."""
-    settings.RECEIPT_READER = "reviews.tests.readers.ScriptedReader"
+    settings.RECEIPT_READER = "reviews.tests.scripted_reader.ScriptedReader"
     ScriptedReader.script.clear()
     ScriptedReader.pictures.clear()
     return ScriptedReader
@@ -24,23 +24,11 @@ def stored_files(settings):
 
 
 @pytest.fixture
-def as_person():
-    """A client of the API, signed in as somebody."""
-
-    def client(person):
-        client = APIClient()
-        client.force_authenticate(person)
-        return client
-
-    return client
-
-
-@pytest.fixture
 def fetch():
     """The bytes behind a signed address, which needs no header."""
 
     def get(address):
-        response = APIClient().get(address)
+        response = client_of().get(address)
         assert response.status_code == 200
         assert response.headers["Content-Type"] == "image/jpeg"
         return b"".join(getattr(response, "streaming_content"))  # noqa: B009  unknown to the stubs

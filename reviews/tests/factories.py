@@ -9,10 +9,10 @@ from itertools import count
 from django.utils import timezone
 from PIL import Image
 
-from accounts.models import PointsEntry, User
+from accounts.models import PointsEntry, PointsSource, User
 from catalog.models import ShopRole
 from catalog.services.shops import only_open_shop
-from catalog.tests.factories import make_member, make_person, make_shop
+from catalog.tests.factories import make_member, make_shop
 from ops.models import FilePurpose, StoredFile
 from ops.services import files
 from reviews.models import (
@@ -24,8 +24,7 @@ from reviews.models import (
 )
 from reviews.photos import check_photo
 from reviews.services import review, uploads
-
-__all__ = ["make_member", "make_person", "make_shop"]
+from tests.people import give, make_person
 
 numbers = count(1)
 EPOCH = datetime(2026, 11, 22, 4, 0, tzinfo=UTC)
@@ -76,8 +75,8 @@ def make_receipt(*, shop=None, person=None, read=True, process=ProcessStatus.COM
         "person": person,
         "shop": shop,
         "input_amount": Decimal("100.00"),
-        "picture": store(b"picture", person),
-        "thumbnail": store(b"thumbnail", person),
+        "picture": store_picture(b"picture", person),
+        "thumbnail": store_picture(b"thumbnail", person),
         "sha256": f"{number:064x}",
         "difference_hash": hashlib.sha256(str(number).encode()).hexdigest(),
         "points_per_yuan": 10,
@@ -127,6 +126,11 @@ def settle(receipt, reviewer, status, *, points=0, reason=""):
     )
 
 
+def pay(receipt, points, *, source=PointsSource.PHOTO_UPLOAD, person=None):
+    """Write points for a receipt into the ledger, whatever was decided about it."""
+    return give(person or receipt.person, points, source=source, related_id=str(receipt.pk))
+
+
 def make_decided(status=ReceiptStatus.APPROVED, *, points=0, reason="", **fields):
     """A receipt that was decided without paying anything into the ledger."""
     receipt = make_receipt(**fields)
@@ -142,11 +146,11 @@ def make_decided(status=ReceiptStatus.APPROVED, *, points=0, reason="", **fields
     return receipt
 
 
-def make_reviewer(shop, role=ShopRole.REVIEWER):
-    return make_member(shop=shop, role=role)
+def make_reviewer(shop):
+    return make_member(shop=shop, role=ShopRole.REVIEWER)
 
 
-def store(content, person):
+def store_picture(content, person):
     return files.store(
         content=content,
         purpose=FilePurpose.RECEIPT,

@@ -5,16 +5,10 @@ from django.contrib.messages import get_messages
 from django.urls import reverse
 
 from accounts.models import PointsEntry
-from catalog.models import ShopRole
 from reviews import risk
 from reviews.models import Receipt
-from reviews.tests.factories import (
-    everything,
-    make_decided,
-    make_person,
-    make_receipt,
-    make_reviewer,
-)
+from reviews.tests.factories import everything, make_decided, make_receipt, make_reviewer
+from tests.people import make_person
 
 pytestmark = pytest.mark.django_db
 
@@ -130,10 +124,8 @@ def test_rejecting_asks_for_a_reason_first(act, administrator):
     assert receipt.reviewer == administrator
 
 
-def test_staff_that_may_only_look_decides_nothing(client, act):
-    person = make_person(username="looker", is_staff=True)
-    person.user_permissions.set(Permission.objects.filter(codename="view_receipt"))
-    client.force_login(person)
+def test_staff_that_may_only_look_decides_nothing(client, act, cast):
+    client.force_login(cast.auditor)
     receipt = make_receipt()
     before = everything()
 
@@ -146,7 +138,7 @@ def test_staff_that_may_only_look_decides_nothing(client, act):
 
 def test_staff_that_works_at_a_shop_decides_there_alone(client, act):
     receipt, foreign = make_receipt(), make_receipt()
-    person = make_reviewer(receipt.shop, ShopRole.REVIEWER)
+    person = make_reviewer(receipt.shop)
     person.is_staff, person.username = True, "reviewer"
     person.save()
     person.user_permissions.set(Permission.objects.filter(codename="view_receipt"))

@@ -1,19 +1,13 @@
 import pytest
 
 from accounts.models import PointsSource
-from accounts.services.points import change_points
+from catalog.tests.factories import make_shop
 from ops.services import integrity
 from reviews.models import Receipt
 from reviews.services.review import Action, Decision, review
 from reviews.services.reviewers import reviewer_for
-from reviews.tests.factories import (
-    EPOCH,
-    make_decided,
-    make_person,
-    make_receipt,
-    make_reviewer,
-    make_shop,
-)
+from reviews.tests.factories import EPOCH, make_decided, make_receipt, make_reviewer, pay
+from tests.people import give, make_person
 
 pytestmark = pytest.mark.django_db
 
@@ -28,35 +22,30 @@ def approve(receipt, **fields):
     return receipt
 
 
-def pay(receipt, points, *, source=PointsSource.PHOTO_UPLOAD, person=None):
-    person = person or receipt.person
-    change_points(person_id=person.pk, points=points, source=source, related_id=str(receipt.pk))
-
-
-def test_what_the_services_do_holds():
+def test_what_the_services_do_is_found_sound():
     approve(make_receipt())
     approve(make_receipt(), points=0)
     make_receipt()
     make_decided("rejected")
-    change_points(person_id=make_person().pk, points=5, source=PointsSource.ADJUST)
+    give(make_person(), 5)
 
     assert findings() == []
 
 
-def test_approved_but_not_paid():
+def test_an_approval_that_was_not_paid_is_found():
     receipt = make_decided(points=5)
 
     assert findings() == [(f"receipt {receipt.pk}", "is approved with points but was not paid")]
 
 
-def test_paid_twice():
+def test_a_receipt_paid_twice_is_found():
     receipt = approve(make_receipt())
     pay(receipt, 1000)
 
     assert findings() == [(f"receipt {receipt.pk}", "was paid 2000 points, not 1000")]
 
 
-def test_paid_in_two_parts():
+def test_a_payment_in_two_parts_is_found():
     receipt = make_decided(points=7)
     pay(receipt, 3)
     pay(receipt, 4)
@@ -65,26 +54,24 @@ def test_paid_in_two_parts():
 
 
 @pytest.mark.parametrize("make", [make_receipt, lambda: make_decided("rejected")])
-def test_paid_without_approval(make):
+def test_a_payment_without_an_approval_is_found(make):
     receipt = make()
     pay(receipt, 9)
 
     assert findings() == [(f"receipt {receipt.pk}", "was paid 9 points, not 0")]
 
 
-def test_paid_to_somebody_else():
+def test_a_payment_to_somebody_else_is_found():
     receipt, other = make_decided(points=9), make_person()
     pay(receipt, 9, person=other)
 
     assert findings() == [(f"receipt {receipt.pk}", f"was paid to user {other.pk}")]
 
 
-def test_a_payment_for_nothing():
+def test_a_payment_for_no_receipt_is_found():
     person = make_person()
     for related_id in ("999999", "nonsense"):
-        change_points(
-            person_id=person.pk, points=9, source=PointsSource.PHOTO_UPLOAD, related_id=related_id
-        )
+        give(person, 9, source=PointsSource.PHOTO_UPLOAD, related_id=related_id)
 
     assert findings() == [
         ("receipt 999999", "was paid but is not there"),
@@ -109,7 +96,7 @@ def test_a_reversed_decision_is_paid_nothing():
     assert findings() == []
 
 
-def test_one_receipt_paid_as_two():
+def test_one_receipt_paid_as_two_is_found():
     """Only possible without the constraint, or by hand."""
     shop = make_shop()
     receipts = [
@@ -130,7 +117,7 @@ def test_one_receipt_paid_as_two():
     ]
 
 
-def test_it_asks_by_the_thousand(django_assert_max_num_queries):
+def test_receipts_are_asked_for_by_the_thousand(django_assert_max_num_queries):
     for _ in range(5):
         approve(make_receipt())
 

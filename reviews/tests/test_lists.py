@@ -6,42 +6,37 @@ from django.db import models
 from django.utils import timezone
 
 from catalog.models import ShopRole
+from catalog.tests.factories import make_shop
 from reviews import risk
 from reviews.models import ProcessRecord, ProcessStatus, Receipt, ReceiptStatus
-from reviews.tests.factories import (
-    make_decided,
-    make_person,
-    make_receipt,
-    make_record,
-    make_reviewer,
-    make_shop,
-)
+from reviews.tests.factories import make_decided, make_receipt, make_record, make_reviewer
+from tests.api import client_of, data_of, refusal_of
+from tests.people import make_person
 
 pytestmark = pytest.mark.django_db
 
 HISTORY, UPLOADS, REVIEWS = "/api/photo/history", "/api/photo/uploads", "/api/merchant/reviews"
 
 
-@pytest.fixture
-def ids(as_person):
-    """The upload ids of a page, or the refusal."""
+def items_for(person, path, **query):
+    """What a page shows to somebody."""
+    return data_of(client_of(person).get(path, query))["items"]
 
-    def get(person, path, **query):
-        body = as_person(person).get(path, query).json()
-        if body["code"]:
-            return body["code"], body["data"]
-        return [item["upload_id"] for item in body["data"]["items"]]
 
-    return get
+def ids_for(person, path, **query):
+    return [item["upload_id"] for item in items_for(person, path, **query)]
+
+
+def refusal_for(person, path, **query):
+    return refusal_of(client_of(person).get(path, query))
 
 
 # --- One's own ------------------------------------------------------------------------------------
-def test_what_is_shown_of_a_fresh_upload(as_person, fetch):
+def test_a_fresh_upload_is_shown_with_its_pictures_and_its_task(fetch):
     receipt = make_receipt(read=False, process=ProcessStatus.PENDING)
 
-    response = as_person(receipt.person).get(f"{UPLOADS}/{receipt.pk}")
+    data = data_of(client_of(receipt.person).get(f"{UPLOADS}/{receipt.pk}"))
 
-    data = response.json()["data"]
     record = ProcessRecord.objects.get()
     assert fetch(data.pop("image_url")) == b"picture"
     assert fetch(data.pop("thumbnail_url")) == b"thumbnail"
@@ -67,11 +62,11 @@ def test_what_is_shown_of_a_fresh_upload(as_person, fetch):
     }
 
 
-def test_what_is_shown_of_a_decided_one(as_person):
+def test_a_decided_upload_is_shown_with_its_decision_and_its_reading():
     receipt = make_decided(points=7, reason="Thank you", confidence=Decimal("0.5"))
     ProcessRecord.objects.update(model_name="scripted", duration=1200)
 
-    data = as_person(receipt.person).get(HISTORY).json()["data"]["items"][0]
+    (data,) = items_for(receipt.person, HISTORY)
 
     assert data["recognized_amount"] == "100.00"
     assert data["confidence"] == "0.5000"
@@ -83,42 +78,38 @@ def test_what_is_shown_of_a_decided_one(as_person):
     assert (data["task"]["status"], data["task"]["progress"]) == ("completed", 100)
 
 
-def test_a_failed_reading_says_why(as_person):
+def test_a_failed_reading_says_why():
     receipt = make_receipt(process=ProcessStatus.FAILED)
 
-    data = as_person(receipt.person).get(f"{UPLOADS}/{receipt.pk}").json()["data"]
+    data = data_of(client_of(receipt.person).get(f"{UPLOADS}/{receipt.pk}"))
 
     assert data["task"]["status"] == "failed"
     assert data["task"]["error"] not in {None, "", "not_read"}
 
 
-def test_the_newest_reading_is_shown(as_person):
+def test_the_newest_reading_is_shown():
     receipt = make_receipt()
     newest = make_record(receipt, status=ProcessStatus.PENDING)
 
-    data = as_person(receipt.person).get(f"{UPLOADS}/{receipt.pk}").json()["data"]
+    data = data_of(client_of(receipt.person).get(f"{UPLOADS}/{receipt.pk}"))
 
     assert data["task"]["task_id"] == newest.pk
 
 
-def test_nobody_sees_anothers(as_person, ids):
-    receipt = make_receipt()
-    owner_of_the_shop = make_reviewer(receipt.shop, ShopRole.OWNER)
+def test_nobody_sees_anothers_uploads(cast):
+    receipt = make_receipt(shop=cast.shop, person=cast.customer)
 
-    for stranger in (make_person(), owner_of_the_shop):
-        assert ids(stranger, HISTORY) == []
-        response = as_person(stranger).get(f"{UPLOADS}/{receipt.pk}")
-        assert (response.status_code, response.json()["code"]) == (404, 5008)
+    for stranger in (cast.other_customer, cast.owner, cast.staff):
+        assert ids_for(stranger, HISTORY) == []
+        assert refusal_for(stranger, f"{UPLOADS}/{receipt.pk}") == (404, 5008, None)
 
 
 @pytest.mark.parametrize("upload_id", ["0", "999999", "abc", "-1", "1.0", "9" * 40, "１"])
-def test_what_is_not_there(as_person, upload_id):
-    response = as_person(make_person()).get(f"{UPLOADS}/{upload_id}")
-
-    assert (response.status_code, response.json()["code"]) == (404, 5008)
+def test_an_upload_that_is_not_there_is_not_found(upload_id):
+    assert refusal_for(make_person(), f"{UPLOADS}/{upload_id}") == (404, 5008, None)
 
 
-def test_history_is_newest_first_and_filtered(ids):
+def test_history_is_newest_first_and_filtered():
     person = make_person()
     pending, rejected, approved = (
         make_receipt(person=person),
@@ -127,20 +118,20 @@ def test_history_is_newest_first_and_filtered(ids):
     )
     make_receipt()
 
-    assert ids(person, HISTORY) == [approved.pk, rejected.pk, pending.pk]
-    assert ids(person, HISTORY, status="") == [approved.pk, rejected.pk, pending.pk]
-    assert ids(person, HISTORY, unknown="1", status="pending") == [pending.pk]
-    assert ids(person, HISTORY, status="approved") == [approved.pk]
-    code, data = ids(person, HISTORY, status="lost")
-    assert (code, list(data)) == (1011, ["status"])
+    assert ids_for(person, HISTORY) == [approved.pk, rejected.pk, pending.pk]
+    assert ids_for(person, HISTORY, status="") == [approved.pk, rejected.pk, pending.pk]
+    assert ids_for(person, HISTORY, unknown="1", status="pending") == [pending.pk]
+    assert ids_for(person, HISTORY, status="approved") == [approved.pk]
+    refusal = refusal_for(person, HISTORY, status="lost")
+    assert (refusal.code, list(refusal.data)) == (1011, ["status"])
 
 
-def test_history_comes_in_pages(as_person):
+def test_history_comes_in_pages():
     person = make_person()
     receipts = [make_receipt(person=person).pk for _ in range(5)]
     seen, cursor = [], ""
     for _ in range(3):
-        page = as_person(person).get(HISTORY, {"page_size": 2, "cursor": cursor}).json()["data"]
+        page = data_of(client_of(person).get(HISTORY, {"page_size": "2", "cursor": cursor}))
         seen += [item["upload_id"] for item in page["items"]]
         cursor = page["next"]
 
@@ -149,7 +140,7 @@ def test_history_comes_in_pages(as_person):
 
 
 # --- The shops' -----------------------------------------------------------------------------------
-def test_a_review_shows_whose_it_is_and_what_is_odd(as_person):
+def test_a_review_shows_whose_it_is_and_what_is_odd():
     person = make_person(phone="13800138001", nickname="Li")
     reasons = [risk.Reason("seen_before", {"upload_id": 5}), risk.Reason("low_confidence")]
     receipt = make_receipt(
@@ -157,8 +148,8 @@ def test_a_review_shows_whose_it_is_and_what_is_odd(as_person):
     )
     reviewer = make_reviewer(receipt.shop)
 
-    own = as_person(person).get(f"{UPLOADS}/{receipt.pk}").json()["data"]
-    item = as_person(reviewer).get(REVIEWS).json()["data"]["items"][0]
+    own = data_of(client_of(person).get(f"{UPLOADS}/{receipt.pk}"))
+    (item,) = items_for(reviewer, REVIEWS)
 
     assert item["user"] == {"nickname": "Li", "mobile": "138****8001"}
     assert item["risk"]["score"] == 80
@@ -170,15 +161,15 @@ def test_a_review_shows_whose_it_is_and_what_is_odd(as_person):
     assert set(item) == {*own, "user", "risk"}
 
 
-def test_a_person_without_a_phone_has_none(as_person):
+def test_a_person_without_a_phone_has_none():
     receipt = make_receipt(person=make_person(phone=None, wechat_openid="o1"))
 
-    item = as_person(make_reviewer(receipt.shop)).get(REVIEWS).json()["data"]["items"][0]
+    (item,) = items_for(make_reviewer(receipt.shop), REVIEWS)
 
     assert item["user"]["mobile"] is None
 
 
-def test_the_filters(ids):
+def test_reviews_are_filtered_by_status_risk_and_shop():
     shop = make_shop()
     reviewer = make_reviewer(shop)
     other = make_shop()
@@ -188,18 +179,18 @@ def test_the_filters(ids):
     approved = make_decided(shop=shop)
     elsewhere = make_receipt(shop=other)
 
-    assert ids(reviewer, REVIEWS, status="all") == [
+    assert ids_for(reviewer, REVIEWS, status="all") == [
         elsewhere.pk,
         approved.pk,
         risky.pk,
         calm.pk,
     ]
-    assert ids(reviewer, REVIEWS) == [elsewhere.pk, risky.pk, calm.pk]
-    assert ids(reviewer, REVIEWS, status="pending") == [elsewhere.pk, risky.pk, calm.pk]
-    assert ids(reviewer, REVIEWS, status="approved") == [approved.pk]
-    assert ids(reviewer, REVIEWS, risk=60) == [risky.pk]
-    assert ids(reviewer, REVIEWS, risk=0, shop=other.pk) == [elsewhere.pk]
-    assert ids(reviewer, REVIEWS, shop="", risk="", status="pending", nonsense="x") == [
+    assert ids_for(reviewer, REVIEWS) == [elsewhere.pk, risky.pk, calm.pk]
+    assert ids_for(reviewer, REVIEWS, status="pending") == [elsewhere.pk, risky.pk, calm.pk]
+    assert ids_for(reviewer, REVIEWS, status="approved") == [approved.pk]
+    assert ids_for(reviewer, REVIEWS, risk=60) == [risky.pk]
+    assert ids_for(reviewer, REVIEWS, risk=0, shop=other.pk) == [elsewhere.pk]
+    assert ids_for(reviewer, REVIEWS, shop="", risk="", status="pending", nonsense="x") == [
         elsewhere.pk,
         risky.pk,
         calm.pk,
@@ -213,43 +204,47 @@ def test_the_filters(ids):
         *[("shop", "abc"), ("shop", "0"), ("cursor", "x"), ("page_size", "0")],
     ],
 )
-def test_what_cannot_be_understood_is_named(ids, name, value):
-    code, data = ids(make_reviewer(make_shop()), REVIEWS, **{name: value})
+def test_what_cannot_be_understood_is_named(name, value):
+    refusal = refusal_for(make_reviewer(make_shop()), REVIEWS, **{name: value})
 
-    assert (code, list(data)) == (1011, [name])
+    assert (refusal.code, list(refusal.data)) == (1011, [name])
 
 
-def test_shops_one_does_not_review_for_are_like_none(ids):
+def test_shops_one_does_not_review_for_are_like_none():
     foreign = make_receipt().shop
     reviewer = make_reviewer(make_shop())
     redeems_here = make_receipt().shop
     redeems_here.members.create(person=reviewer, role=ShopRole.CASHIER)
 
-    assert ids(reviewer, REVIEWS) == []
-    nobodys = ids(reviewer, REVIEWS, shop=10**6)
-    assert ids(reviewer, REVIEWS, shop=foreign.pk) == nobodys
-    assert ids(reviewer, REVIEWS, shop=redeems_here.pk) == nobodys
+    assert ids_for(reviewer, REVIEWS) == []
+    nobodys = refusal_for(reviewer, REVIEWS, shop=10**6)
+    assert nobodys.code == 1011
+    assert refusal_for(reviewer, REVIEWS, shop=foreign.pk) == nobodys
+    assert refusal_for(reviewer, REVIEWS, shop=redeems_here.pk) == nobodys
 
 
-def test_who_may_see_reviews(ids):
-    shop = make_receipt().shop
+def test_reviews_are_for_those_who_review_there(cast):
+    receipt = make_receipt(shop=cast.shop)
+    superuser = make_person(is_staff=True, is_superuser=True)
 
-    assert ids(make_person(), REVIEWS, status="lost") == (6001, None)
-    assert ids(make_reviewer(shop, ShopRole.CASHIER), REVIEWS) == (1009, None)
-    assert len(ids(make_person(is_staff=True, is_superuser=True), REVIEWS)) == 1
+    assert refusal_for(cast.customer, REVIEWS, status="lost") == (403, 6001, None)
+    assert refusal_for(cast.auditor, REVIEWS) == (403, 6001, None)
+    assert refusal_for(cast.cashier, REVIEWS) == (403, 1009, None)
+    assert ids_for(cast.other_owner, REVIEWS) == []
+    for person in (cast.reviewer, cast.manager, cast.owner, cast.staff, superuser):
+        assert ids_for(person, REVIEWS) == [receipt.pk]
 
 
 # --- How they are read ----------------------------------------------------------------------------
 @pytest.mark.parametrize("path", [HISTORY, REVIEWS])
-def test_the_number_of_queries_does_not_grow(as_person, path, django_assert_num_queries):
+def test_the_number_of_queries_does_not_grow(path, django_assert_num_queries):
     shop, person = make_shop(), make_person()
     reader = person if path == HISTORY else make_reviewer(shop)
-    client = as_person(reader)
 
     def read(expected):
         # The memberships, for whoever reviews; then the page, and its processes.
         with django_assert_num_queries(2 if path == HISTORY else 3):
-            items = client.get(path, {"status": "approved"}).json()["data"]["items"]
+            items = items_for(reader, path, status="approved")
         assert len(items) == expected
 
     make_decided(shop=shop, person=person)
@@ -260,7 +255,7 @@ def test_the_number_of_queries_does_not_grow(as_person, path, django_assert_num_
 
 
 @pytest.mark.parametrize("path", [HISTORY, REVIEWS])
-def test_no_row_is_fetched_one_by_one(as_person, path, monkeypatch):
+def test_no_row_is_fetched_one_by_one(path, monkeypatch):
     receipt = make_decided()
     reader = receipt.person if path == HISTORY else make_reviewer(receipt.shop)
     everything = Receipt.objects.all
@@ -270,12 +265,11 @@ def test_no_row_is_fetched_one_by_one(as_person, path, monkeypatch):
 
     monkeypatch.setattr(Receipt.objects, "filter", strict)
 
-    approved = {"status": "approved"}
-    assert len(as_person(reader).get(path, approved).json()["data"]["items"]) == 1
+    assert ids_for(reader, path, status="approved") == [receipt.pk]
 
 
-def test_uploads_of_the_same_moment_have_an_order(ids):
+def test_uploads_of_the_same_moment_have_an_order():
     person, now = make_person(), timezone.now()
     receipts = [make_receipt(person=person, created_at=now - timedelta(days=n)) for n in (0, 1)]
 
-    assert ids(person, HISTORY) == [receipts[1].pk, receipts[0].pk]
+    assert ids_for(person, HISTORY) == [receipts[1].pk, receipts[0].pk]

@@ -45,13 +45,13 @@ EXPECTED = (
         pytest.param({"layout": Layout.DISCOUNT, "scale": 0.5, "quality": 60}, id="small"),
     ],
 )
-def test_a_photographed_slip(drawn: dict[str, Any]) -> None:
+def test_a_photographed_slip_is_read(drawn: dict[str, Any]) -> None:
     reading = READER.read(make_slip(**drawn))
     assert facts(reading) == EXPECTED
     assert Decimal("0.7") < reading.confidence <= 1
 
 
-def test_a_picture_turned_by_its_exif_tag() -> None:
+def test_a_picture_is_read_as_its_exif_tag_turns_it() -> None:
     """Boxes are given in the picture as one sees it, reading from left to right."""
     with Image.open(io.BytesIO(make_slip())) as upright:
         width, height = upright.size
@@ -67,7 +67,7 @@ def test_a_picture_turned_by_its_exif_tag() -> None:
     assert 0 < top < height / 5
 
 
-def test_a_picture_without_text() -> None:
+def test_a_picture_without_text_gives_nothing() -> None:
     target = io.BytesIO()
     Image.new("L", (300, 400), "white").save(target, "PNG")
     assert READER.read(target.getvalue()) == Reading(None, Decimal("0.0000"), "", None, ())
@@ -93,7 +93,7 @@ def test_the_models_get_pictures_they_can_bear(
     assert scale == pytest.approx(min(1, max(shape) / max(size)), rel=0.01)
 
 
-def test_what_is_no_picture() -> None:
+def test_what_is_no_picture_is_refused() -> None:
     with pytest.raises(UnknownType):
         READER.read(b"no picture")
 

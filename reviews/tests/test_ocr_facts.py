@@ -43,7 +43,7 @@ def make_lines(*lines: str | tuple[str, ...]) -> list[Line]:
         (("单号:", "0012", "桌号:A08"), "0012"),
     ],
 )
-def test_receipt_number(text: str | tuple[str, ...], number: str) -> None:
+def test_a_receipt_number_is_found_by_its_label(text: str | tuple[str, ...], number: str) -> None:
     assert find_receipt_number(make_lines("老王川菜馆", text)) == number
 
 
@@ -60,7 +60,7 @@ def test_receipt_number(text: str | tuple[str, ...], number: str) -> None:
         "CARD NO:62220",
     ],
 )
-def test_no_receipt_number(text: str) -> None:
+def test_other_numbers_are_no_receipt_number(text: str) -> None:
     assert find_receipt_number(make_lines(text, "谢谢惠顾")) == ""
 
 
@@ -69,7 +69,7 @@ def test_the_tills_number_comes_before_the_payments() -> None:
     assert find_receipt_number(lines) == "0012"
 
 
-def test_a_long_number_beneath_its_label() -> None:
+def test_only_a_long_number_is_found_beneath_its_label() -> None:
     assert find_receipt_number(make_lines("订单号:", "20261122000123")) == "20261122000123"
     assert find_receipt_number(make_lines("订单号:", "合计 128.50")) == ""
 
@@ -97,12 +97,12 @@ def test_a_long_number_beneath_its_label() -> None:
         ["券有效期至2026-12-31", "2026-11-22 18:35:20"],
     ],
 )
-def test_issued_at(lines: list[str | tuple[str, ...]]) -> None:
+def test_the_time_of_issue_is_found(lines: list[str | tuple[str, ...]]) -> None:
     expected = datetime(2026, 11, 22, 18, 35, 20, tzinfo=SHANGHAI)
     assert find_issued_at(make_lines("老王川菜馆", *lines), SHANGHAI) == expected
 
 
-def test_without_seconds() -> None:
+def test_a_time_may_come_without_seconds() -> None:
     expected = datetime(2026, 11, 22, 18, 35, tzinfo=SHANGHAI)
     assert find_issued_at(make_lines("2026/11/22 18:35"), SHANGHAI) == expected
 
@@ -120,5 +120,5 @@ def test_the_wall_clock_hangs_in_the_zone_handed_in() -> None:
 
 
 @pytest.mark.parametrize("text", ["2026-02-31 10:00", "电话 0571-88886666", "合计 128.50", "18:35"])
-def test_no_time(text: str) -> None:
+def test_other_digits_are_no_time(text: str) -> None:
     assert find_issued_at(make_lines(text), SHANGHAI) is None

@@ -44,9 +44,19 @@ def turn(boxes: list[TextBox], degrees: float) -> list[TextBox]:
     return [TextBox(box.text, box.score, turned(box)) for box in boxes]
 
 
+def amount_in(boxes: list[TextBox]) -> Decimal | None:
+    amount, _confidence = choose_total(boxes)
+    return amount
+
+
 def total_of(*lines: str | tuple[str, ...]) -> str | None:
-    amount, _ = choose_total(make_boxes(*lines))
+    amount = amount_in(make_boxes(*lines))
     return None if amount is None else str(amount)
+
+
+def confidence_in(*lines: str | tuple[str, ...], score: float = 0.99) -> Decimal:
+    _amount, confidence = choose_total(make_boxes(*lines, score=score))
+    return confidence
 
 
 @pytest.mark.parametrize(
@@ -90,13 +100,13 @@ def total_of(*lines: str | tuple[str, ...]) -> str | None:
         "合计:128。50",
     ],
 )
-def test_label_and_amount_in_one_box(text: str) -> None:
+def test_label_and_amount_are_found_in_one_box(text: str) -> None:
     assert total_of("老王川菜馆", text, "电话:13812345678") == "128.50"
 
 
 @pytest.mark.parametrize("label", ["合计", "实付", "总计:", "实收金额：", "应付", "总额", "小计"])
 @pytest.mark.parametrize("amount", ["￥128.50", "128.50", "Y 128.50", "128.50元"])
-def test_amount_in_another_box_of_the_line(label: str, amount: str) -> None:
+def test_the_amount_is_found_in_another_box_of_the_line(label: str, amount: str) -> None:
     assert total_of(("宫保鸡丁", "1", "38.00"), (label, amount)) == "128.50"
 
 
@@ -110,12 +120,12 @@ def test_lines_follow_the_slip(degrees: float) -> None:
         ("实付", "￥128.50"),
         ("余额", "310.00"),
     )
-    assert choose_total(turn(boxes, degrees))[0] == Decimal("128.50")
+    assert amount_in(turn(boxes, degrees)) == Decimal("128.50")
 
 
 def test_boxes_may_come_in_any_order() -> None:
     boxes = make_boxes(("小计", "138.00"), ("合计", "128.50"), ("积分", "12.00"))
-    assert choose_total(boxes[::-1])[0] == Decimal("128.50")
+    assert amount_in(boxes[::-1]) == Decimal("128.50")
 
 
 @pytest.mark.parametrize(
@@ -144,7 +154,7 @@ def test_boxes_may_come_in_any_order() -> None:
         [("合计", "138.50"), ("优惠", "10.00"), ("微信支付", "128.50"), ("找零", "0.00")],
     ],
 )
-def test_the_paid_total_among_others(lines: list[str | tuple[str, ...]]) -> None:
+def test_the_paid_total_is_chosen_among_others(lines: list[str | tuple[str, ...]]) -> None:
     assert total_of(*lines) == "128.50"
 
 
@@ -169,12 +179,12 @@ def test_banknotes_and_change_are_not_the_total(lines: list[str | tuple[str, ...
     assert total_of(*lines) == "128.50"
 
 
-def test_amount_in_large_print_beneath_its_label() -> None:
+def test_an_amount_in_large_print_is_found_beneath_its_label() -> None:
     boxes = [make_box("实付金额", 180, 0), make_box("￥128.50", 150, 36, scale=1.8)]
-    assert choose_total(boxes)[0] == Decimal("128.50")
+    assert amount_in(boxes) == Decimal("128.50")
 
 
-def test_columns_beneath_their_heads() -> None:
+def test_amounts_are_found_beneath_the_heads_of_their_columns() -> None:
     lines = ("应收金额", "优惠金额", "实收金额"), ("138.00", "9.50", "128.50")
     assert total_of(*lines) == "128.50"
 
@@ -183,23 +193,22 @@ def test_a_dish_beneath_a_label_is_not_its_amount() -> None:
     assert total_of("合计", ("米饭", "2", "6.00")) is None
 
 
-def test_thousands() -> None:
+def test_thousands_may_be_grouped() -> None:
     assert total_of(("合计", "￥1,128.50")) == "1128.50"
     assert total_of(("合计", "1.128.50")) == "1128.50"
     assert total_of(("合计", "￥1，128")) == "1128.00"
 
 
-def test_whole_yuan() -> None:
+def test_an_amount_may_be_whole_yuan() -> None:
     assert total_of(("合计", "109.50"), ("优惠", "9.50"), ("实付", "100")) == "100.00"
     assert total_of(("米饭", "6"), ("合计", "88")) == "88.00"
     assert total_of(("合计", "￥88")) == "88.00"
 
 
 @pytest.mark.parametrize(("text", "amount"), [("1O8.5O", "108.50"), ("l28.50", "128.50")])
-def test_letters_read_for_digits(text: str, amount: str) -> None:
-    clean, doubtful = total_of(("合计", amount)), choose_total(make_boxes(("合计", text)))
-    assert str(doubtful[0]) == clean == amount
-    assert doubtful[1] < choose_total(make_boxes(("合计", amount)))[1]
+def test_letters_read_for_digits_are_corrected_with_doubt(text: str, amount: str) -> None:
+    assert total_of(("合计", text)) == total_of(("合计", amount)) == amount
+    assert confidence_in(("合计", text)) < confidence_in(("合计", amount))
 
 
 @pytest.mark.parametrize(
@@ -219,22 +228,19 @@ def test_letters_read_for_digits(text: str, amount: str) -> None:
         ["折扣 8.8折"],
     ],
 )
-def test_nothing_to_take(lines: list[str | tuple[str, ...]]) -> None:
+def test_where_no_total_stands_none_is_taken(lines: list[str | tuple[str, ...]]) -> None:
     assert choose_total(make_boxes(*lines)) == (None, Decimal("0.0000"))
 
 
-def test_bounds_of_a_sum() -> None:
+def test_the_smallest_and_the_largest_sum_are_taken() -> None:
     assert total_of(("合计", "0.01")) == "0.01"
     assert total_of(("合计", "9999.99")) == "9999.99"
 
 
 def test_without_a_label_the_currency_speaks_quietly() -> None:
-    only, largest = (
-        choose_total(make_boxes("￥128.50")),
-        choose_total(make_boxes("￥38.00", "￥128.50", "优惠 ￥500.00")),
-    )
-    assert only[0] == largest[0] == Decimal("128.50")
-    assert Decimal("0.5") > only[1] > largest[1] > 0
+    one, several = ["￥128.50"], ["￥38.00", "￥128.50", "优惠 ￥500.00"]
+    assert total_of(*one) == total_of(*several) == "128.50"
+    assert Decimal("0.5") > confidence_in(*one) > confidence_in(*several) > 0
 
 
 def test_the_last_of_equal_labels_counts() -> None:
@@ -242,15 +248,12 @@ def test_the_last_of_equal_labels_counts() -> None:
 
 
 def test_confidence_is_the_doubt_of_reading_and_rule() -> None:
-    def confidence(*lines: str | tuple[str, ...], score: float = 0.99) -> Decimal:
-        return choose_total(make_boxes(*lines, score=score))[1]
-
-    plain = confidence(("合计", "128.50"))
+    plain = confidence_in(("合计", "128.50"))
     assert plain == Decimal("0.9207")  # 0.93 for the label, 0.99 for the letters
     assert plain.as_tuple().exponent == -4
-    assert confidence(("合计", "128.50"), score=0.5) == Decimal("0.4650")
-    assert confidence(("合计", "128.50"), ("实付", "128.50")) > plain
-    assert confidence(("合计", "128.50"), ("实付", "138.00")) < plain
-    assert confidence(("小计", "128.50")) < plain
-    assert confidence("合计", "128.50") < plain
-    assert confidence(("合计", "含茶", "128.50")) < plain
+    assert confidence_in(("合计", "128.50"), score=0.5) == Decimal("0.4650")
+    assert confidence_in(("合计", "128.50"), ("实付", "128.50")) > plain
+    assert confidence_in(("合计", "128.50"), ("实付", "138.00")) < plain
+    assert confidence_in(("小计", "128.50")) < plain
+    assert confidence_in("合计", "128.50") < plain
+    assert confidence_in(("合计", "含茶", "128.50")) < plain

@@ -5,9 +5,11 @@ import pytest
 from django.conf import settings as django_settings
 from django.db import IntegrityError, transaction
 from django.db.models import F
+from django.tasks.signals import task_enqueued
 from django.utils import timezone
 from django_tasks_db.models import DBTaskResult
 
+from catalog.tests.factories import make_shop
 from ops.services import files
 from ops.services.jobs import run_jobs
 from reviews.models import (
@@ -20,14 +22,9 @@ from reviews.models import (
 )
 from reviews.services import process
 from reviews.services.process import process_receipt, sweep_processes
-from reviews.tests.factories import (
-    make_person,
-    make_receipt,
-    make_record,
-    make_shop,
-    upload,
-)
-from reviews.tests.readers import ISSUED_AT, ScriptedReader, make_reading
+from reviews.tests.factories import make_receipt, make_record, upload
+from reviews.tests.scripted_reader import ISSUED_AT, ScriptedReader, make_reading
+from tests.people import make_person
 
 pytestmark = pytest.mark.django_db
 
@@ -59,7 +56,7 @@ def claimed(record, *, now=NOW):
     return process.claim(record.pk, reader=process.load_reader(READER), now=now)
 
 
-READER = "reviews.tests.readers.ScriptedReader"
+READER = "reviews.tests.scripted_reader.ScriptedReader"
 
 
 # --- The whole way ------------------------------------------------------------------------------
@@ -346,13 +343,35 @@ def test_a_picture_that_kills_its_workers_is_given_up(record, receipt):
     assert [reason["code"] for reason in receipt.risk_reasons] == ["reading_failed"]
 
 
-def test_of_two_sweeps_one_sends(record, django_capture_on_commit_callbacks):
-    stale = ProcessRecord.objects.get(pk=record.pk)
-    with django_capture_on_commit_callbacks(execute=True):
-        assert process._take_up(stale, now=LATER) is True
-        assert process._take_up(stale, now=LATER) is False
+@pytest.fixture
+def sweep_within():
+    """Sweep as soon as another sweep has queued its first job; gives what that one returned."""
+    swept = []
 
-    assert DBTaskResult.objects.count() == 1
+    def sweep(**_signal):
+        task_enqueued.disconnect(sweep)
+        swept.append(sweep_processes(now=LATER))
+
+    task_enqueued.connect(sweep)
+    yield swept
+    task_enqueued.disconnect(sweep)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_sweeps_one_sends(sweep_within):
+    """The outer one has read both rows when the inner one takes the second."""
+    records = [
+        make_record(
+            make_receipt(read=False, process=None), status=ProcessStatus.PENDING, queued_at=NOW
+        )
+        for _ in range(2)
+    ]
+
+    assert sweep_processes(now=LATER) == 1
+
+    assert sweep_within == [1]
+    sent = [task.args_kwargs["args"] for task in DBTaskResult.objects.all()]
+    assert sorted(sent) == [[record.pk] for record in records]
 
 
 # --- What the database refuses --------------------------------------------------------------------

@@ -5,12 +5,12 @@ from decimal import Decimal
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils import timezone
-from rest_framework.test import APIClient
 
-from accounts.models import PointsEntry, PointsSource, User
-from accounts.services.points import change_points
+from accounts.models import PointsEntry, User
+from accounts.models.people import UserQuerySet
+from catalog.tests.factories import make_shop
 from ops.models import StoredFile
 from reviews.errors import AlreadyReviewed, PaidBefore, SubmittedBefore, UploadQuotaUsed
 from reviews.models import (
@@ -27,40 +27,22 @@ from reviews.tests.factories import (
     EPOCH,
     make_decided,
     make_file,
-    make_person,
     make_photo,
     make_receipt,
     make_record,
     make_reviewer,
-    make_shop,
+    pay,
     settle,
     upload,
 )
-from tests.races import RACERS, kinds, race_numbered
+from tests.api import answer_of, client_of
+from tests.people import make_person
+from tests.races import RACERS, kinds, race_numbered, take_lock_away, without_constraint
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.django_db(transaction=True)]
 
 # Twins hold their transactions open side by side: as many as the pool has connections for.
 TWINS = 8
-
-
-@pytest.fixture
-def without():
-    """Take a constraint of Receipt away until the test is over."""
-    taken = []
-
-    def take(name):
-        (constraint,) = (one for one in Receipt._meta.constraints if one.name == name)
-        with connection.schema_editor() as editor:
-            editor.remove_constraint(Receipt, constraint)
-        taken.append(constraint)
-
-    yield take
-    ProcessRecord.objects.all().delete()
-    Receipt.objects.all().delete()
-    for constraint in taken:
-        with connection.schema_editor() as editor:
-            editor.add_constraint(Receipt, constraint)
 
 
 def approve(receipt, reviewer):
@@ -69,7 +51,7 @@ def approve(receipt, reviewer):
 
 
 # --- One receipt is paid once ---------------------------------------------------------------------
-def test_fifty_approve_one_receipt():
+def test_fifty_approvals_of_one_receipt_pay_it_once():
     receipt = make_receipt()
     reviewers = [make_reviewer(receipt.shop) for _ in range(RACERS)]
 
@@ -101,7 +83,8 @@ def test_twin_without_lock_and_condition_a_receipt_is_paid_many_times():
 
     def attempt(_number):
         with transaction.atomic():
-            assert Receipt.objects.get(pk=receipt.pk).status == ReceiptStatus.PENDING
+            mine = Receipt.objects.get(pk=receipt.pk)
+            assert mine.status == ReceiptStatus.PENDING
             all_have_read.wait()
             Receipt.objects.filter(pk=receipt.pk).update(
                 status=ReceiptStatus.APPROVED,
@@ -109,12 +92,7 @@ def test_twin_without_lock_and_condition_a_receipt_is_paid_many_times():
                 reviewer=reviewer,
                 reviewed_at=timezone.now(),
             )
-            change_points(
-                person_id=receipt.person_id,
-                points=1000,
-                source=PointsSource.PHOTO_UPLOAD,
-                related_id=str(receipt.pk),
-            )
+            pay(mine, 1000)
 
     race_numbered(attempt, racers=TWINS)
 
@@ -150,7 +128,7 @@ def decide_side_by_side(receipts, reviewer):
             assert not Receipt.objects.filter(paid_as=receipt.read_as).exists()
             all_have_asked.wait()
             settle(receipt, reviewer, ReceiptStatus.APPROVED, points=10, reason="")
-            return review._pay(receipt)
+            return pay(receipt, 10)
 
     return race_numbered(attempt, racers=len(receipts))
 
@@ -158,16 +136,15 @@ def decide_side_by_side(receipts, reviewer):
 def test_asking_first_is_not_what_keeps_it_from_being_paid_twice():
     outcomes = decide_side_by_side(*photos_of_one_receipt(TWINS))
 
-    assert kinds(outcomes) == {int: 1, PaidBefore: TWINS - 1}
+    assert kinds(outcomes) == {PointsEntry: 1, PaidBefore: TWINS - 1}
     assert PointsEntry.objects.count() == 1
 
 
-def test_twin_without_the_constraint_one_receipt_is_paid_many_times(without):
-    without("receipt_paid_once")
+def test_twin_without_the_constraint_one_receipt_is_paid_many_times():
+    with without_constraint(Receipt, "receipt_paid_once"):
+        outcomes = decide_side_by_side(*photos_of_one_receipt(TWINS))
 
-    outcomes = decide_side_by_side(*photos_of_one_receipt(TWINS))
-
-    assert kinds(outcomes) == {int: TWINS}
+    assert kinds(outcomes) == {PointsEntry: TWINS}
     assert PointsEntry.objects.count() == TWINS
 
 
@@ -194,23 +171,21 @@ def test_two_batches_in_opposite_order_do_not_block_each_other():
 
 # --- One key, one effect --------------------------------------------------------------------------
 def post_review(receipt, reviewer, **headers):
-    client = APIClient()
-    client.force_authenticate(reviewer)
     body = {"upload_id": receipt.pk, "action": "approve"}
-    return client.post("/api/merchant/review", body, headers=headers)
+    return client_of(reviewer).post("/api/merchant/review", body, headers=headers)
 
 
 def test_fifty_reviews_with_one_key_are_one():
     receipt = make_receipt()
     reviewer = make_reviewer(receipt.shop)
 
-    answers = race_numbered(
+    responses = race_numbered(
         lambda _number: post_review(receipt, reviewer, **{"Idempotency-Key": "k"})
     )
 
-    assert {answer.status_code for answer in answers} == {200}
-    assert len({answer.content for answer in answers}) == 1
-    assert sum("Idempotent-Replay" not in answer.headers for answer in answers) == 1
+    assert {response.status_code for response in responses} == {200}
+    assert len({response.content for response in responses}) == 1
+    assert sum("Idempotent-Replay" not in response.headers for response in responses) == 1
     assert PointsEntry.objects.count() == 1
 
 
@@ -218,9 +193,9 @@ def test_twin_without_the_key_all_but_one_are_refused():
     receipt = make_receipt()
     reviewer = make_reviewer(receipt.shop)
 
-    answers = race_numbered(lambda _number: post_review(receipt, reviewer))
+    responses = race_numbered(lambda _number: post_review(receipt, reviewer))
 
-    assert sorted(answer.json()["code"] for answer in answers) == [0] + [6004] * (RACERS - 1)
+    assert sorted(answer_of(response).code for response in responses) == [0] + [6004] * (RACERS - 1)
 
 
 def test_fifty_uploads_with_one_key_are_one(stored_files):
@@ -228,25 +203,23 @@ def test_fifty_uploads_with_one_key_are_one(stored_files):
     person, image = make_person(), make_file()
 
     def attempt(_number):
-        client = APIClient()
-        client.force_authenticate(person)
-        return client.post(
+        return client_of(person).post(
             "/api/photo/upload",
             {"image": SimpleUploadedFile("a.jpg", image), "amount": "12.50"},
             format="multipart",
             headers={"Idempotency-Key": "k"},
         )
 
-    answers = race_numbered(attempt)
+    responses = race_numbered(attempt)
 
-    assert {answer.status_code for answer in answers} == {200}
-    assert len({answer.content for answer in answers}) == 1
+    assert {response.status_code for response in responses} == {200}
+    assert len({response.content for response in responses}) == 1
     assert (Receipt.objects.count(), ProcessRecord.objects.count()) == (1, 1)
     assert (StoredFile.objects.count(), len(stored_files())) == (2, 2)
 
 
 # --- The same file once ---------------------------------------------------------------------------
-def test_fifty_people_send_the_same_file(stored_files):
+def test_of_fifty_people_with_the_same_file_one_submits_it(stored_files):
     make_shop()
     people, photo = [make_person() for _ in range(RACERS)], make_photo()
 
@@ -258,7 +231,7 @@ def test_fifty_people_send_the_same_file(stored_files):
     assert (StoredFile.objects.count(), len(stored_files())) == (2, 2)
 
 
-def test_one_person_sends_the_same_file_fifty_times(stored_files):
+def test_a_file_that_one_person_sends_fifty_times_is_submitted_once(stored_files):
     make_shop()
     person, photo = make_person(), make_photo()
 
@@ -282,25 +255,27 @@ def test_what_was_rejected_is_sent_again_once():
     assert Receipt.objects.filter(sha256=photo.sha256).count() == 2
 
 
-def send_side_by_side(photo):
-    """Everybody asks whether the file is known before anybody submits it."""
-    shop = make_shop()
-    people = [make_person() for _ in range(TWINS)]
-    all_have_asked = threading.Barrier(TWINS, timeout=30)
+def send_side_by_side(monkeypatch):
+    """Many people send the same file; each asks whether it is known before any submits it.
 
-    def attempt(number):
-        with transaction.atomic():
-            uploads._submission_number(people[number], photo.sha256)
-            all_have_asked.wait()
-            return make_receipt(shop=shop, person=people[number], sha256=photo.sha256)
-
-    return attempt
+    After asking they all lock themselves, which is where they wait for each other here.
+    """
+    take_lock_away(monkeypatch, UserQuerySet, TWINS)
+    make_shop()
+    people, photo = [make_person() for _ in range(TWINS)], make_photo()
+    return race_numbered(lambda number: upload(people[number], photo=photo), racers=TWINS)
 
 
-def test_twin_without_the_constraint_the_same_file_comes_many_times(without):
-    without("receipt_file_once")
+def test_asking_first_is_not_what_keeps_a_file_from_coming_twice(monkeypatch):
+    outcomes = send_side_by_side(monkeypatch)
 
-    outcomes = race_numbered(send_side_by_side(make_photo()), racers=TWINS)
+    assert kinds(outcomes) == {Receipt: 1, SubmittedBefore: TWINS - 1}
+    assert Receipt.objects.count() == 1
+
+
+def test_twin_without_the_constraint_the_same_file_comes_many_times(monkeypatch):
+    with without_constraint(Receipt, "receipt_file_once"):
+        outcomes = send_side_by_side(monkeypatch)
 
     assert kinds(outcomes) == {Receipt: TWINS}
 
@@ -338,7 +313,7 @@ def pending_record():
     return make_record(make_receipt(read=False, process=None), status=ProcessStatus.PENDING)
 
 
-def test_fifty_workers_claim_one_job(settings):
+def test_of_fifty_workers_one_claims_a_job(settings):
     record = pending_record()
     reader = process.load_reader(settings.RECEIPT_READER)
     now = timezone.now()

@@ -5,10 +5,10 @@ from django.contrib.auth.models import Permission
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from accounts.models import PointsEntry, PointsSource
-from accounts.services.points import change_points
+from accounts.models import PointsEntry
 from catalog.errors import NotAMerchant
 from catalog.models import ShopRole
+from catalog.tests.factories import make_member, make_shop
 from ops.errors import NotAllowed
 from reviews import events
 from reviews.errors import AlreadyReviewed, PaidBefore
@@ -20,12 +20,12 @@ from reviews.tests.factories import (
     EPOCH,
     everything,
     make_decided,
-    make_person,
     make_receipt,
     make_reviewer,
-    make_shop,
     settle,
 )
+from tests.api import answer_of, client_of, refusal_of
+from tests.people import give, make_person
 
 pytestmark = pytest.mark.django_db
 
@@ -37,38 +37,32 @@ def receipt():
     return make_receipt()
 
 
-@pytest.fixture
-def decide(as_person):
-    """Post a decision as a merchant's client does: (status, code, data)."""
-
-    def post(reviewer, receipt, *, action="approve", key=None, **fields):
-        upload_id = receipt.pk if isinstance(receipt, Receipt) else receipt
-        response = as_person(reviewer).post(
-            PATH,
-            {"upload_id": upload_id, "action": action, **fields},
-            headers={"Idempotency-Key": key} if key else {},
-        )
-        body = response.json()
-        return response.status_code, body["code"], body["data"]
-
-    return post
+def post_decision(reviewer, receipt, *, action="approve", key=None, **fields):
+    """Post a decision as a merchant's client does."""
+    upload_id = receipt.pk if isinstance(receipt, Receipt) else receipt
+    return client_of(reviewer).post(
+        PATH,
+        {"upload_id": upload_id, "action": action, **fields},
+        headers={"Idempotency-Key": key} if key else {},
+    )
 
 
-@pytest.fixture
-def refused(decide):
-    def post(*args, **fields):
-        before = everything()
-        answer = decide(*args, **fields)
-        assert everything() == before
-        return answer
+def decide(reviewer, receipt, **fields):
+    return answer_of(post_decision(reviewer, receipt, **fields))
 
-    return post
+
+def refused_unchanged(reviewer, receipt, **fields):
+    """Post a decision that is refused, and prove that the refusal changed nothing."""
+    before = everything()
+    refusal = refusal_of(post_decision(reviewer, receipt, **fields))
+    assert everything() == before
+    return refusal
 
 
 # --- Deciding -------------------------------------------------------------------------------------
-def test_an_approval_pays_the_estimate(decide, receipt):
+def test_an_approval_pays_the_estimate(receipt):
     reviewer = make_reviewer(receipt.shop)
-    change_points(person_id=receipt.person_id, points=50, source=PointsSource.ADJUST)
+    give(receipt.person, 50)
 
     answer = decide(reviewer, receipt)
 
@@ -93,31 +87,34 @@ def test_an_approval_pays_the_estimate(decide, receipt):
     assert receipt.person.lifetime_points == 1000
 
 
-def test_fewer_points_may_be_given(decide, receipt):
-    assert decide(make_reviewer(receipt.shop), receipt, points=7)[2]["points_awarded"] == 7
+def test_fewer_points_may_be_given(receipt):
+    answer = decide(make_reviewer(receipt.shop), receipt, points=7)
+
+    assert answer.data["points_awarded"] == 7
     assert PointsEntry.objects.get().points == 7
 
 
-def test_null_points_are_not_given(decide, receipt):
-    assert decide(make_reviewer(receipt.shop), receipt, points=None)[2]["points_awarded"] == 1000
+def test_null_points_are_not_given(receipt):
+    answer = decide(make_reviewer(receipt.shop), receipt, points=None)
+
+    assert answer.data["points_awarded"] == 1000
 
 
-def test_an_approval_without_points_writes_no_entry(decide, receipt):
+def test_an_approval_without_points_writes_no_entry(receipt):
     answer = decide(make_reviewer(receipt.shop), receipt, points=0)
 
-    assert answer[2]["points_awarded"] == 0
-    assert answer[2]["user_new_balance"] == 0
+    assert (answer.data["points_awarded"], answer.data["user_new_balance"]) == (0, 0)
     assert not PointsEntry.objects.exists()
     receipt.refresh_from_db()
     assert receipt.status == "approved"
 
 
-def test_a_rejection_gives_its_reason(decide, receipt):
+def test_a_rejection_gives_its_reason(receipt):
     reviewer = make_reviewer(receipt.shop)
 
     answer = decide(reviewer, receipt, action="reject", reason="  Not our receipt  ", points=5)
 
-    assert answer[2] == {
+    assert answer.data == {
         "upload_id": receipt.pk,
         "action": "reject",
         "points_awarded": 0,
@@ -130,7 +127,7 @@ def test_a_rejection_gives_its_reason(decide, receipt):
     assert not PointsEntry.objects.exists()
 
 
-def test_the_person_is_told_of_both(decide, receipt, pushes, django_capture_on_commit_callbacks):
+def test_the_person_is_told_of_both(receipt, pushes, django_capture_on_commit_callbacks):
     with django_capture_on_commit_callbacks(execute=True):
         decide(make_reviewer(receipt.shop), receipt, reason="Thank you")
 
@@ -147,91 +144,87 @@ def test_the_person_is_told_of_both(decide, receipt, pushes, django_capture_on_c
     assert (points["type"], points["owner_id"]) == ("points_update", receipt.person_id)
 
 
-def test_a_refused_decision_is_not_told(
-    refused, receipt, pushes, django_capture_on_commit_callbacks
-):
+def test_a_refused_decision_is_not_told(receipt, pushes, django_capture_on_commit_callbacks):
     with django_capture_on_commit_callbacks(execute=True):
-        refused(make_reviewer(make_shop()), receipt)
+        refused_unchanged(make_reviewer(make_shop()), receipt)
 
     assert pushes.take(0) == []
 
 
-def test_a_receipt_whose_reading_failed_is_decided_by_eye(decide):
+def test_a_receipt_whose_reading_failed_is_decided_by_eye():
     receipt = make_receipt(read=False, process=ProcessStatus.FAILED)
 
-    assert decide(make_reviewer(receipt.shop), receipt)[1] == 0
+    assert decide(make_reviewer(receipt.shop), receipt).code == 0
 
     receipt.refresh_from_db()
     assert receipt.paid_as is None
 
 
 # --- Who may --------------------------------------------------------------------------------------
-@pytest.mark.parametrize("role", [ShopRole.OWNER, ShopRole.MANAGER, ShopRole.REVIEWER])
-def test_three_roles_review(decide, receipt, role):
-    assert decide(make_reviewer(receipt.shop, role), receipt)[1] == 0
+@pytest.mark.parametrize("role", ["owner", "manager", "reviewer"])
+def test_three_roles_review(cast, role):
+    assert decide(getattr(cast, role), make_receipt(shop=cast.shop)).code == 0
 
 
 @pytest.mark.parametrize("body", [{}, {"action": "wrong"}, {"action": "reject"}])
-def test_permission_comes_before_shape(refused, receipt, body):
-    cashier = make_reviewer(receipt.shop, ShopRole.CASHIER)
+def test_permission_comes_before_shape(cast, body):
+    receipt = make_receipt(shop=cast.shop)
 
-    assert refused(make_person(), receipt, **body) == (403, 6001, None)
-    assert refused(cashier, receipt, **body) == (403, 1009, None)
-
-
-def test_permission_comes_before_the_body_is_read(as_person, receipt):
-    response = as_person(make_person()).post(PATH, b"{", content_type="application/json")
-
-    assert response.json()["code"] == 6001
+    assert refused_unchanged(cast.customer, receipt, **body) == (403, 6001, None)
+    assert refused_unchanged(cast.cashier, receipt, **body) == (403, 1009, None)
 
 
-def test_other_shops_receipts_do_not_exist(refused, receipt):
-    assert refused(make_reviewer(make_shop()), receipt) == (404, 6002, None)
+def test_permission_comes_before_the_body_is_read(cast):
+    response = client_of(cast.customer).post(PATH, b"{", content_type="application/json")
+
+    assert refusal_of(response).code == 6001
 
 
-def test_a_role_counts_at_its_own_shop_alone(refused, receipt):
-    person = make_reviewer(make_shop())
-    receipt.shop.members.create(person=person, role=ShopRole.CASHIER)
+def test_other_shops_receipts_do_not_exist(cast):
+    receipt = make_receipt(shop=cast.shop)
 
-    assert refused(person, receipt) == (404, 6002, None)
-
-
-def test_nobody_reviews_their_own(refused):
-    shop = make_shop()
-    owner = make_reviewer(shop, ShopRole.OWNER)
-    receipt = make_receipt(shop=shop, person=owner)
-
-    assert refused(owner, receipt) == (403, 1009, None)
-    assert refused(owner, receipt, action="reject", reason="x") == (403, 1009, None)
+    assert refused_unchanged(cast.other_owner, receipt) == (404, 6002, None)
 
 
-def staff(*permissions, **fields):
+def test_a_role_counts_at_its_own_shop_alone(cast):
+    cast.other_shop.members.create(person=cast.cashier, role=ShopRole.REVIEWER)
+
+    assert refused_unchanged(cast.cashier, make_receipt(shop=cast.shop)) == (404, 6002, None)
+
+
+def test_nobody_reviews_their_own(cast):
+    receipt = make_receipt(shop=cast.shop, person=cast.owner)
+
+    for decision in ({"action": "approve"}, {"action": "reject", "reason": "x"}):
+        assert refused_unchanged(cast.owner, receipt, **decision) == (403, 1009, None)
+
+
+def make_staff(*permissions, **fields):
     person = make_person(is_staff=True, **fields)
     person.user_permissions.set(Permission.objects.filter(codename__in=permissions))
     return person
 
 
-def test_platform_staff_reviews_everywhere_with_a_managers_rights(decide):
-    for person in (staff("change_receipt"), staff(is_superuser=True)):
-        assert decide(person, make_receipt(), points=1001)[1] == 0
+def test_platform_staff_reviews_everywhere_with_a_managers_rights(cast):
+    for person in (cast.staff, make_staff("change_receipt"), make_staff(is_superuser=True)):
+        assert decide(person, make_receipt(), points=1001).code == 0
 
 
-def test_staff_without_the_permission_is_like_anybody():
-    receipt = make_receipt()
+def test_staff_without_the_permission_is_like_anybody(cast):
+    receipt = make_receipt(shop=cast.shop)
     decision = Decision(upload_id=receipt.pk, action=Action.APPROVE)
-    for person in (staff("view_receipt"), make_person(is_superuser=True)):
+    for person in (cast.auditor, make_person(is_superuser=True)):
         with pytest.raises(NotAMerchant):
             review.review(reviewer=reviewer_for(person), decision=decision)
     with pytest.raises(NotAllowed):
-        review.review(
-            reviewer=reviewer_for(make_reviewer(receipt.shop, ShopRole.CASHIER)), decision=decision
-        )
+        review.review(reviewer=reviewer_for(cast.cashier), decision=decision)
 
 
-def test_platform_staff_does_not_review_their_own(refused):
-    person = staff(is_superuser=True)
+def test_platform_staff_does_not_review_their_own(cast):
+    for person in (cast.staff, make_staff(is_superuser=True)):
+        receipt = make_receipt(person=person)
 
-    assert refused(person, make_receipt(person=person)) == (403, 1009, None)
+        assert refused_unchanged(person, receipt) == (403, 1009, None)
 
 
 # --- Shape ----------------------------------------------------------------------------------------
@@ -256,41 +249,41 @@ def test_platform_staff_does_not_review_their_own(refused):
         {"action": "reject", "reason": "x" * 501},
     ],
 )
-def test_a_decision_of_another_shape(refused, receipt, fields):
+def test_a_decision_of_another_shape_is_refused(receipt, fields):
     reviewer = make_reviewer(receipt.shop)
 
-    assert refused(reviewer, receipt, **fields) == (400, 6003, None)
-    assert refused(reviewer, 10**9, **fields) == (400, 6003, None)
+    assert refused_unchanged(reviewer, receipt, **fields) == (400, 6003, None)
+    assert refused_unchanged(reviewer, 10**9, **fields) == (400, 6003, None)
 
 
-def test_an_action_is_needed(as_person, receipt):
-    response = as_person(make_reviewer(receipt.shop)).post(PATH, {"upload_id": receipt.pk})
+def test_an_action_is_needed(receipt):
+    response = client_of(make_reviewer(receipt.shop)).post(PATH, {"upload_id": receipt.pk})
 
-    assert response.json()["code"] == 6003
+    assert refusal_of(response).code == 6003
 
 
 @pytest.mark.parametrize("upload_id", [10**9, "1", None, 1.5, True, [], {}, -1, 10**30])
-def test_what_is_not_there(refused, receipt, upload_id):
-    assert refused(make_reviewer(receipt.shop), upload_id) == (404, 6002, None)
+def test_a_receipt_that_is_not_there_is_not_found(receipt, upload_id):
+    assert refused_unchanged(make_reviewer(receipt.shop), upload_id) == (404, 6002, None)
 
 
 # --- State ----------------------------------------------------------------------------------------
 @pytest.mark.parametrize("status", [ReceiptStatus.APPROVED, ReceiptStatus.REJECTED])
 @pytest.mark.parametrize("action", ["approve", "reject"])
-def test_a_decision_is_taken_once(refused, status, action):
+def test_a_decision_is_taken_once(status, action):
     receipt = make_decided(status, process=ProcessStatus.COMPLETED)
 
-    answer = refused(make_reviewer(receipt.shop), receipt, action=action, reason="x")
+    answer = refused_unchanged(make_reviewer(receipt.shop), receipt, action=action, reason="x")
 
     assert answer == (409, 6004, {"current_status": status})
 
 
 @pytest.mark.parametrize("status", [ProcessStatus.PENDING, ProcessStatus.PROCESSING])
 @pytest.mark.parametrize("action", ["approve", "reject"])
-def test_the_reading_ends_first(refused, status, action):
+def test_the_reading_ends_first(status, action):
     receipt = make_receipt(process=status)
 
-    answer = refused(make_reviewer(receipt.shop), receipt, action=action, reason="x")
+    answer = refused_unchanged(make_reviewer(receipt.shop), receipt, action=action, reason="x")
 
     assert answer == (409, 6006, None)
 
@@ -299,75 +292,76 @@ def same_receipt(make=make_receipt, **fields):
     return make(**{"receipt_number": "A1", "issued_at": EPOCH, **fields})
 
 
-def test_the_same_receipt_is_paid_once(refused, decide):
+def test_the_same_receipt_is_paid_once():
     paid = same_receipt()
-    reviewer = make_reviewer(paid.shop, ShopRole.OWNER)
+    owner = make_member(shop=paid.shop, role=ShopRole.OWNER)
     again = same_receipt(shop=paid.shop)
-    assert decide(reviewer, paid)[1] == 0
+    assert decide(owner, paid).code == 0
 
-    assert refused(reviewer, again, points=10**5) == (409, 6005, {"upload_id": paid.pk})
-    assert decide(reviewer, again, action="reject", reason="Paid before")[1] == 0
+    refusal = refused_unchanged(owner, again, points=10**5)
+
+    assert refusal == (409, 6005, {"upload_id": paid.pk})
+    assert decide(owner, again, action="reject", reason="Paid before").code == 0
 
 
 @pytest.mark.parametrize("missing", ["receipt_number", "issued_at", "recognized_amount"])
-def test_without_all_of_it_two_receipts_are_not_the_same(decide, missing):
+def test_without_all_of_it_two_receipts_are_not_the_same(missing):
     fields = {missing: "" if missing == "receipt_number" else None}
     paid = same_receipt(**fields)
     reviewer = make_reviewer(paid.shop)
 
-    assert decide(reviewer, paid)[1] == 0
-    assert decide(reviewer, same_receipt(shop=paid.shop, **fields))[1] == 0
+    assert decide(reviewer, paid).code == 0
+    assert decide(reviewer, same_receipt(shop=paid.shop, **fields)).code == 0
 
 
-def test_a_rejected_photo_of_it_does_not_count(decide):
+def test_a_rejected_photo_of_it_does_not_count():
     rejected = same_receipt(make_decided, status=ReceiptStatus.REJECTED)
 
-    assert decide(make_reviewer(rejected.shop), same_receipt(shop=rejected.shop))[1] == 0
+    assert decide(make_reviewer(rejected.shop), same_receipt(shop=rejected.shop)).code == 0
 
 
 # --- More points than estimated -------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("role", "points", "code"),
     [
-        (ShopRole.REVIEWER, 1000, 0),
-        (ShopRole.REVIEWER, 1001, 1009),
-        (ShopRole.MANAGER, 1001, 0),
-        (ShopRole.OWNER, 1500, 0),
-        (ShopRole.OWNER, 1501, 1009),
-        (ShopRole.REVIEWER, 1501, 1009),
+        ("reviewer", 1000, 0),
+        ("reviewer", 1001, 1009),
+        ("manager", 1001, 0),
+        ("owner", 1500, 0),
+        ("owner", 1501, 1009),
+        ("reviewer", 1501, 1009),
     ],
 )
-def test_points_above_the_estimate(decide, settings, receipt, role, points, code):
+def test_points_above_the_estimate_need_a_manager_and_have_a_limit(
+    cast, settings, role, points, code
+):
     settings.ADJUSTMENT_SECOND_PERSON_ABOVE = 500
 
-    answer = decide(make_reviewer(receipt.shop, role), receipt, points=points)
+    answer = decide(getattr(cast, role), make_receipt(shop=cast.shop), points=points)
 
-    assert answer[1] == code
+    assert answer.code == code
     assert PointsEntry.objects.count() == (0 if code else 1)
 
 
-def test_a_manager_of_another_shop_gives_no_more_here(refused, receipt):
-    person = make_reviewer(receipt.shop, ShopRole.REVIEWER)
-    make_shop().members.create(person=person, role=ShopRole.MANAGER)
+def test_a_manager_of_another_shop_gives_no_more_here(cast):
+    cast.other_shop.members.create(person=cast.reviewer, role=ShopRole.MANAGER)
+    receipt = make_receipt(shop=cast.shop)
 
-    assert refused(person, receipt, points=1001) == (403, 1009, None)
+    assert refused_unchanged(cast.reviewer, receipt, points=1001) == (403, 1009, None)
 
 
 # --- Once per key ---------------------------------------------------------------------------------
-def test_a_repeated_key_gives_the_first_answer(as_person, receipt):
-    client = as_person(make_reviewer(receipt.shop))
-    body = {"upload_id": receipt.pk, "action": "approve"}
-    first = client.post(PATH, body, headers={"Idempotency-Key": "k1"})
+def test_a_repeated_key_gives_the_first_answer(receipt):
+    reviewer = make_reviewer(receipt.shop)
+    first = post_decision(reviewer, receipt, key="k1")
 
-    second = client.post(PATH, body, headers={"Idempotency-Key": "k1"})
+    second = post_decision(reviewer, receipt, key="k1")
 
     assert second.json() == first.json()
     assert second.headers["Idempotent-Replay"] == "true"
     assert PointsEntry.objects.count() == 1
-    other = client.post(PATH, {**body, "points": 1}, headers={"Idempotency-Key": "k1"})
-    assert (other.status_code, other.json()["code"]) == (422, 1014)
-    wrong = client.post(PATH, {**body, "points": -1}, headers={"Idempotency-Key": "k1"})
-    assert wrong.json()["code"] == 6003
+    assert refused_unchanged(reviewer, receipt, points=1, key="k1") == (422, 1014, None)
+    assert refused_unchanged(reviewer, receipt, points=-1, key="k1").code == 6003
 
 
 # --- What carries it, should the lock ever go -----------------------------------------------------

@@ -1,19 +1,13 @@
 import pytest
 
 from accounts.models import PointsEntry
-from catalog.models import ShopRole
+from catalog.tests.factories import make_shop
 from reviews.models import ProcessStatus, Receipt
 from reviews.services.review import Action, Decision, review_batch
 from reviews.services.reviewers import reviewer_for
-from reviews.tests.factories import (
-    EPOCH,
-    everything,
-    make_decided,
-    make_person,
-    make_receipt,
-    make_reviewer,
-    make_shop,
-)
+from reviews.tests.factories import EPOCH, everything, make_decided, make_receipt, make_reviewer
+from tests.api import client_of, data_of, refusal_of
+from tests.people import make_person
 
 pytestmark = pytest.mark.django_db
 
@@ -25,21 +19,28 @@ def shop():
     return make_shop()
 
 
-@pytest.fixture
-def decide(as_person):
-    def post(reviewer, items, key=None):
-        return as_person(reviewer).post(
-            PATH, {"items": items}, headers={"Idempotency-Key": key} if key else {}
-        )
+def post_batch(reviewer, items, *, key=None):
+    headers = {"Idempotency-Key": key} if key else {}
+    return client_of(reviewer).post(PATH, {"items": items}, headers=headers)
 
-    return post
+
+def results_of(response):
+    return data_of(response)["results"]
+
+
+def refused_unchanged(reviewer, items):
+    """Post a batch that is refused whole, and prove that the refusal changed nothing."""
+    before = everything()
+    refusal = refusal_of(post_batch(reviewer, items))
+    assert everything() == before
+    return refusal
 
 
 def approve(receipt, **fields):
     return {"upload_id": receipt.pk, "action": "approve", **fields}
 
 
-def test_each_item_has_its_own_answer(decide, shop):
+def test_each_item_has_its_own_answer(shop):
     good, other, rejected, reading, decided, foreign = (
         make_receipt(shop=shop),
         make_receipt(shop=shop),
@@ -49,7 +50,7 @@ def test_each_item_has_its_own_answer(decide, shop):
         make_receipt(),
     )
 
-    response = decide(
+    response = post_batch(
         make_reviewer(shop),
         [
             approve(foreign),
@@ -66,8 +67,7 @@ def test_each_item_has_its_own_answer(decide, shop):
         ],
     )
 
-    assert response.status_code == 200
-    results = response.json()["data"]["results"]
+    results = results_of(response)
     assert all(set(result) == {"upload_id", "code", "msg"} for result in results)
     assert [(result["upload_id"], result["code"]) for result in results] == [
         (foreign.pk, 6002),
@@ -91,24 +91,22 @@ def test_each_item_has_its_own_answer(decide, shop):
     assert foreign.status == "pending"
 
 
-def test_two_photos_of_one_receipt_in_one_batch(decide, shop):
+def test_two_photos_of_one_receipt_in_one_batch_are_paid_once(shop):
     first, second = (
         make_receipt(shop=shop, receipt_number="A1", issued_at=EPOCH) for _ in range(2)
     )
 
-    results = decide(make_reviewer(shop), [approve(second), approve(first)]).json()["data"][
-        "results"
-    ]
+    results = results_of(post_batch(make_reviewer(shop), [approve(second), approve(first)]))
 
     assert [result["code"] for result in results] == [0, 6005]
     assert PointsEntry.objects.count() == 1
 
 
-def test_one_persons_receipts_add_up(decide, shop):
+def test_one_persons_receipts_add_up(shop):
     person = make_person()
     receipts = [make_receipt(shop=shop, person=person) for _ in range(3)]
 
-    decide(make_reviewer(shop), [approve(receipt) for receipt in receipts])
+    post_batch(make_reviewer(shop), [approve(receipt) for receipt in receipts])
 
     person.refresh_from_db()
     assert (person.total_points, person.points_version) == (3000, 3)
@@ -117,55 +115,53 @@ def test_one_persons_receipts_add_up(decide, shop):
 @pytest.mark.parametrize(
     "items", [None, "x", {}, 5, [1], ["x"], [None], [{}] * 101, [{"action": "approve"}, []]]
 )
-def test_other_bodies_are_refused_whole(decide, shop, items):
+def test_other_bodies_are_refused_whole(shop, items):
     receipt, reviewer = make_receipt(shop=shop), make_reviewer(shop)
     if isinstance(items, list):
         items = [approve(receipt), *items]
-    before = everything()
 
-    response = decide(reviewer, items)
+    refusal = refused_unchanged(reviewer, items)
 
-    assert (response.status_code, response.json()["code"]) == (400, 1011)
-    assert all(name.startswith("items") for name in response.json()["data"])
-    assert everything() == before
+    assert (refusal.status, refusal.code) == (400, 1011)
+    assert all(name.startswith("items") for name in refusal.data)
 
 
-def test_items_are_needed(as_person, shop):
-    response = as_person(make_reviewer(shop)).post(PATH, {})
+def test_items_are_needed(shop):
+    refusal = refusal_of(client_of(make_reviewer(shop)).post(PATH, {}))
 
-    assert (response.json()["code"], list(response.json()["data"])) == (1011, ["items"])
+    assert (refusal.code, list(refusal.data)) == (1011, ["items"])
 
 
-def test_a_hundred_items_and_none(decide, shop):
+def test_a_batch_may_be_of_a_hundred_items_and_of_none(shop):
     receipts = [make_receipt(shop=shop) for _ in range(100)]
     reviewer = make_reviewer(shop)
 
-    assert decide(reviewer, []).json()["data"] == {"results": []}
-    results = decide(reviewer, [approve(receipt) for receipt in receipts]).json()["data"]["results"]
+    assert data_of(post_batch(reviewer, [])) == {"results": []}
+    results = results_of(post_batch(reviewer, [approve(receipt) for receipt in receipts]))
 
     assert [result["code"] for result in results] == [0] * 100
     assert PointsEntry.objects.count() == 100
 
 
-def test_permission_is_refused_whole(decide, shop):
-    receipt = make_receipt(shop=shop)
+def test_a_batch_of_those_who_do_not_review_is_refused_whole(cast):
+    receipt = make_receipt(shop=cast.shop)
 
-    assert decide(make_person(), [approve(receipt)]).json()["code"] == 6001
-    cashier = make_reviewer(shop, ShopRole.CASHIER)
-    assert decide(cashier, [approve(receipt)]).json()["code"] == 1009
+    assert refused_unchanged(cast.customer, [approve(receipt)]) == (403, 6001, None)
+    assert refused_unchanged(cast.auditor, [approve(receipt)]) == (403, 6001, None)
+    assert refused_unchanged(cast.cashier, [approve(receipt)]) == (403, 1009, None)
     assert not PointsEntry.objects.exists()
 
 
-def test_a_repeated_key_gives_the_first_answer_refusals_included(decide, shop):
+def test_a_repeated_key_gives_the_first_answer_refusals_included(shop):
     reviewer = make_reviewer(shop)
     ready, reading = make_receipt(shop=shop), make_receipt(shop=shop, process=None)
     record = reading.process_records.create()
     items = [approve(ready), approve(reading)]
-    first = decide(reviewer, items, key="k1")
-    assert [result["code"] for result in first.json()["data"]["results"]] == [0, 6006]
+    first = post_batch(reviewer, items, key="k1")
+    assert [result["code"] for result in results_of(first)] == [0, 6006]
     record.delete()
 
-    second = decide(reviewer, items, key="k1")
+    second = post_batch(reviewer, items, key="k1")
 
     assert second.json() == first.json()
     assert second.headers["Idempotent-Replay"] == "true"
@@ -189,15 +185,15 @@ def test_own_receipts_are_refused_and_the_others_decided(shop):
     ("sent", "echoed"),
     [('"\\ud800"', None), (10**30, None), ("[1]", None), ("true", None), ('"x"', "x")],
 )
-def test_an_id_that_cannot_be_answered_spoils_nothing(as_person, shop, sent, echoed):
+def test_an_id_that_cannot_be_answered_spoils_nothing(shop, sent, echoed):
     """It failed when the answer was written: after the other items had been paid."""
     good = make_receipt(shop=shop)
     body = (
         f'{{"items": [{{"upload_id": {good.pk}, "action": "approve"}}, '
         f'{{"upload_id": {sent}, "action": "approve"}}]}}'
     )
-    answer = as_person(make_reviewer(shop)).post(PATH, body, content_type="application/json")
+    client = client_of(make_reviewer(shop))
 
-    assert answer.status_code == 200
-    results = answer.json()["data"]["results"]
+    results = results_of(client.post(PATH, body, content_type="application/json"))
+
     assert [(one["upload_id"], one["code"]) for one in results] == [(good.pk, 0), (echoed, 6002)]

@@ -4,31 +4,33 @@ from decimal import Decimal
 import pytest
 from django.utils import timezone, translation
 
+from catalog.tests.factories import make_shop
 from reviews import risk
 from reviews.models import ProcessStatus
-from reviews.tests.factories import make_decided, make_person, make_receipt, make_shop
+from reviews.tests.factories import make_decided, make_receipt
+from tests.people import make_person
 
 pytestmark = pytest.mark.django_db
 
 NOW = timezone.now()
 
 
-def codes(receipt):
-    return [reason.code for reason in reasons(receipt)]
+def codes_for(receipt):
+    return [reason.code for reason in reasons_for(receipt)]
 
 
-def reasons(receipt):
+def reasons_for(receipt):
     return risk.assess(receipt, receipt.process_records.get(), now=NOW)
 
 
-def make(**fields):
+def make_issued_now(**fields):
     return make_receipt(**{"issued_at": NOW, **fields})
 
 
-def test_nothing_to_see():
-    receipt = make()
+def test_an_ordinary_receipt_has_no_risk():
+    receipt = make_issued_now()
 
-    assert reasons(receipt) == []
+    assert reasons_for(receipt) == []
     assert risk.score([]) == 0
 
 
@@ -52,31 +54,31 @@ def test_nothing_to_see():
         ),
     ],
 )
-def test_what_the_slip_says_and_what_was_entered(fields, expected):
-    assert codes(make(**fields)) == expected
+def test_what_the_slip_says_is_held_against_what_was_entered(fields, expected):
+    assert codes_for(make_issued_now(**fields)) == expected
 
 
-def test_a_failed_reading():
+def test_a_failed_reading_is_a_reason():
     receipt = make_receipt(read=False, process=ProcessStatus.FAILED)
 
-    assert codes(receipt) == ["reading_failed"]
+    assert codes_for(receipt) == ["reading_failed"]
 
 
-def test_the_same_receipt_seen_before():
-    earlier = make(receipt_number="A1")
-    receipt = make(receipt_number="A1", shop=earlier.shop)
+def test_the_same_receipt_seen_before_is_a_reason():
+    earlier = make_issued_now(receipt_number="A1")
+    receipt = make_issued_now(receipt_number="A1", shop=earlier.shop)
 
-    (reason,) = reasons(receipt)
+    (reason,) = reasons_for(receipt)
 
     assert (reason.code, reason.facts) == ("seen_before", {"upload_id": earlier.pk})
 
 
-def test_the_same_receipt_paid_before():
-    make(receipt_number="A1", shop=(shop := make_shop()))
+def test_the_same_receipt_paid_before_is_a_reason():
+    make_issued_now(receipt_number="A1", shop=(shop := make_shop()))
     paid = make_decided(receipt_number="A1", shop=shop, issued_at=NOW)
-    receipt = make(receipt_number="A1", shop=shop)
+    receipt = make_issued_now(receipt_number="A1", shop=shop)
 
-    (reason,) = reasons(receipt)
+    (reason,) = reasons_for(receipt)
 
     assert (reason.code, reason.facts) == ("already_paid", {"upload_id": paid.pk})
 
@@ -84,16 +86,16 @@ def test_the_same_receipt_paid_before():
 @pytest.mark.parametrize("missing", ["receipt_number", "issued_at", "recognized_amount"])
 def test_without_all_of_it_two_receipts_are_not_the_same(missing):
     fields = {missing: "" if missing == "receipt_number" else None}
-    earlier = make(**{"receipt_number": "A1", **fields})
-    receipt = make(**{"receipt_number": "A1", "shop": earlier.shop, **fields})
+    earlier = make_issued_now(**{"receipt_number": "A1", **fields})
+    receipt = make_issued_now(**{"receipt_number": "A1", "shop": earlier.shop, **fields})
 
-    assert "seen_before" not in codes(receipt)
+    assert "seen_before" not in codes_for(receipt)
 
 
 def test_the_same_number_at_another_shop_is_another_receipt():
-    make(receipt_number="A1")
+    make_issued_now(receipt_number="A1")
 
-    assert codes(make(receipt_number="A1")) == []
+    assert codes_for(make_issued_now(receipt_number="A1")) == []
 
 
 HASH = "0" * 64
@@ -102,11 +104,11 @@ FAR = "0" * 60 + "1fff"
 
 
 @pytest.mark.parametrize(("other", "expected"), [(NEAR, ["similar_picture"]), (FAR, [])])
-def test_similar_pictures_of_one_shop(other, expected):
-    earlier = make(difference_hash=other)
-    receipt = make(difference_hash=HASH, shop=earlier.shop)
+def test_only_similar_pictures_of_one_shop_are_a_reason(other, expected):
+    earlier = make_issued_now(difference_hash=other)
+    receipt = make_issued_now(difference_hash=HASH, shop=earlier.shop)
 
-    found = reasons(receipt)
+    found = reasons_for(receipt)
 
     assert [reason.code for reason in found] == expected
     assert [reason.facts for reason in found] == [{"upload_id": earlier.pk}] * len(expected)
@@ -114,26 +116,28 @@ def test_similar_pictures_of_one_shop(other, expected):
 
 def test_another_shops_picture_is_not_named():
     person = make_person()
-    make(difference_hash=NEAR, person=person)
-    receipt = make(difference_hash=HASH, person=person)
+    make_issued_now(difference_hash=NEAR, person=person)
+    receipt = make_issued_now(difference_hash=HASH, person=person)
 
-    (reason,) = reasons(receipt)
+    (reason,) = reasons_for(receipt)
 
     assert (reason.code, reason.facts) == ("similar_picture_elsewhere", {})
 
 
 def test_strangers_elsewhere_and_old_pictures_are_not_compared():
-    make(difference_hash=HASH)
-    old = make(difference_hash=HASH, created_at=NOW - timedelta(days=31))
+    make_issued_now(difference_hash=HASH)
+    old = make_issued_now(difference_hash=HASH, created_at=NOW - timedelta(days=31))
 
-    assert codes(make(difference_hash=HASH, shop=old.shop)) == []
+    assert codes_for(make_issued_now(difference_hash=HASH, shop=old.shop)) == []
 
 
 def test_the_same_file_again_is_not_called_similar():
-    earlier = make(difference_hash=HASH, sha256="e" * 64)
-    receipt = make(difference_hash=HASH, sha256="e" * 64, submission=2, shop=earlier.shop)
+    earlier = make_issued_now(difference_hash=HASH, sha256="e" * 64)
+    receipt = make_issued_now(
+        difference_hash=HASH, sha256="e" * 64, submission=2, shop=earlier.shop
+    )
 
-    assert codes(receipt) == ["submitted_again"]
+    assert codes_for(receipt) == ["submitted_again"]
 
 
 def test_the_score_has_a_ceiling():
@@ -154,7 +158,7 @@ def test_every_reason_has_a_text_that_its_facts_fill():
 
 
 def test_reasons_survive_the_database():
-    receipt = make()
+    receipt = make_issued_now()
     reason = risk.Reason("seen_before", {"upload_id": 7})
     receipt.risk_reasons = [reason.stored()]
     receipt.save()

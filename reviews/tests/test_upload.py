@@ -8,10 +8,10 @@ from django.db import IntegrityError
 from django.utils import timezone
 from django_tasks_db.models import DBTaskResult
 from PIL import Image
-from rest_framework.test import APIClient
 
 from accounts.models import Tier
 from accounts.services.profile import facts
+from catalog.tests.factories import make_shop
 from ops.days import seconds_left
 from ops.errors import ValidationFailed
 from ops.models import StoredFile
@@ -25,12 +25,12 @@ from reviews.tests.factories import (
     everything,
     make_decided,
     make_file,
-    make_person,
     make_photo,
     make_receipt,
-    make_shop,
     upload,
 )
+from tests.api import answer_of, client_of, data_of, refusal_of
+from tests.people import make_person
 
 pytestmark = pytest.mark.django_db
 
@@ -42,51 +42,43 @@ def shop():
     return make_shop()
 
 
-@pytest.fixture
-def send(as_person):
+def send(person, *, image=b"", amount="128.50", shop_id=None, key=None):
     """Post a form as a phone does; `None` leaves a field out."""
-
-    def post(person, *, image=b"", amount="128.50", shop_id=None, key=None, name="receipt.jpg"):
-        form = {
-            "image": None if image is None else SimpleUploadedFile(name, image or make_file()),
-            "amount": amount,
-            "shop_id": shop_id,
-        }
-        return as_person(person).post(
-            PATH,
-            {name: value for name, value in form.items() if value is not None},
-            format="multipart",
-            headers={"Idempotency-Key": key} if key else {},
-        )
-
-    return post
+    form = {
+        "image": None if image is None else SimpleUploadedFile("a.jpg", image or make_file()),
+        "amount": amount,
+        "shop_id": shop_id,
+    }
+    return client_of(person).post(
+        PATH,
+        {name: value for name, value in form.items() if value is not None},
+        format="multipart",
+        headers={"Idempotency-Key": key} if key else {},
+    )
 
 
 @pytest.fixture
-def refused(send, stored_files):
-    """Post, and prove that the refusal left nothing behind."""
+def refused_unchanged(stored_files):
+    """Post a form that is refused_unchanged, and prove that the refusal left nothing behind."""
 
     def post(person, **form):
         before, files_before = everything(), stored_files()
         left = uploads.uploads_left_today(person)
-        response = send(person, **form)
+        refusal = refusal_of(send(person, **form))
         assert everything() == before
         assert stored_files() == files_before
         assert uploads.uploads_left_today(person) == left
-        body = response.json()
-        return response.status_code, body["code"], body["data"]
+        return refusal
 
     return post
 
 
 # --- What is answered ---------------------------------------------------------------------------
-def test_an_upload_is_answered_at_once(send, shop, stored_files, fetch):
+def test_an_upload_is_answered_at_once(shop, stored_files, fetch):
     person = make_person()
 
-    response = send(person)
+    data = data_of(send(person))
 
-    assert response.status_code == 200
-    data = response.json()["data"]
     receipt, record = Receipt.objects.get(), ProcessRecord.objects.get()
     image_url, thumbnail_url = data.pop("image_url"), data.pop("thumbnail_url")
     assert data.pop("message")
@@ -106,7 +98,7 @@ def test_an_upload_is_answered_at_once(send, shop, stored_files, fetch):
         assert fetch(address).startswith(b"\xff\xd8\xff")
 
 
-def test_the_pictures_are_kept_for_good(send, shop):
+def test_the_pictures_are_kept_for_good(shop):
     person = make_person()
 
     send(person)
@@ -190,25 +182,25 @@ BIG = 10 * 1024 * 1024 + 1
         ({"amount": "wrong"}, (400, 5002)),
     ],
 )
-def test_the_shape_is_refused_in_the_order_of_the_contract(refused, shop, form, expected):
-    assert refused(make_person(), **form) == (*expected, None)
+def test_the_shape_is_refused_in_the_order_of_the_contract(refused_unchanged, shop, form, expected):
+    assert refused_unchanged(make_person(), **form) == (*expected, None)
 
 
-def test_an_empty_file_is_no_image(as_person, shop):
+def test_an_empty_file_is_no_image(shop):
     form = {"image": SimpleUploadedFile("a.jpg", b""), "amount": "1"}
 
-    response = as_person(make_person()).post(PATH, form, format="multipart")
+    response = client_of(make_person()).post(PATH, form, format="multipart")
 
-    assert response.json()["code"] == 5001
+    assert refusal_of(response).code == 5001
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "application/x-www-form-urlencoded"])
-def test_a_body_without_files_has_no_image(as_person, shop, content_type):
+def test_a_body_without_files_has_no_image(shop, content_type):
     body = '{"image": "a", "amount": "1"}' if "json" in content_type else "image=a&amount=1"
 
-    response = as_person(make_person()).post(PATH, body, content_type=content_type)
+    response = client_of(make_person()).post(PATH, body, content_type=content_type)
 
-    assert (response.status_code, response.json()["code"]) == (400, 5001)
+    assert refusal_of(response) == (400, 5001, None)
 
 
 @pytest.mark.parametrize(
@@ -218,34 +210,36 @@ def test_a_body_without_files_has_no_image(as_person, shop, content_type):
         (b"nothing", "multipart/form-data", (400, 1017)),
     ],
 )
-def test_other_bodies_cannot_be_read(as_person, shop, body, content_type, expected):
-    response = as_person(make_person()).generic("POST", PATH, body, content_type=content_type)
+def test_other_bodies_cannot_be_read(shop, body, content_type, expected):
+    response = client_of(make_person()).generic("POST", PATH, body, content_type=content_type)
 
-    assert (response.status_code, response.json()["code"]) == expected
+    refusal = refusal_of(response)
+    assert (refusal.status, refusal.code) == expected
 
 
 @pytest.mark.parametrize("form", [{"amount": "1" * BIG}, {"image": "x" * BIG, "amount": "1"}])
-def test_up_to_64_megabytes_it_is_the_image_that_is_too_large(as_person, shop, form):
-    response = as_person(make_person()).post(PATH, form, format="multipart")
+def test_up_to_64_megabytes_it_is_the_image_that_is_too_large(shop, form):
+    response = client_of(make_person()).post(PATH, form, format="multipart")
 
-    assert (response.status_code, response.json()["code"]) == (413, 5004)
+    assert refusal_of(response) == (413, 5004, None)
 
 
-def test_a_body_beyond_64_megabytes_is_not_read(as_person, shop):
-    response = as_person(make_person()).generic(
+def test_a_body_beyond_64_megabytes_is_not_read(shop):
+    response = client_of(make_person()).generic(
         "POST",
         PATH,
-        b"",
+        "",
         content_type="multipart/form-data; boundary=x",
         CONTENT_LENGTH=64 * 1024 * 1024 + 1,
     )
 
-    assert (response.status_code, response.json()["code"]) == (413, 1018)
+    refusal = refusal_of(response)
+    assert (refusal.status, refusal.code) == (413, 1018)
 
 
 @pytest.mark.parametrize("amount", ["0.01", "1", "1.5", "9999.99", "0012", "0.10"])
-def test_amounts_as_people_type_them(send, shop, amount):
-    assert send(make_person(), amount=amount).json()["code"] == 0
+def test_amounts_are_taken_as_people_type_them(shop, amount):
+    assert answer_of(send(make_person(), amount=amount)).code == 0
     assert Receipt.objects.get().input_amount == Decimal(amount)
 
 
@@ -257,73 +251,75 @@ def test_amounts_as_people_type_them(send, shop, amount):
         *["￥12", "1_0", "1\0", "12.345"],
     ],
 )
-def test_other_amounts_are_refused(refused, shop, amount):
-    assert refused(make_person(), amount=amount) == (400, 5002, None)
+def test_other_amounts_are_refused(refused_unchanged, shop, amount):
+    assert refused_unchanged(make_person(), amount=amount) == (400, 5002, None)
 
 
 def test_a_stranger_uploads_nothing(shop, stored_files):
-    response = APIClient().post(PATH, {"amount": "1"}, format="multipart")
+    refusal = refusal_of(client_of().post(PATH, {"amount": "1"}, format="multipart"))
 
-    assert (response.status_code, response.json()["code"]) == (401, 1006)
+    assert (refusal.status, refusal.code) == (401, 1006)
 
 
 # --- Which shop ---------------------------------------------------------------------------------
-def test_one_of_several_shops_is_named(send, shop):
+def test_one_of_several_shops_is_named(shop):
     other = make_shop()
 
-    assert send(make_person(), shop_id=str(other.pk)).json()["code"] == 0
+    assert answer_of(send(make_person(), shop_id=str(other.pk))).code == 0
 
     assert Receipt.objects.get().shop == other
 
 
-def test_closed_shops_do_not_count(send, shop):
+def test_closed_shops_do_not_count(shop):
     make_shop(is_open=False)
 
-    assert send(make_person()).json()["code"] == 0
+    assert answer_of(send(make_person())).code == 0
 
     assert Receipt.objects.get().shop == shop
 
 
 @pytest.mark.parametrize("shop_id", ["0", "-1", "999999", "abc", "1.0", "9" * 30, "１", None])
-def test_any_other_shop_is_refused(refused, shop, shop_id):
+def test_any_other_shop_is_refused(refused_unchanged, shop, shop_id):
     make_shop()
     person = make_person()
     photo = make_file()
     upload(person, photo=check_photo(photo), shop=shop)
 
     # Existence comes before state: the file was submitted before as well.
-    status, code, data = refused(person, shop_id=shop_id, image=photo)
+    refusal = refused_unchanged(person, shop_id=shop_id, image=photo)
 
-    assert (status, code, list(data)) == (400, 1011, ["shop_id"])
+    assert (refusal.status, refusal.code, list(refusal.data)) == (400, 1011, ["shop_id"])
 
 
-def test_a_closed_shop_is_refused(refused, shop):
+def test_a_closed_shop_is_refused(refused_unchanged, shop):
     closed = make_shop(is_open=False)
 
-    assert refused(make_person(), shop_id=str(closed.pk))[:2] == (400, 1011)
+    refusal = refused_unchanged(make_person(), shop_id=str(closed.pk))
+
+    assert (refusal.status, refusal.code) == (400, 1011)
 
 
 # --- The same file ------------------------------------------------------------------------------
-def test_the_same_file_is_taken_once(refused, send, shop):
+def test_the_same_file_is_taken_once(refused_unchanged, shop):
     person, image = make_person(), make_file()
-    first = send(person, image=image).json()["data"]["upload_id"]
+    first = data_of(send(person, image=image))["upload_id"]
 
-    assert refused(person, image=image, amount="1") == (409, 5006, {"upload_id": first})
-    assert refused(make_person(), image=image) == (409, 5006, None)
+    assert refused_unchanged(person, image=image, amount="1") == (409, 5006, {"upload_id": first})
+    assert refused_unchanged(make_person(), image=image) == (409, 5006, None)
 
 
-def test_what_was_rejected_may_be_sent_once_more_by_its_owner(refused, shop):
+def test_what_was_rejected_may_be_sent_once_more_by_its_owner(refused_unchanged, shop):
     person, image = make_person(), make_file()
     photo = check_photo(image)
     first = make_decided(ReceiptStatus.REJECTED, person=person, sha256=photo.sha256, shop=shop)
-    assert refused(make_person(), image=image) == (409, 5006, None)
+    assert refused_unchanged(make_person(), image=image) == (409, 5006, None)
 
     second = upload(person, photo=photo)
 
     assert second.pk != first.pk
     assert second.submission == 2
-    assert refused(person, image=image) == (409, 5006, {"upload_id": second.pk})
-    assert refused(make_person(), image=image) == (409, 5006, None)
+    assert refused_unchanged(person, image=image) == (409, 5006, {"upload_id": second.pk})
+    assert refused_unchanged(make_person(), image=image) == (409, 5006, None)
     Receipt.objects.filter(pk=second.pk).update(
         status=ReceiptStatus.REJECTED,
         points_awarded=0,
@@ -331,7 +327,7 @@ def test_what_was_rejected_may_be_sent_once_more_by_its_owner(refused, shop):
         reviewed_at=timezone.now(),
         review_reason="again",
     )
-    assert refused(person, image=image) == (409, 5006, {"upload_id": second.pk})
+    assert refused_unchanged(person, image=image) == (409, 5006, {"upload_id": second.pk})
 
 
 @pytest.mark.parametrize("status", [ReceiptStatus.PENDING, ReceiptStatus.APPROVED])
@@ -366,32 +362,37 @@ def test_a_failure_that_is_no_refusal_leaves_only_what_expires(shop, stored_file
 
 
 # --- The quota ----------------------------------------------------------------------------------
-def test_twenty_a_day(settings, refused, shop):
+def test_a_used_quota_ends_the_uploads_of_the_day(settings, refused_unchanged, shop):
     settings.UPLOADS_A_DAY = 2
     person = make_person()
     upload(person)
     assert facts["uploads_left_today"](person) == 1
     upload(person)
 
-    assert refused(person)[:2] == (429, 5007)
+    refusal = refused_unchanged(person)
+
+    assert (refusal.status, refusal.code) == (429, 5007)
     assert facts["uploads_left_today"](person) == 0
     upload(make_person())
 
 
-def test_the_quota_says_when_it_starts_anew(settings, shop, send):
+def test_the_quota_says_when_it_starts_anew(settings, shop):
     settings.UPLOADS_A_DAY = 0
-    answer = send(make_person())
+    response = send(make_person())
 
-    assert (answer.status_code, answer.json()["code"]) == (429, 5007)
-    assert abs(int(answer["Retry-After"]) - seconds_left(timezone.now())) <= 5
+    refusal = refusal_of(response)
+    assert (refusal.status, refusal.code) == (429, 5007)
+    assert abs(int(response["Retry-After"]) - seconds_left(timezone.now())) <= 5
 
 
-def test_the_same_file_is_told_before_the_quota(settings, refused, shop):
+def test_the_same_file_is_told_before_the_quota(settings, refused_unchanged, shop):
     settings.UPLOADS_A_DAY = 1
     person, image = make_person(), make_file()
     upload(person, photo=check_photo(image))
 
-    assert refused(person, image=image)[:2] == (409, 5006)
+    refusal = refused_unchanged(person, image=image)
+
+    assert (refusal.status, refusal.code) == (409, 5006)
 
 
 def test_a_day_ends_at_midnight_here(shop, settings):
@@ -415,7 +416,7 @@ def test_a_day_ends_at_midnight_here(shop, settings):
         ({"daily_upload_quota": 0}, 0),
     ],
 )
-def test_how_many_a_day(fields, quota):
+def test_how_many_a_day_depends_on_the_person(fields, quota):
     assert uploads.uploads_left_today(make_person(**fields)) == quota
 
 
@@ -438,7 +439,7 @@ def test_the_quota_is_that_of_the_row_not_of_the_request(shop):
 
 
 # --- Once per key -------------------------------------------------------------------------------
-def test_a_repeated_key_gives_the_first_answer_and_keeps_no_second_file(send, shop, stored_files):
+def test_a_repeated_key_gives_the_first_answer_and_keeps_no_second_file(shop, stored_files):
     person, image = make_person(), make_file()
     first = send(person, image=image, key="k1")
     names = stored_files()
@@ -452,22 +453,22 @@ def test_a_repeated_key_gives_the_first_answer_and_keeps_no_second_file(send, sh
     assert Receipt.objects.count() == 1
 
 
-def test_a_key_with_another_file_is_refused(refused, send, shop):
+def test_a_key_with_another_file_is_refused(refused_unchanged, shop):
     person = make_person()
     send(person, key="k1")
 
-    assert refused(person, key="k1") == (422, 1014, None)
+    assert refused_unchanged(person, key="k1") == (422, 1014, None)
 
 
-def test_a_refusal_frees_the_key(send, shop, settings):
+def test_a_refusal_frees_the_key(shop, settings):
     settings.UPLOADS_A_DAY = 0
     person, image = make_person(), make_file()
-    assert send(person, image=image, key="k1").json()["code"] == 5007
+    assert refusal_of(send(person, image=image, key="k1")).code == 5007
     settings.UPLOADS_A_DAY = 1
 
     response = send(person, image=image, key="k1")
 
-    assert response.json()["code"] == 0
+    assert answer_of(response).code == 0
     assert "Idempotent-Replay" not in response.headers
 
 

@@ -4,11 +4,13 @@ import logging
 
 import pytest
 
-from accounts.tests.factories import make_user, sign_in
-from config.tests.answers import data_of, refused
+from accounts.tests.factories import sign_in
+from ops.request_id import RequestIdFilter
 from ops.tests.databases import other_parameters
+from tests.api import data_of
+from tests.refusals import refused
 
-pytestmark = [pytest.mark.django_db, pytest.mark.urls("config.tests.probes")]
+pytestmark = [pytest.mark.django_db, pytest.mark.urls("ops.tests.probe_urls")]
 
 
 @pytest.fixture(params=[False, True], ids=["debug off", "debug on"])
@@ -76,7 +78,7 @@ def test_429_and_503_say_when_to_come_back(api, how, seconds):
     assert api.get(f"/api/fail/{how}")["Retry-After"] == seconds
 
 
-def test_other_refusals_do_not(api):
+def test_other_refusals_say_no_time(api):
     assert "Retry-After" not in api.get("/api/fail/http404")
 
 
@@ -111,7 +113,7 @@ ASKING = [
 
 
 @pytest.mark.parametrize("path", [*ASKING, "/api/schema", "/api/docs"])
-def test_what_stands_outside_the_envelope(api, path):
+def test_health_and_documents_stand_outside_the_envelope(api, path):
     response = api.get(path)
     assert response.status_code == 200
     if response["Content-Type"].startswith("application/json"):
@@ -173,7 +175,7 @@ def test_a_well_formed_request_id_is_taken(api, path, offered):
 
 
 @pytest.mark.parametrize("offered", ["", " ", "a b", "x" * 129, "é", "a;b", "<b>", "a\r\nb", "a\n"])
-def test_another_one_is_replaced(api, offered):
+def test_a_request_id_of_another_form_is_replaced(api, offered):
     given = api.get("/api/x", headers={"X-Request-ID": offered})["X-Request-ID"]
     assert given != offered
     assert len(given) == 32
@@ -183,7 +185,7 @@ def test_every_request_gets_an_id_of_its_own(api):
     assert api.get("/api/x")["X-Request-ID"] != api.get("/api/x")["X-Request-ID"]
 
 
-def test_the_log_carries_it(api, settings):
+def test_the_log_carries_the_request_id(api, settings):
     lines = []
 
     class Keeping(logging.Handler):
@@ -191,8 +193,6 @@ def test_the_log_carries_it(api, settings):
             lines.append(self.format(record))
 
     handler = Keeping()
-    from ops.request_id import RequestIdFilter
-
     handler.addFilter(RequestIdFilter())
     handler.setFormatter(logging.Formatter(settings.LOGGING["formatters"]["line"]["format"]))
     logger = logging.getLogger("ops.api.exception_handler")
@@ -226,12 +226,12 @@ def test_an_allowed_page_may_read_every_answer(api, cors, path):
     assert "origin" in names(response["Vary"])
 
 
-def test_another_page_may_not(api, cors):
+def test_another_page_may_read_nothing(api, cors):
     response = api.get("/api/x", headers={"Origin": "https://evil.example"})
     assert "Access-Control-Allow-Origin" not in response
 
 
-def test_nobody_is_allowed_by_default(api):
+def test_no_page_is_allowed_by_default(api):
     response = api.get("/api/x", headers={"Origin": ORIGIN})
     assert "Access-Control-Allow-Origin" not in response
 
@@ -261,7 +261,7 @@ def test_a_preflight_is_answered_without_a_token(api, cors):
 @pytest.mark.postgresql
 @pytest.mark.django_db(transaction=True)
 def test_without_a_database_the_answer_is_1503_and_later_all_is_well(api, settings):
-    sign_in(api, make_user())
+    sign_in(api)
     data_of(api.get("/api/auth/verify"))
     with other_parameters(port=1, timeout=0.3):
         assert refused(api.get("/api/auth/verify"), 1503) is None

@@ -1,4 +1,4 @@
-"""Tasks for the worker under test."""
+"""Tasks for tests alone: the worker under test runs them."""
 
 from django.tasks import task
 
