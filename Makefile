@@ -20,7 +20,7 @@ EMBEDDED := $(PYTHON) -m tests.servers --embedded --
 IN_PARALLEL = $(PYTHON) -m tests.servers --workers $(WORKERS) -- \
 	$(PYTHON) -m pytest -p tests.workers --numprocesses $(WORKERS) --dist worksteal
 COVERED := --cov --cov-report=
-COVERED_COMPLETELY := */services.py,*/services/*,*/models.py,*/models/*,*/errors.py,ops/api/*,ops/realtime/*
+COVERED_COMPLETELY := */services.py,*/services/*,*/models.py,*/models/*,*/errors.py,ops/api/*,ops/realtime/*,ops/backups/*,ops/safe_migrate/*,ops/diagnosis/*,ops/monitoring/*
 COVERED_IN_ALL := 80
 
 .PHONY: help

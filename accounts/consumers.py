@@ -17,10 +17,11 @@ from accounts.events import CLOSED_TO_YOU, NOT_SIGNED_IN, points_event
 from accounts.models import DeviceSession, PointsEntry, User, UserStatus
 from accounts.services import sign_in, tokens
 from ops.errors import NotSignedIn
+from ops.identifiers import MAX_ID
 from ops.realtime import hub, push
+from ops.realtime.push import REPLAY_LIMIT
 
 HEARTBEAT = 30  # seconds between the pings that a client should send
-REPLAY_LIMIT = 100
 TRY_AGAIN_LATER = 1013
 SECONDS_TO_JOIN = 5
 
@@ -238,7 +239,7 @@ def _entries_between(person_id, known, newest):
 def _missed(person_id, version, since):
     """What a client missed, at most one more than may be replayed."""
     missed = []
-    if isinstance(version, int) and not isinstance(version, bool) and 0 <= version < 2**63:
+    if isinstance(version, int) and not isinstance(version, bool) and 0 <= version <= MAX_ID:
         entries = PointsEntry.objects.filter(user_id=person_id, sequence__gt=version)
         missed += [
             points_event(entry, is_replay=True)

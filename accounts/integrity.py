@@ -11,6 +11,8 @@ from ops.append_only import missing_triggers
 from ops.services import integrity
 from ops.services.integrity import Finding
 
+BATCH_SIZE = 5000
+
 
 def register() -> None:
     """Register the integrity check of the points ledger."""
@@ -21,7 +23,7 @@ def points_add_up() -> Iterator[Finding]:
     """Recompute every person's chain and compare it with the balance."""
     for table in missing_triggers(connection, PointsEntry._meta.db_table):
         yield Finding("append-only", table, "its trigger is missing: rows could be altered")
-    entries = PointsEntry.objects.order_by("user_id", "sequence").iterator(chunk_size=5000)
+    entries = PointsEntry.objects.order_by("user_id", "sequence").iterator(chunk_size=BATCH_SIZE)
     for person_id, chain in groupby(entries, key=lambda entry: entry.user_id):
         yield from _chain_findings(person_id, chain)
     without_entries = User.objects.filter(points_entries__isnull=True).exclude(

@@ -151,10 +151,8 @@ class ProfileOutput(UserOutput):
         _reached, following = profile.tiers_around(person.lifetime_points)
         if following is None:
             return None
-        return {
-            "name": following.name,
-            "missing_points": following.threshold - person.lifetime_points,
-        }
+        missing = following.threshold - person.lifetime_points
+        return NextTierOutput({"name": following.name, "missing_points": missing}).data
 
 
 class PointsEntryOutput(serializers.ModelSerializer):

@@ -14,7 +14,7 @@ from ops.services.files import signed_path
 
 
 class ProductOutput(serializers.Serializer[Product]):
-    """A product of the mall. `image` and `thumbnail` need no header and live for 15 minutes."""
+    """A product of the mall. `image` and `thumbnail` need no header and live for a while."""
 
     commodity_id = serializers.IntegerField(source="pk")
     name = serializers.CharField()

@@ -24,7 +24,8 @@ class FavoritesView(ApiView):
         kept = Product.objects.filter(pk__in=[favorite.product_id for favorite in rows])
         kept = kept.annotate(favorited_at=Subquery(of_product))
         by_id = {product.pk: product for product in mall.shown_to(request.user, kept)}
-        products = [by_id[favorite.product_id] for favorite in rows]
+        # One that was deleted since the rows were read has gone with its favorite.
+        products = [by_id[row.product_id] for row in rows if row.product_id in by_id]
         items = product_items(request, products, shape=serializers.FavoriteOutput)
         return Response({"items": items, "next": following})
 
@@ -45,7 +46,7 @@ class FavoriteView(ApiView):
 
 
 class CheckView(ApiView):
-    """Which of up to 100 products the person keeps; the keys are the ids as text."""
+    """Which of these products the person keeps; the keys are the ids as text."""
 
     @extend_schema(
         request=serializers.CheckInput,
@@ -53,9 +54,7 @@ class CheckView(ApiView):
     )
     def post(self, request):
         ids = self.body(serializers.CheckInput)["product_ids"]
-        kept = set(
-            Favorite.objects.filter(person=request.user, product__in=ids.values()).values_list(
-                "product_id", flat=True
-            )
-        )
+        wanted = [pk for pk in ids.values() if pk is not None]
+        mine = Favorite.objects.filter(person=request.user, product__in=wanted)
+        kept = set(mine.values_list("product_id", flat=True))
         return Response({key: pk in kept for key, pk in ids.items()})

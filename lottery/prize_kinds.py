@@ -36,6 +36,11 @@ class PrizeKind:
         """Whether somebody has to hand it over."""
         return self.product_kind is not None
 
+    @property
+    def is_nothing(self) -> bool:
+        """Whether it gives nothing at all."""
+        return not (self.credits_points or self.opens_order)
+
 
 PRIZE_KINDS = {
     PrizeType.POINTS: PrizeKind(credits_points=True),
@@ -47,4 +52,7 @@ PRIZE_KINDS = {
     PrizeType.EMPTY: PrizeKind(),
 }
 
-WITHOUT_ORDER = tuple(kind for kind in PrizeType if not PRIZE_KINDS[kind].opens_order)
+# For the constraints of a prize, which a new row of the table changes by a migration.
+WITHOUT_ORDER = tuple(one for one in PrizeType if not PRIZE_KINDS[one].opens_order)
+NOT_MONEY = tuple(one for one in PrizeType if not PRIZE_KINDS[one].is_money)
+NOTHING = tuple(one for one in PrizeType if PRIZE_KINDS[one].is_nothing)

@@ -233,10 +233,11 @@ class OddsSheetOutput(serializers.Serializer):
         if version.pity_threshold is None:
             return None
         prizes = version.sheet.pity_prizes()
-        return {
+        rule = {
             "threshold": version.pity_threshold,
             "prizes": [prize.prize_id for prize in prizes],
         }
+        return PityRuleOutput(rule).data
 
 
 class OddsSheetPage(serializers.Serializer):

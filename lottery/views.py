@@ -50,7 +50,7 @@ class ConfigView(OpenView):
 
 
 class DrawView(AnswerOnceView):
-    """Draw 1 to 10 times: all of them happen, or none."""
+    """Draw once or several times: all of it happens, or none."""
 
     shape = serializers.DrawInput
     answer = serializers.DrawnOutput

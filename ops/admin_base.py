@@ -1,6 +1,7 @@
 """What the pages of every app's console build on."""
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from django.contrib import messages
@@ -36,14 +37,30 @@ def change_each[Row: Model](
 
     A refused row stops no other. `success` is the message for a row that was changed.
     """
-    changed = 0
-    for row in rows:
-        try:
-            change(row)
-        except DomainError as refusal:
-            page.message_user(request, f"{row}: {refusal}", messages.ERROR)
-        else:
-            changed += 1
-            if success:
-                page.message_user(request, str(success(row)), messages.SUCCESS)
-    return changed
+
+    def change_one(row: Row) -> bool:
+        told = success and partial(success, row)
+        return change_page(
+            page, request, change=partial(change, row), success=told, name=f"{row}: "
+        )
+
+    return sum(change_one(row) for row in rows)
+
+
+def change_page(
+    page: ModelAdmin,
+    request: HttpRequest,
+    *,
+    change: Callable[[], object],
+    success: Callable[[], object] | None = None,
+    name: str = "",
+) -> bool:
+    """Change what a page shows and tell how it went; False when it was refused."""
+    try:
+        change()
+    except DomainError as refusal:
+        page.message_user(request, f"{name}{refusal}", messages.ERROR)
+        return False
+    if success:
+        page.message_user(request, str(success()), messages.SUCCESS)
+    return True

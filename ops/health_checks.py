@@ -10,7 +10,7 @@ from ops.services import health
 
 
 def register() -> None:
-    """Register them."""
+    """Register the health and readiness checks of the platform itself."""
     health.checks.register("database", database_answers)
     health.checks.register("cache", cache_keeps)
     health.checks.register("channel_layer", channel_layer_carries)

@@ -1,5 +1,7 @@
 """Ids as clients send them. There is one way to say that nothing has this id: None."""
 
+from uuid import UUID
+
 from django.db.models import Model, QuerySet
 
 MAX_ID = 2**63 - 1
@@ -12,6 +14,6 @@ def read_identifier(text: str) -> int | None:
     return None
 
 
-def find[Row: Model](rows: QuerySet[Row], pk: object) -> Row | None:
+def find[Row: Model](rows: QuerySet[Row], pk: int | UUID | None) -> Row | None:
     """The row with this id among these rows; None when there is none, and for the id None."""
     return None if pk is None else rows.filter(pk=pk).first()

@@ -5,7 +5,7 @@ from ops.services.jobs import jobs
 
 
 def register() -> None:
-    """Register them."""
+    """Register the jobs of the platform itself."""
     jobs.register("lost tasks", background.mark_lost_tasks)
     jobs.register("expired files", files.discard_expired)
     jobs.register("expired idempotency records", idempotency.forget_expired)

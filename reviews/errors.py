@@ -3,7 +3,7 @@
 from django.utils.translation import gettext_lazy as _
 
 from ops.errors import DomainError
-from reviews.limits import LARGEST_AMOUNT, LEAST_AMOUNT, MOST_POINTS, largest_photo
+from reviews.limits import LARGEST_AMOUNT, LEAST_AMOUNT, MOST_POINTS, largest_photo_in_megabytes
 
 
 class NoImage(DomainError):
@@ -29,7 +29,7 @@ class ImageTooLarge(DomainError):
     message = _("The image is larger than %(limit)s MB.")
 
     def __init__(self) -> None:
-        super().__init__(limit=f"{largest_photo() / 2**20:g}")
+        super().__init__(limit=largest_photo_in_megabytes())
 
 
 class ImageBroken(DomainError):

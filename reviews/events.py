@@ -29,10 +29,13 @@ def review_event(receipt: Receipt, *, is_replay: bool = False) -> Event:
 def reviewed_since(person_id: int, since: datetime) -> list[Event]:
     """The review_result events of a person since a time, oldest first, for a client that resumes.
 
-    One more than the hundred that are sent again: whoever missed more starts afresh.
+    One more than may be sent again: whoever missed more starts afresh.
     """
     missed = Receipt.objects.filter(person_id=person_id, reviewed_at__gt=since)
-    return [review_event(one, is_replay=True) for one in missed.order_by("reviewed_at")[:101]]
+    return [
+        review_event(one, is_replay=True)
+        for one in missed.order_by("reviewed_at")[: push.REPLAY_LIMIT + 1]
+    ]
 
 
 def receipt_reviewed(receipt: Receipt) -> None:

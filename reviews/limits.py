@@ -7,12 +7,18 @@ from django.conf import settings
 LEAST_AMOUNT = Decimal("0.01")  # yuan
 LARGEST_AMOUNT = Decimal("9999.99")  # yuan
 MOST_POINTS = 100_000  # that one decision may give
+LONGEST_REASON = 500  # characters
 
 
 def largest_photo() -> int:
     """The size of the largest photo that is taken, in bytes: the setting RECEIPT_MAX_BYTES."""
     size: int = settings.RECEIPT_MAX_BYTES
     return size
+
+
+def largest_photo_in_megabytes() -> str:
+    """The same for people, e.g. 10 or 10.5."""
+    return f"{largest_photo() / 2**20:g}"
 
 
 def most_pixels() -> int:

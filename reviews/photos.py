@@ -8,7 +8,7 @@ from PIL import Image
 from ops.services import pictures
 from ops.services.pictures import Renditions
 from reviews.errors import ImageBroken, ImageTooLarge, NoImage, NotAnImage
-from reviews.limits import largest_photo
+from reviews.limits import largest_photo, most_pixels
 
 LONGEST_SIDE = 4000
 # A long slip keeps this much of its width, or its letters would be lost...
@@ -39,7 +39,7 @@ def check_photo(received: bytes) -> Photo:
     if len(received) > largest_photo():
         raise ImageTooLarge
     try:
-        picture = pictures.decode(received, scale=_scale).image
+        picture = pictures.decode(received, scale=_scale, max_pixels=most_pixels()).image
     except pictures.UnknownType as error:
         raise NotAnImage from error
     except pictures.BrokenPicture as error:

@@ -13,7 +13,14 @@ from ops.identifiers import read_identifier
 from ops.services import files
 from reviews import risk
 from reviews.errors import InvalidAmount, InvalidDecision, NoImage
-from reviews.limits import LARGEST_AMOUNT, LEAST_AMOUNT, MOST_POINTS, largest_photo, most_pixels
+from reviews.limits import (
+    LARGEST_AMOUNT,
+    LEAST_AMOUNT,
+    LONGEST_REASON,
+    MOST_POINTS,
+    largest_photo_in_megabytes,
+    most_pixels,
+)
 from reviews.models import ProcessRecord, Receipt, ReceiptStatus
 from reviews.services.review import Action
 
@@ -26,7 +33,7 @@ class PhotoField(serializers.FileField):
     """A file as it was sent; whether it is a picture, and which, is not asked here."""
 
     def __init__(self, **kwargs):
-        megabytes = largest_photo() // 2**20
+        megabytes = largest_photo_in_megabytes()
         megapixels = most_pixels() // 10**6
         text = f"JPEG, PNG, WebP or HEIC, at most {megabytes} MB and {megapixels} megapixels."
         super().__init__(**{"help_text": text, **kwargs})
@@ -91,7 +98,7 @@ class DecisionInput(serializers.Serializer):
         allow_null=True,
         allow_blank=True,
         default="",
-        max_length=500,
+        max_length=LONGEST_REASON,
         help_text="For the customer; needed to reject.",
     )
 
@@ -125,12 +132,15 @@ class ReviewQuery(serializers.Serializer):
     )
     shop = FormIdentifierField(required=False, help_text="One of the shops one works at.")
     risk = serializers.IntegerField(
-        required=False, min_value=0, max_value=100, help_text="The lowest risk score to show."
+        required=False,
+        min_value=0,
+        max_value=risk.HIGHEST_SCORE,
+        help_text="The lowest risk score to show.",
     )
 
 
 class TaskOutput(serializers.ModelSerializer):
-    """The reading of a receipt: OCR, duplicates, risk."""
+    """The process that reads a receipt: OCR, duplicates, risk."""
 
     task_id = serializers.IntegerField(source="pk")
     model_name = serializers.SerializerMethodField()
@@ -151,7 +161,7 @@ class TaskOutput(serializers.ModelSerializer):
 
 
 class PicturesOutput(serializers.ModelSerializer):
-    """An upload's signed addresses: no header needed, good for 15 minutes."""
+    """An upload's signed addresses: no header needed, good for a while."""
 
     upload_id = serializers.IntegerField(source="pk")
     image_url = serializers.SerializerMethodField()

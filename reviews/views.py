@@ -1,4 +1,4 @@
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from django.core.exceptions import RequestDataTooBig
@@ -22,24 +22,28 @@ from reviews.limits import largest_photo
 from reviews.models import Receipt
 from reviews.photos import check_photo
 from reviews.services import review, uploads
-from reviews.services.reviewers import Reviewer, reviewer_for
+from reviews.services.reviewers import reviewer_for
 
 LONGEST_ECHO = 40  # characters
 
 
 class MayReview(BasePermission):
-    """Only for those who review receipts somewhere, as `view.reviewer`; else 6001 or 1009."""
+    """Only for those who review receipts somewhere; refuses with 6001 or 1009."""
 
     def has_permission(self, request, view):
-        view.reviewer = reviewer_for(request.user)
-        return True
+        return bool(view.reviewer)
 
 
 class ForReviewers:
     """A view for those who review receipts somewhere."""
 
     permission_classes: Any = (IsAuthenticated, MayReview)
-    reviewer: Reviewer  # put here by MayReview
+    request: Any
+
+    @cached_property
+    def reviewer(self):
+        """What the person may review; raises NotAMerchant (6001) and NotAllowed (1009)."""
+        return reviewer_for(self.request.user)
 
 
 class UploadView(ApiView):
@@ -143,7 +147,7 @@ class ReviewView(ForReviewers, AnswerOnceView):
 
 
 class BatchView(ForReviewers, AnswerOnceView):
-    """Decide about up to 100 receipts, each on its own: a refused one stops no other."""
+    """Decide about many receipts, each on its own: a refused one stops no other."""
 
     shape = serializers.BatchInput
     answer = serializers.BatchOutput

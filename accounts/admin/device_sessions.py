@@ -1,9 +1,7 @@
 from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
 
-from accounts.models import (
-    DeviceSession,
-)
+from accounts.models import DeviceSession
 from accounts.services import sign_in
 from ops.admin_base import ReadOnlyAdmin, change_each
 

@@ -1,8 +1,6 @@
 from django.contrib import admin
 
-from accounts.models import (
-    PointsEntry,
-)
+from accounts.models import PointsEntry
 from ops.admin_base import ReadOnlyAdmin
 
 

@@ -1,8 +1,6 @@
 from django.contrib import admin
 
-from accounts.models import (
-    RegistrationMark,
-)
+from accounts.models import RegistrationMark
 from ops.admin_base import ReadOnlyAdmin
 
 

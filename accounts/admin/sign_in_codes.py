@@ -1,9 +1,7 @@
 from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
 
-from accounts.models import (
-    SignInCode,
-)
+from accounts.models import SignInCode
 from ops.admin_base import ReadOnlyAdmin
 
 

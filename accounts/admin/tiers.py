@@ -1,9 +1,7 @@
 from django.contrib import admin
 from unfold.admin import ModelAdmin
 
-from accounts.models import (
-    Tier,
-)
+from accounts.models import Tier
 
 
 @admin.register(Tier)

@@ -1,4 +1,7 @@
-"""What a person is told about themselves, and what they may change of it."""
+"""What a person is told about themselves, and what they may change of it.
+
+The fields of the answer are those of `accounts.serializers.ProfileOutput`.
+"""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,9 +1,7 @@
 from django.contrib import admin
 from unfold.admin import ModelAdmin
 
-from catalog.models import (
-    Category,
-)
+from catalog.models import Category
 
 
 @admin.register(Category)

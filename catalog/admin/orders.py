@@ -1,9 +1,7 @@
 from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
 
-from catalog.models import (
-    Order,
-)
+from catalog.models import Order
 from catalog.services import orders
 from ops.admin_base import ReadOnlyAdmin, change_each
 

@@ -1,9 +1,7 @@
 from django.contrib import admin
 from unfold.admin import ModelAdmin
 
-from catalog.models import (
-    ProductTemplate,
-)
+from catalog.models import ProductTemplate
 
 
 @admin.register(ProductTemplate)

@@ -1,5 +1,5 @@
 from django import forms
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
@@ -13,13 +13,14 @@ from unfold.widgets import (
 )
 
 from catalog.errors import NotAPicture
+from catalog.limits import LONGEST_REASON
 from catalog.models import (
     Product,
     ProductImage,
     StockOperation,
 )
 from catalog.services import pictures, stock, virtual_codes
-from ops.errors import DomainError
+from ops.admin_base import change_page
 from ops.services import files
 
 
@@ -72,7 +73,9 @@ class StockForm(BaseDialogForm):
         widget=forms.RadioSelect,
         initial=StockOperation.RESTOCK,
     )
-    reason = forms.CharField(label=_("reason"), max_length=200, widget=UnfoldAdminTextInputWidget)
+    reason = forms.CharField(
+        label=_("reason"), max_length=LONGEST_REASON, widget=UnfoldAdminTextInputWidget
+    )
 
     def clean(self):
         wanted = super().clean()
@@ -162,10 +165,5 @@ class ProductAdmin(ModelAdmin):
         )
 
     def _answer(self, request, object_id, change):
-        try:
-            change()
-        except DomainError as error:
-            self.message_user(request, str(error), messages.ERROR)
-        else:
-            self.message_user(request, _("The stock was changed."), messages.SUCCESS)
+        change_page(self, request, change=change, success=lambda: _("The stock was changed."))
         return redirect(reverse("admin:catalog_product_change", args=[object_id]))

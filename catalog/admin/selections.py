@@ -1,9 +1,7 @@
 from django.contrib import admin
 from unfold.admin import ModelAdmin
 
-from catalog.models import (
-    Selection,
-)
+from catalog.models import Selection
 
 
 @admin.register(Selection)

@@ -1,8 +1,6 @@
 from django.contrib import admin
 
-from catalog.models import (
-    StockEntry,
-)
+from catalog.models import StockEntry
 from ops.admin_base import ReadOnlyAdmin
 
 

@@ -1,8 +1,6 @@
 from django.contrib import admin
 
-from catalog.models import (
-    VirtualCode,
-)
+from catalog.models import VirtualCode
 from ops.admin_base import ReadOnlyAdmin
 
 

@@ -1,5 +1,6 @@
 """Product pictures: two sizes of each, put behind one another."""
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import Max
 
@@ -18,7 +19,12 @@ QUALITY = 85
 def read_picture(content: bytes) -> Renditions:
     """Check a file and make of it what is kept. Raises NotAPicture."""
     try:
-        decoded = pictures.decode(content, scale=pictures.within(LONGEST_SIDE), types=TYPES)
+        decoded = pictures.decode(
+            content,
+            scale=pictures.within(LONGEST_SIDE),
+            max_pixels=settings.RECEIPT_MAX_PIXELS,
+            types=TYPES,
+        )
     except (pictures.UnknownType, pictures.BrokenPicture) as error:
         raise NotAPicture from error
     return pictures.render(

@@ -41,8 +41,8 @@ def change_stock(
 
     Locks the product until commit; pushes a stock_update after commit. Raises ProductNotFound,
     NotEnoughStock when there is not so much to take, StockIsCodes for a virtual product (its
-    stock is its free codes: see services.codes), and IntegrityError when a cause that can happen
-    only once happens again.
+    stock is its free codes: see services.virtual_codes), and IntegrityError when a cause that can
+    happen only once happens again.
     """
     product = lock_product(product_id)
     if product.kind == ProductKind.VIRTUAL:

@@ -1,4 +1,4 @@
-"""How long a pity prize has been missing."""
+"""How long a pity prize has been missing; the rule itself is `lottery.decision`."""
 
 from typing import override
 

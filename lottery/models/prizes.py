@@ -14,7 +14,7 @@ from catalog.models import Product
 from lottery.limits import MAX_PRIZE_VALUE
 from lottery.models.wheels import Wheel
 from lottery.odds import ANGLES, TICKETS
-from lottery.prize_kinds import WITHOUT_ORDER, PrizeType
+from lottery.prize_kinds import NOT_MONEY, NOTHING, PRIZE_KINDS, WITHOUT_ORDER, PrizeKind, PrizeType
 from ops.locking import LockingQuerySet
 
 COLOR_PATTERN = r"^#[0-9A-Fa-f]{6}\Z"
@@ -116,14 +116,14 @@ class Prize(models.Model):
             ),
             models.CheckConstraint(condition=Q(value__gte=0), name="prize_value_not_negative"),
             models.CheckConstraint(
-                condition=Q(type=PrizeType.POINTS) | Q(value__lte=MAX_PRIZE_VALUE),
+                condition=Q(type__in=NOT_MONEY) | Q(value__lte=MAX_PRIZE_VALUE),
                 name="prize_value_within_the_law",
                 violation_error_message=format_lazy(
                     _("A prize may be worth at most {limit} yuan."), limit=f"{MAX_PRIZE_VALUE:,}"
                 ),
             ),
             models.CheckConstraint(
-                condition=~Q(type=PrizeType.EMPTY) | Q(value=0),
+                condition=~Q(type__in=NOTHING) | Q(value=0),
                 name="prize_nothing_is_worth_nothing",
             ),
             models.CheckConstraint(
@@ -151,6 +151,11 @@ class Prize(models.Model):
     @override
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def kind(self) -> PrizeKind:
+        """What giving it comes to."""
+        return PRIZE_KINDS[PrizeType(self.type)]
 
     @property
     def weight(self) -> int:

@@ -12,7 +12,6 @@ from lottery.errors import NotPublishable
 from lottery.limits import MAX_PRIZE_VALUE
 from lottery.models import Prize, Wheel, WheelVersion
 from lottery.odds import ANGLES, TICKETS, OddsSheet, PublishedPrize
-from lottery.prize_kinds import PRIZE_KINDS, PrizeType
 from ops.errors import NotFound
 
 
@@ -111,7 +110,7 @@ def _prize_reasons(drafts: Sequence[Prize], earlier: OddsSheet | None) -> Iterat
                 **named,
                 "limit": f"{MAX_PRIZE_VALUE:,}",
             }
-        kind = PRIZE_KINDS[PrizeType(prize.type)]
+        kind = prize.kind
         if kind.credits_points and (prize.value < 1 or prize.value % 1):
             yield _("%(name)s: the value is a whole number of points from 1 on.") % named
         if kind.needs_product and prize.product is None:
@@ -136,7 +135,7 @@ def _prize_reasons(drafts: Sequence[Prize], earlier: OddsSheet | None) -> Iterat
 
 def _worth(prize: Prize) -> Decimal:
     """In yuan; points are no money. A product is worth its market price at least."""
-    if not PRIZE_KINDS[PrizeType(prize.type)].is_money:
+    if not prize.kind.is_money:
         return Decimal(0)
     product: Product | None = prize.product
     return max(prize.value, product.market_price if product else Decimal(0))

@@ -206,6 +206,15 @@ def test_a_version_that_was_altered_is_found(draws, wheel):
     assert "proof" in rules()
 
 
+def test_a_kind_of_prize_that_does_not_exist_is_found(draws):
+    version = draws[0].version
+    forged = [{**prize, "type": "gold"} for prize in version.prizes]
+    with without_triggers(WheelVersion):
+        WheelVersion.objects.filter(pk=version.pk).update(prizes=forged)
+
+    assert {object_id for _rule, object_id in findings()} >= {f"draw {one.pk}" for one in draws}
+
+
 def test_an_order_belongs_to_one_draw(draws):
     order = next(one.order for one in draws if one.order)
     with pytest.raises(IntegrityError), without_triggers(Draw), transaction.atomic():

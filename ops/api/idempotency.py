@@ -17,9 +17,9 @@ from rest_framework.response import Response
 
 from ops.api.renderer import encode
 from ops.errors import IdempotencyKeyMissing, ValidationFailed
+from ops.models.idempotency import LONGEST_KEY
 from ops.services import idempotency
 
-LONGEST_KEY = 128  # characters
 _KEY = re.compile(rf"\A[\x21-\x7e]{{1,{LONGEST_KEY}}}\Z")
 
 

@@ -1,6 +1,5 @@
 """How a view of the API reads and refuses. Every view of every app is one of these."""
 
-from abc import abstractmethod
 from collections.abc import Mapping
 from functools import partial
 from typing import Any, ClassVar, override
@@ -62,11 +61,11 @@ class AnswerOnceView(ApiView):
         body = {} if self.shape is None else self.body(self.shape)
         return answer_once(request, partial(self._written_answer, request, body))
 
-    @abstractmethod
     def effect(self, request: Request, body: dict[str, Any]) -> Any:
         """Do what was asked for and return what the answer is written from.
 
         It runs in the transaction that commits the answer; what it raises takes all of it back.
+        Every view of this kind has its own.
         """
 
     def _written_answer(self, request: Request, body: dict[str, Any]) -> Any:

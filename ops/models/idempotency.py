@@ -6,13 +6,15 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+LONGEST_KEY = 128  # characters
+
 
 class IdempotencyRecord(models.Model):
     """The answer to a request with an Idempotency-Key, committed with the request's effect."""
 
     owner_id = models.BigIntegerField(_("person"))
     path = models.CharField(_("path"), max_length=255)
-    key = models.CharField(_("key"), max_length=128)
+    key = models.CharField(_("key"), max_length=LONGEST_KEY)
     fingerprint = models.CharField(_("fingerprint"), max_length=64)
     answer = models.TextField(_("answer"), blank=True)
     created_at = models.DateTimeField(_("created at"), default=timezone.now, db_index=True)

@@ -23,6 +23,7 @@ from ops.registry import Registry
 logger = logging.getLogger(__name__)
 
 GROUP = "push"
+REPLAY_LIMIT = 100  # events that are sent again; whoever missed more starts afresh
 MOST_WAITING = 10_000  # messages kept while the channel layer takes none; clients mend the gap
 
 
@@ -86,7 +87,7 @@ def close_on_commit(
 
 
 def publish(event: Event) -> None:
-    """Send an event now. Only for what is committed already, such as the progress of a job."""
+    """Send an event now: only for what is committed already."""
     send("push.event", asdict(event))
 
 

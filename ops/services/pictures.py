@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from django.conf import settings
 from django.utils import timezone
 from PIL import ExifTags, Image
 from pillow_heif import register_heif_opener
@@ -73,13 +72,14 @@ def decode(
     received: bytes,
     *,
     scale: Scale,
+    max_pixels: int,
     types: Collection[str] = ("JPEG", "PNG", "WEBP", "HEIF"),
 ) -> Decoded:
     """Decode all of a file: RGB, upright, on white paper, no larger than needed, no metadata.
 
     `scale(width, height)` says to which part of its size in pixels a picture is shrunk, 1 at most;
     `types` are Pillow's names. Raises UnknownType; and BrokenPicture, also for more pixels than
-    the setting RECEIPT_MAX_PIXELS.
+    `max_pixels`.
     """
     image_type = _type_of(received)
     if image_type not in types:
@@ -88,7 +88,8 @@ def decode(
         if image_type == "JPEG":
             _check_end(received)
         with Image.open(io.BytesIO(received), formats=[image_type]) as opened:
-            _check_size(*opened.size)
+            if opened.width * opened.height > max_pixels:
+                raise BrokenPicture  # noqa: TRY301  a decompression bomb; one way out
             longest_side = max(opened.size)
             if image_type == "JPEG":
                 # Decodes straight to a half or a quarter where that is still enough.
@@ -137,12 +138,6 @@ def _check_end(jpeg: bytes) -> None:
     inside of one the two bytes of the marker never stand (ITU T.81, B.1.1.5).
     """
     if jpeg.find(b"\xff\xd9", jpeg.rfind(b"\xff\xda")) < 0:
-        raise BrokenPicture
-
-
-def _check_size(width: int, height: int) -> None:
-    """Raise BrokenPicture for a decompression bomb."""
-    if width * height > settings.RECEIPT_MAX_PIXELS:
         raise BrokenPicture
 
 

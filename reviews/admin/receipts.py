@@ -10,6 +10,7 @@ from ops.admin_base import ReadOnlyAdmin, change_each
 from ops.errors import DomainError
 from ops.services import files
 from reviews import risk
+from reviews.limits import LONGEST_REASON
 from reviews.models import Receipt
 from reviews.services import review
 from reviews.services.review import Action, Decision
@@ -19,7 +20,7 @@ from reviews.services.reviewers import reviewer_for
 class RejectForm(forms.Form):
     reason = forms.CharField(
         label=_("Reason"),
-        max_length=500,
+        max_length=LONGEST_REASON,
         help_text=_("The customer reads it."),
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 3, "autofocus": True}),
     )

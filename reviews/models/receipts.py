@@ -119,7 +119,7 @@ class Receipt(models.Model):
     objects = ReceiptQuerySet.as_manager()
 
     # Filled by `with_process`.
-    processes: list["ProcessRecord"]
+    processes: list[ProcessRecord]
 
     class Meta:
         verbose_name = _("receipt")
@@ -204,7 +204,7 @@ class Receipt(models.Model):
         return int(self.amount * self.points_per_yuan * self.multiplier)
 
     @property
-    def process(self) -> "ProcessRecord":
+    def process(self) -> ProcessRecord:
         """The newest process that read it; the queryset brings it by `with_process`."""
         return self.processes[0]
 

@@ -14,6 +14,7 @@ from django.utils import timezone
 from PIL import Image
 
 from ops.services.pictures import decode
+from reviews.limits import most_pixels
 from reviews.ocr.facts import find_issued_at, find_receipt_number
 from reviews.ocr.lines import text_lines
 from reviews.ocr.total import choose_total
@@ -177,7 +178,7 @@ def prepare(picture: bytes) -> tuple[Pixels, float]:
     Returns height x width x BGR pixels, never longer than `UTMOST_SHAPE` times their shorter
     side, and how many of them a pixel of the turned picture became.
     """
-    decoded = decode(picture, scale=_scale)
+    decoded = decode(picture, scale=_scale, max_pixels=most_pixels())
     image = decoded.image
     least = -(-max(image.size) // UTMOST_SHAPE)
     if min(image.size) < least:

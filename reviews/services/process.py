@@ -47,7 +47,7 @@ def process_receipt(record_id: int) -> None:
         reading = reader.read(files.read(record.receipt.picture))
     except Exception:
         # Whatever a decoder or a model raises, the receipt waits for a reviewer, not for us.
-        logger.exception("Reading %s of receipt %s failed", record.pk, record.receipt_id)
+        logger.exception("Process %s of receipt %s failed", record.pk, record.receipt_id)
         give_back(record, now=timezone.now())
         return
     duration = round((time.monotonic() - started) * 1000)
@@ -57,7 +57,7 @@ def process_receipt(record_id: int) -> None:
 
 @cache
 def load_reader(name: str) -> ReceiptReader:
-    """The reader that the setting RECEIPT_READER names, loaded once per process."""
+    """The reader that the setting RECEIPT_READER names, loaded once."""
     reader: ReceiptReader = import_string(name)()
     return reader
 
@@ -158,17 +158,16 @@ def _end(
     error: ProcessError | None = None,
 ) -> bool:
     """End the process if it is still ours."""
-    progress = DONE if status == ProcessStatus.COMPLETED else record.progress
-    is_ours = _held(record).update(
-        status=status,
-        lease_until=None,
-        finished_at=now,
-        progress=progress,
-        duration=duration,
-        error=error or "",
-    )
+    ours = _held(record)
+    if status == ProcessStatus.COMPLETED:
+        is_ours = ours.update(
+            status=status, lease_until=None, finished_at=now, progress=DONE, duration=duration
+        )
+    else:
+        is_ours = ours.update(status=status, lease_until=None, finished_at=now, error=error or "")
     if is_ours:
-        record.status, record.progress = status, progress
+        record.status = status
+        record.progress = DONE if status == ProcessStatus.COMPLETED else record.progress
     return bool(is_ours)
 
 

@@ -11,6 +11,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from accounts.models import User
+from accounts.services.points import lock_person
 from accounts.services.profile import tiers_around
 from catalog.models import Shop
 from ops.days import seconds_left, start_of_day
@@ -67,7 +68,7 @@ def submit(*, person: User, amount: Decimal, stored: StoredPhoto, shop: Shop) ->
     photo = stored.photo
     submission = _submission_number(person, photo.sha256)
     # The row is held until commit: of one person's uploads at the same time, each is counted.
-    person = User.objects.locked().get(pk=person.pk)
+    person = lock_person(person.pk)
     if uploads_left_today(person) <= 0:
         raise UploadQuotaUsed(limit=_quota(person), retry_after=seconds_left(timezone.now()))
     tier, _next = tiers_around(person.lifetime_points)
