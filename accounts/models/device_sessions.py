@@ -8,14 +8,23 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models.people import User
+from ops.service_columns import ServiceColumns
 
 
-class DeviceSession(models.Model):
+class DeviceSession(ServiceColumns):
     """One sign-in on one device: the family of its refresh tokens.
 
     The tokens themselves are not kept. `generation` counts the rotations and `rotated_at` dates
     the newest, which is enough to sign the same pair again when its answer was lost on the way.
     """
+
+    service_columns = (
+        "generation",
+        "rotated_at",
+        "last_activity_at",
+        "expires_at",
+        "revoked_at",
+    )
 
     user = models.ForeignKey(
         User, verbose_name=_("person"), on_delete=models.CASCADE, related_name="sessions"

@@ -10,6 +10,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from ops.locking import LockingQuerySet
+from ops.service_columns import ServiceColumns
 
 GENESIS_HASH = "0" * 64
 
@@ -35,8 +36,18 @@ class UserManager(BaseUserManager["User"].from_queryset(UserQuerySet)):  # type:
         return person
 
 
-class User(AbstractBaseUser, PermissionsMixin):
+class User(ServiceColumns, AbstractBaseUser, PermissionsMixin):
     """A person: a customer by phone or WeChat; staff also by user name and password."""
+
+    service_columns = (
+        "status",
+        "total_points",
+        "lifetime_points",
+        "points_version",
+        "points_hash",
+        "login_count",
+        "last_login",
+    )
 
     username = models.CharField(
         _("user name"),

@@ -6,9 +6,16 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from ops.service_columns import ServiceColumns
 
-class SignInCode(models.Model):
+
+class SignInCode(ServiceColumns):
     """A code sent by SMS; only the newest one of a phone counts."""
+
+    service_columns = (
+        "wrong_tries",
+        "used_at",
+    )
 
     phone = models.CharField(_("phone"), max_length=20)
     day = models.DateField(_("day"))

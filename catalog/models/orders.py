@@ -12,6 +12,7 @@ from catalog.limits import MAX_QUANTITY
 from catalog.models.product_terms import ProductKind
 from catalog.models.products import Product
 from catalog.models.shops import Shop
+from ops.service_columns import ServiceColumns
 
 
 class OrderSource(models.TextChoices):
@@ -37,8 +38,17 @@ class OrderQuerySet(models.QuerySet["Order"]):
         return self.exclude(status__in=RETURNED)
 
 
-class Order(models.Model):
+class Order(ServiceColumns):
     """A deal, with its facts as they were: later edits of the product change nothing here."""
+
+    service_columns = (
+        "status",
+        "expires_at",
+        "redeemed_at",
+        "redeemed_by",
+        "delivered_at",
+        "returned_at",
+    )
 
     person = models.ForeignKey(
         settings.AUTH_USER_MODEL,

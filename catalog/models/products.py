@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from catalog.models.product_terms import ProductTerms
 from catalog.models.shops import Shop
 from ops.locking import LockingQuerySet
+from ops.service_columns import ServiceColumns
 
 
 class ProductStatus(models.TextChoices):
@@ -25,8 +26,10 @@ class ProductQuerySet(LockingQuerySet["Product"]):
         return self.filter(status=ProductStatus.ACTIVE, is_listed=True)
 
 
-class Product(ProductTerms):
+class Product(ServiceColumns, ProductTerms):
     """Something to be had for points. Its stock changes only by entries of the stock ledger."""
+
+    service_columns = ("stock", "stock_version", "sales_count")
 
     shop = models.ForeignKey(
         Shop, verbose_name=_("shop"), on_delete=models.PROTECT, related_name="products"

@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from catalog.models.product_templates import ProductTemplate
 from catalog.models.products import Product
 from catalog.models.shops import Shop
+from ops.service_columns import ServiceColumns
 
 
 class SelectionStatus(models.TextChoices):
@@ -20,8 +21,13 @@ class SelectionStatus(models.TextChoices):
     REJECTED = "rejected", _("Rejected")
 
 
-class Selection(models.Model):
+class Selection(ServiceColumns):
     """Something a shop might offer (选品): judged, then listed as a product or turned down."""
+
+    service_columns = (
+        "status",
+        "product",
+    )
 
     shop = models.ForeignKey(
         Shop, verbose_name=_("shop"), on_delete=models.CASCADE, related_name="selections"

@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from catalog.models.orders import Order
 from catalog.models.products import Product
 from ops.locking import LockingQuerySet
+from ops.service_columns import ServiceColumns
 
 
 class VirtualCodeQuerySet(LockingQuerySet["VirtualCode"]):
@@ -18,8 +19,15 @@ class VirtualCodeQuerySet(LockingQuerySet["VirtualCode"]):
         return self.filter(order__isnull=True)
 
 
-class VirtualCode(models.Model):
+class VirtualCode(ServiceColumns):
     """One unit of a virtual product: encrypted at rest, handed out once."""
+
+    service_columns = (
+        "code_encrypted",
+        "code_hash",
+        "order",
+        "delivered_at",
+    )
 
     product = models.ForeignKey(
         Product, verbose_name=_("product"), on_delete=models.PROTECT, related_name="codes"

@@ -8,14 +8,17 @@ from django.utils.translation import gettext_lazy as _
 
 from lottery.models.wheels import Wheel
 from ops.locking import LockingQuerySet
+from ops.service_columns import ServiceColumns
 
 
 class PityCounterQuerySet(LockingQuerySet["PityCounter"]):
     """Pity counters, to be held during a draw."""
 
 
-class PityCounter(models.Model):
+class PityCounter(ServiceColumns):
     """How many draws of a person on a wheel have gone by without a pity prize."""
+
+    service_columns = ("current",)
 
     person = models.ForeignKey(
         settings.AUTH_USER_MODEL,

@@ -16,6 +16,7 @@ from lottery.models.wheels import Wheel
 from lottery.odds import ANGLES, TICKETS
 from lottery.prize_kinds import NOT_MONEY, NOTHING, PRIZE_KINDS, WITHOUT_ORDER, PrizeKind, PrizeType
 from ops.locking import LockingQuerySet
+from ops.service_columns import ServiceColumns
 
 COLOR_PATTERN = r"^#[0-9A-Fa-f]{6}\Z"
 
@@ -24,13 +25,21 @@ class PrizeQuerySet(LockingQuerySet["Prize"]):
     """Prizes, to be held while they are given."""
 
 
-class Prize(models.Model):
+class Prize(ServiceColumns):
     """One sector of a wheel as it is edited, and how often it was given.
 
     A draw is decided by the published version. Of this row it changes only the counts, and only
     of a prize that was published with a quantity or a daily cap: otherwise all draws of a wheel
     would wait for the same eight rows.
     """
+
+    service_columns = (
+        "published_quantity",
+        "published_daily_cap",
+        "given",
+        "given_on",
+        "given_that_day",
+    )
 
     wheel = models.ForeignKey(
         Wheel, verbose_name=_("wheel"), on_delete=models.CASCADE, related_name="prizes"

@@ -9,6 +9,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from ops.locking import LockingQuerySet
+from ops.service_columns import ServiceColumns
 
 
 class SeedState(models.TextChoices):
@@ -21,12 +22,21 @@ class SeedPairQuerySet(LockingQuerySet["SeedPair"]):
     """Seed pairs, to be held while their nonces are used."""
 
 
-class SeedPair(models.Model):
+class SeedPair(ServiceColumns):
     """The two seeds behind a run of a person's draws; the server's is secret until revealed.
 
     Pairs of a person come into use in the order of their ids, so that pair and nonce order all
     draws of a person without a clock.
     """
+
+    service_columns = (
+        "server_seed_encrypted",
+        "client_seed",
+        "next_nonce",
+        "state",
+        "activated_at",
+        "revealed_at",
+    )
 
     person = models.ForeignKey(
         settings.AUTH_USER_MODEL,

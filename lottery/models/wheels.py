@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from catalog.models import Shop
 from ops.locking import LockingQuerySet
+from ops.service_columns import ServiceColumns
 
 
 class WheelStatus(models.TextChoices):
@@ -22,11 +23,16 @@ class WheelQuerySet(LockingQuerySet["Wheel"]):
     """Wheels, to be held while they are published."""
 
 
-class Wheel(models.Model):
+class Wheel(ServiceColumns):
     """A wheel as it is edited. Cost, limits and prizes take effect when they are published.
 
     Status and window take effect at once.
     """
+
+    service_columns = (
+        "status",
+        "is_default",
+    )
 
     name = models.CharField(_("name"), max_length=100)
     shop = models.ForeignKey(

@@ -72,7 +72,7 @@ def draw(
     Draw.objects.bulk_create(draws)
     available.write_counts()
     SeedPair.objects.filter(pk=pair.pk).update(next_nonce=F("next_nonce") + count)
-    counter.save()
+    counter.save(update_fields=["current"] if counter.pk else None)
     for drawn in draws:
         _book(drawn, person)
     return Drawn(

@@ -7,6 +7,8 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from ops.service_columns import ServiceColumns
+
 
 class FilePurpose(models.TextChoices):
     RECEIPT = "receipt", _("Receipt")
@@ -17,8 +19,13 @@ class FilePurpose(models.TextChoices):
     OTHER = "other", _("Other")
 
 
-class StoredFile(models.Model):
+class StoredFile(ServiceColumns):
     """A file in the storage: whose it is, what it is for, and when it may go."""
+
+    service_columns = (
+        "is_temporary",
+        "expires_at",
+    )
 
     owner_id = models.BigIntegerField(_("owner"), null=True, blank=True, db_index=True)
     purpose = models.CharField(_("purpose"), max_length=20, choices=FilePurpose)

@@ -7,6 +7,8 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from ops.service_columns import ServiceColumns
+
 
 class ProcessKind(models.TextChoices):
     READING = "reading", _("Reading")
@@ -29,12 +31,26 @@ class ProcessError(models.TextChoices):
 UNFINISHED = (ProcessStatus.PENDING, ProcessStatus.PROCESSING)
 
 
-class ProcessRecord(models.Model):
+class ProcessRecord(ServiceColumns):
     """The process of reading a picture. It survives its worker and is taken up again.
 
     Whoever works on it holds a lease until `lease_until`. `attempts` counts the leases: a worker
     that was thought dead finds another number here and knows that its result is not wanted.
     """
+
+    service_columns = (
+        "model_name",
+        "settings",
+        "status",
+        "progress",
+        "duration",
+        "error",
+        "attempts",
+        "lease_until",
+        "queued_at",
+        "started_at",
+        "finished_at",
+    )
 
     receipt = models.ForeignKey(
         "reviews.Receipt",  # which asks for its processes: one of the two has to be named

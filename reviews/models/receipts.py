@@ -13,6 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from ops.locking import LockingQuerySet
+from ops.service_columns import ServiceColumns
 from reviews.limits import LARGEST_AMOUNT, LEAST_AMOUNT
 from reviews.models.process_records import ProcessKind, ProcessRecord
 
@@ -32,8 +33,25 @@ class ReceiptQuerySet(LockingQuerySet["Receipt"]):
         )
 
 
-class Receipt(models.Model):
+class Receipt(ServiceColumns):
     """One photo of a receipt, submitted by a person for points, and what became of it."""
+
+    service_columns = (
+        "status",
+        "recognized_amount",
+        "confidence",
+        "receipt_number",
+        "issued_at",
+        "read_as",
+        "estimated_points",
+        "points_awarded",
+        "risk_score",
+        "risk_reasons",
+        "reviewer",
+        "review_reason",
+        "reviewed_at",
+        "paid_as",
+    )
 
     person = models.ForeignKey(
         settings.AUTH_USER_MODEL,

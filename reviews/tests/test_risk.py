@@ -161,7 +161,7 @@ def test_reasons_survive_the_database():
     receipt = make_issued_now()
     reason = risk.Reason("seen_before", {"upload_id": 7})
     receipt.risk_reasons = [reason.stored()]
-    receipt.save()
+    receipt.save(update_fields=["risk_reasons"])
     receipt.refresh_from_db()
 
     assert risk.stored_reasons(receipt) == [reason]
