@@ -95,6 +95,7 @@ UNFOLD: dict[str, Any] = {
                 "collapsible": True,
                 "items": [
                     _item(_("Readings"), "document_scanner", "reviews.processrecord"),
+                    _item(_("Failed rows"), "error", "ops.failedrow"),
                     _item(_("Files"), "folder", "ops.storedfile"),
                     _item(_("Alerts"), "notifications", "ops.alert"),
                     _item(_("Alert rules"), "rule", "ops.alertrule"),

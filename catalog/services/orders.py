@@ -35,6 +35,7 @@ from catalog.services.stock import lock_product, lock_products, write_entry
 from catalog.services.virtual_codes import hand_out
 from ops.errors import NotAllowed
 from ops.identifiers import find
+from ops.services.failed_rows import do_each
 
 BATCH_SIZE = 500  # orders that one round of the job takes back
 # Who may hand goods over at the counter.
@@ -181,12 +182,15 @@ def cancel(*, person_id: int, order_id: int | None) -> Order:
 def expire_orders(*, now: datetime) -> int:
     """Take back pending orders whose time is over, BATCH_SIZE at most; returns how many these were.
 
-    Each in a transaction of its own: stock returns, and points if any were paid.
+    Each in a transaction of its own: stock returns, and points if any were paid. One that fails
+    stops no other.
     """
     overdue = Order.objects.filter(status=OrderStatus.PENDING, expires_at__lte=now)
-    return sum(
-        _take_back(order, status=OrderStatus.EXPIRED, now=now)
-        for order in overdue.order_by("expires_at", "pk")[:BATCH_SIZE]
+    return do_each(
+        "expire orders",
+        overdue.order_by("expires_at", "pk"),
+        lambda order: _take_back(order, status=OrderStatus.EXPIRED, now=now),
+        batch_size=BATCH_SIZE,
     )
 
 

@@ -5,7 +5,7 @@ from django.utils import timezone
 
 from accounts.models import PointsEntry, PointsSource
 from catalog.errors import NotCancellable, OrderNotFound
-from catalog.models import Order, OrderStatus, StockEntry, StockOperation
+from catalog.models import Order, OrderStatus, Product, StockEntry, StockOperation
 from catalog.services import orders
 from catalog.tests.factories import (
     make_member,
@@ -14,6 +14,7 @@ from catalog.tests.factories import (
     make_product,
     refused_unchanged,
 )
+from ops.models import FailedRow
 from tests.people import make_person
 
 pytestmark = pytest.mark.django_db
@@ -122,3 +123,19 @@ def test_an_order_whose_time_has_not_come_stays():
 
     order.refresh_from_db()
     assert order.status == OrderStatus.PENDING
+
+
+def test_an_order_that_cannot_be_returned_stops_no_other(caplog):
+    broken, fine = make_order(), make_order()
+    later = timezone.now() + timedelta(days=31)
+    # Its ledger cannot go on: the next number is taken.
+    Product.objects.filter(pk=broken.product_id).update(stock_version=0)
+
+    assert orders.expire_orders(now=later) == 1
+
+    broken.refresh_from_db()
+    fine.refresh_from_db()
+    assert (broken.status, fine.status) == (OrderStatus.PENDING, OrderStatus.EXPIRED)
+    failed = FailedRow.objects.get()
+    assert (failed.job, failed.row_id) == ("expire orders", str(broken.pk))
+    assert "failed at row" in caplog.text

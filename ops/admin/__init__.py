@@ -1,5 +1,23 @@
 """The pages of the platform's own tables. Importing a module registers them."""
 
-from ops.admin import alert_rules, alerts, backups, files, idempotency, migration_runs, queue
+from ops.admin import (
+    alert_rules,
+    alerts,
+    backups,
+    failed_rows,
+    files,
+    idempotency,
+    migration_runs,
+    queue,
+)
 
-__all__ = ["alert_rules", "alerts", "backups", "files", "idempotency", "migration_runs", "queue"]
+__all__ = [
+    "alert_rules",
+    "alerts",
+    "backups",
+    "failed_rows",
+    "files",
+    "idempotency",
+    "migration_runs",
+    "queue",
+]

@@ -3,6 +3,7 @@
 from ops.models.alert_rules import AlertRule, Comparison, Severity
 from ops.models.alerts import Alert
 from ops.models.backups import Backup, RunStatus
+from ops.models.failed_rows import FailedRow
 from ops.models.files import FilePurpose, StoredFile
 from ops.models.idempotency import IdempotencyRecord
 from ops.models.migration_runs import MigrationRun
@@ -12,6 +13,7 @@ __all__ = [
     "AlertRule",
     "Backup",
     "Comparison",
+    "FailedRow",
     "FilePurpose",
     "IdempotencyRecord",
     "MigrationRun",

@@ -17,6 +17,7 @@ from django.utils import timezone
 from django.utils.module_loading import import_string
 
 from ops.services import files
+from ops.services.failed_rows import do_each
 from reviews import events, risk
 from reviews.models import (
     ProcessError,
@@ -209,7 +210,12 @@ def sweep_processes(*, now: datetime) -> int:
         queued_at__lt=now - settings.READING_LEASE,
     )
     lost = ProcessRecord.objects.filter(never_taken | abandoned).select_related("receipt")
-    return sum(_take_up(record, now=now) for record in lost.order_by("queued_at")[:BATCH_SIZE])
+    return do_each(
+        "sweep processes",
+        lost.order_by("queued_at"),
+        lambda record: _take_up(record, now=now),
+        batch_size=BATCH_SIZE,
+    )
 
 
 @transaction.atomic

@@ -10,6 +10,7 @@ from django.utils import timezone
 from django_tasks_db.models import DBTaskResult
 
 from catalog.tests.factories import make_shop
+from ops.models import FailedRow
 from ops.services import files
 from ops.services.jobs import run_jobs
 from reviews.models import (
@@ -398,3 +399,25 @@ def test_a_receipt_has_one_unfinished_reading(record, receipt):
     with pytest.raises(IntegrityError), transaction.atomic():
         make_record(receipt, status=ProcessStatus.PENDING)
     make_record(receipt, status=ProcessStatus.COMPLETED)
+
+
+def test_a_process_that_cannot_be_ended_stops_no_other():
+    shop = make_shop()
+    broken, fine = (
+        make_record(make_receipt(shop=shop, read=False, process=None), status=ProcessStatus.PENDING)
+        for _ in range(2)
+    )
+    ProcessRecord.objects.update(queued_at=NOW)
+    # Given up now, its receipt is compared with others, which its row no longer allows.
+    ProcessRecord.objects.filter(pk=broken.pk).update(
+        status=ProcessStatus.PROCESSING, attempts=process.ATTEMPTS, lease_until=NOW
+    )
+    Receipt.objects.filter(pk=broken.receipt_id).update(difference_hash="none")
+
+    assert sweep_processes(now=LATER) == 1
+
+    broken.refresh_from_db()
+    fine.refresh_from_db()
+    assert broken.status == ProcessStatus.PROCESSING
+    assert fine.queued_at == LATER
+    assert FailedRow.objects.get().row_id == str(broken.pk)
