@@ -1,6 +1,7 @@
 """Sign-in codes by SMS: asking for one, and checking what a person typed."""
 
 import hmac
+import logging
 import re
 import secrets
 from datetime import datetime, timedelta
@@ -17,8 +18,10 @@ from accounts.limits import WRONG_TRIES
 from accounts.models import SignInCode
 from accounts.sms import sender
 from ops.days import seconds_left
-from ops.errors import TooManyRequests
+from ops.errors import TooManyRequests, Unavailable
 from ops.services.encryption import keyed_hash
+
+logger = logging.getLogger(__name__)
 
 HOUR = 3600  # seconds
 LOOPBACK = re.compile(r"\A(127\.|::1\Z)")
@@ -34,7 +37,8 @@ def ask_code(*, phone: str, address: str) -> None:
     """Send a new code to the phone; it replaces the one before.
 
     The answer never tells whether the phone has an account. Raises InvalidPhone, and
-    CodeAskedTooOften per phone (60 seconds, so many a day) and per address (an hour).
+    CodeAskedTooOften per phone (60 seconds, so many a day) and per address (an hour). When the
+    provider does not take it, nothing was asked for: Unavailable, after commit.
     """
     check_phone(phone)
     now = timezone.now()
@@ -52,7 +56,7 @@ def ask_code(*, phone: str, address: str) -> None:
     code = f"{secrets.randbelow(10**6):06d}"
     try:
         with transaction.atomic():
-            SignInCode.objects.create(
+            row = SignInCode.objects.create(
                 phone=phone,
                 day=today,
                 number=sent_today + 1,
@@ -61,9 +65,20 @@ def ask_code(*, phone: str, address: str) -> None:
                 created_at=now,
                 expires_at=now + settings.SMS_CODE_LIFETIME,
             )
-            transaction.on_commit(partial(sender().send_code, phone=phone, code=code))
+            transaction.on_commit(partial(_send, row, code))
     except IntegrityError as error:
         raise CodeAskedTooOften(retry_after=_seconds(settings.SMS_RESEND_AFTER)) from error
+
+
+def _send(row: SignInCode, code: str) -> None:
+    """Hand a code to the provider; one that it did not take was never asked for."""
+    try:
+        sender().send_code(phone=row.phone, code=code)
+    except Exception as error:
+        logger.exception("A sign-in code could not be sent")
+        # The phone may ask again at once, at this provider or another.
+        row.delete()
+        raise Unavailable from error
 
 
 def use_code(*, phone: str, code: str, address: str) -> None:

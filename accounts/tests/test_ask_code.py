@@ -14,7 +14,7 @@ from accounts.errors import CodeAskedTooOften
 from accounts.models import SignInCode
 from accounts.services import sign_in_codes
 from ops.tests.databases import elsewhere, wait_until, waiting_for_a_lock
-from tests.api import answer_of, data_of, refusal_of
+from tests.api import answer_of, client_of, data_of, refusal_of
 from tests.people import make_person
 from tests.races import kinds, race, without_constraint
 
@@ -255,3 +255,23 @@ def test_without_the_constraint_it_gets_several(sent):
 
     with without_constraint(SignInCode, "signincode_one_at_a_time"):
         assert kinds(race([attempt] * 6)) == {SignInCode: 6}
+
+
+# --- A provider that does not take it -------------------------------------------------------------
+class FailingSender:
+    """A provider whose gateway is away."""
+
+    def send_code(self, *, phone, code):
+        raise ConnectionError("gateway")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_code_that_could_not_be_sent_was_never_asked_for(settings, sent):
+    settings.SMS_SENDER = "accounts.tests.test_ask_code.FailingSender"
+    answer = client_of().post("/api/auth/code", {"phone": PHONE})
+    assert refusal_of(answer) == (503, 1503, None)
+    assert not SignInCode.objects.exists()
+
+    settings.SMS_SENDER = "accounts.tests.factories.RecordingSender"
+    data_of(client_of().post("/api/auth/code", {"phone": PHONE}))
+    assert [phone for phone, _code in sent] == [PHONE]
