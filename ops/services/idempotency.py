@@ -52,7 +52,8 @@ def forget_expired(*, now: datetime) -> int:
     """Delete records whose 24 hours are over, BATCH_SIZE at most; returns how many."""
     expired = IdempotencyRecord.objects.filter(created_at__lte=now - KEPT_FOR)
     oldest = expired.order_by("created_at").values_list("pk", flat=True)[:BATCH_SIZE]
-    deleted, _by_model = IdempotencyRecord.objects.filter(pk__in=list(oldest)).delete()
+    # Asked again while deleting: a key that is used anew meanwhile must keep its new record.
+    deleted, _by_model = expired.filter(pk__in=list(oldest)).delete()
     return deleted
 
 

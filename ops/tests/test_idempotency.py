@@ -478,3 +478,23 @@ def test_records_are_forgotten_after_their_day(api):
     assert idempotency.forget_expired(now=now) == 1
     assert idempotency.forget_expired(now=now) == 0
     assert [record.key for record in IdempotencyRecord.objects.all()] == ["new"]
+
+
+def test_a_key_used_anew_while_records_are_forgotten_has_one_effect(api):
+    first = data_of(post(api, "k"))
+    now = timezone.now()
+    IdempotencyRecord.objects.update(created_at=now - idempotency.KEPT_FOR)
+    left = [first]
+
+    def use_it_before_it_is_deleted(execute, sql, params, many, context):
+        if left and sql.startswith("DELETE"):
+            left.clear()
+            left_anew.append(data_of(post(api, "k")))
+        return execute(sql, params, many, context)
+
+    left_anew: list[dict[str, object]] = []
+    with connection.execute_wrapper(use_it_before_it_is_deleted):
+        assert idempotency.forget_expired(now=now) == 0
+
+    assert left_anew == [{**first, "balance": first["balance"] + 1}]
+    assert data_of(post(api, "k")) == left_anew[0]
