@@ -1,6 +1,7 @@
 """Days begin at midnight of the deployment's time zone."""
 
 from datetime import datetime, timedelta
+from math import ceil
 
 from django.utils import timezone
 
@@ -13,4 +14,4 @@ def start_of_day(moment: datetime, *, days_later: int = 0) -> datetime:
 
 def seconds_left(moment: datetime) -> int:
     """Seconds until the next midnight, at least 1."""
-    return max(1, round((start_of_day(moment, days_later=1) - moment).total_seconds()))
+    return max(1, ceil((start_of_day(moment, days_later=1) - moment).total_seconds()))

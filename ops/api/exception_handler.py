@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from math import ceil
 from typing import Any
 
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
@@ -70,7 +71,7 @@ def _as_domain_error(raised: Exception) -> DomainError | None:
         case exceptions.NotAuthenticated() | exceptions.AuthenticationFailed():
             return NotSignedIn()
         case exceptions.Throttled():
-            return TooManyRequests(retry_after=max(1, round(getattr(raised, "wait", None) or 1)))
+            return TooManyRequests(retry_after=ceil(getattr(raised, "wait", None) or 1))
         case exceptions.PermissionDenied() | PermissionDenied():
             return NotAllowed()
         case exceptions.UnsupportedMediaType():
