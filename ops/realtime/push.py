@@ -104,6 +104,7 @@ class _Sender:
     lock: threading.Lock = field(default_factory=threading.Lock)
     waiting: list[dict[str, Any]] = field(default_factory=list)
     is_draining: bool = False
+    dropped: int = 0
 
     def use(self, loop: asyncio.AbstractEventLoop) -> None:
         """Send from this running loop from now on."""
@@ -114,8 +115,16 @@ class _Sender:
     def put(self, message: dict[str, Any]) -> None:
         with self.lock:
             loop = self._running_loop()
-            if loop is None or len(self.waiting) >= MOST_WAITING:
+            if loop is None:
                 return
+            if len(self.waiting) >= MOST_WAITING:
+                if not self.dropped:
+                    logger.error("%d pushes are waiting: more are dropped", MOST_WAITING)
+                self.dropped += 1
+                return
+            if self.dropped:
+                logger.error("%d pushes were dropped", self.dropped)
+                self.dropped = 0
             self.waiting.append(message)
             if not self.is_draining:
                 self.is_draining = True

@@ -101,7 +101,7 @@ async def test_on_redis_a_process_without_a_hub_reaches_the_others(settings, wit
 
 
 async def test_while_the_layer_takes_nothing_only_so_much_is_kept(
-    settings, without_hub, monkeypatch
+    settings, without_hub, monkeypatch, caplog
 ):
     settings.CHANNEL_LAYERS = IN_MEMORY
     monkeypatch.setattr(push, "MOST_WAITING", 5)
@@ -112,6 +112,8 @@ async def test_while_the_layer_takes_nothing_only_so_much_is_kept(
     assert [await next_event() for _ in range(5)] == [numbered(number) for number in range(5)]
     push.publish(numbered(9))
     assert await next_event() == numbered(9)
+    assert caplog.text.count("5 pushes are waiting: more are dropped") == 1
+    assert caplog.text.count("4 pushes were dropped") == 1
 
 
 async def test_a_new_loop_takes_over_from_one_that_is_closed(settings, without_hub):
