@@ -75,9 +75,10 @@ class Order(ServiceColumns):
     )
     product_name = models.CharField(_("product name"), max_length=100)
     kind = models.CharField(_("kind"), max_length=8, choices=ProductKind)
-    unit_points = models.PositiveIntegerField(_("price"), help_text=_("In points."))
+    # Big: a price times a quantity may be, though nobody can pay it.
+    unit_points = models.PositiveBigIntegerField(_("price"), help_text=_("In points."))
     quantity = models.PositiveSmallIntegerField(_("quantity"), default=1)
-    total_points = models.PositiveIntegerField(_("points paid"))
+    total_points = models.PositiveBigIntegerField(_("points paid"))
     source = models.CharField(_("source"), max_length=8, choices=OrderSource)
     related_id = models.CharField(
         _("related to"), max_length=40, blank=True, help_text=_("The draw of a prize.")

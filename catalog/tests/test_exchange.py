@@ -223,3 +223,13 @@ def test_one_draw_opens_one_order():
         make_prize_order(draw_id="d1")
 
     assert Order.objects.count() == 1
+
+
+def test_a_price_that_nobody_can_pay_is_too_few_points():
+    """99 units at this price are more than 31 bits hold."""
+    product = make_product(stock=99, points_price=2**31 - 1)
+
+    person = make_person(points=5)
+
+    with refused_unchanged(NotEnoughPoints):
+        make_order(person=person, product=product, quantity=99)
