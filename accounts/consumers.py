@@ -48,14 +48,20 @@ class RealtimeConsumer(AsyncWebsocketConsumer):
         # Accepted first and closed then: a refused handshake cannot carry a close code.
         if not await self._sign_in(token):
             return
+        is_greeted = False
         try:
             async with asyncio.timeout(SECONDS_TO_JOIN):
                 await hub.current().join(self)
             await self._hello()
+            is_greeted = True
         except Exception:
             # No channel layer, or no database: the client comes back when there is one.
             logger.exception("A socket could not be served")
             await self.disconnect_with(TRY_AGAIN_LATER)
+        finally:
+            # Cancelled by the server, it would stay in the hub and collect messages without end.
+            if not is_greeted:
+                self._leave()
 
     async def _sign_in(self, token):
         try:

@@ -1,6 +1,7 @@
 """`/ws/`: who may in, what they hear, and how it ends."""
 
 import asyncio
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -693,3 +694,25 @@ async def test_a_ledger_that_cannot_be_read_is_made_up_for_later(me):
     assert versions([await client.next() for _ in range(3)]) == [1, 2, 3]
     await client.leave()
     await in_database(lambda: connection.execute_wrappers.remove(fail_once))
+
+
+async def test_a_socket_that_is_cancelled_while_it_is_greeted_leaves_the_hub(me, monkeypatch):
+    """As when a client goes away at that moment: its server cancels it."""
+    has_joined, join = asyncio.Event(), hub.Hub.join
+
+    async def join_and_be_slow(self, socket):
+        await join(self, socket)
+        has_joined.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(hub.Hub, "join", join_and_be_slow)
+    client = Client(token_of(me))
+    await client.open()
+    await has_joined.wait()
+    assert len(hub.current().sockets) == 1
+
+    client.wire.future.cancel()
+    with suppress(asyncio.CancelledError):
+        await client.wire.future
+
+    assert hub.current().sockets == []
