@@ -7,6 +7,7 @@ from datetime import UTC
 from django.db import connection
 
 from accounts.models import PointsEntry
+from tests.ledgers import without_triggers
 
 TABLE = PointsEntry._meta.db_table
 
@@ -38,24 +39,11 @@ def hash_by_the_words_of_the_specification(entry):
 
 @contextmanager
 def unguarded():
-    """The ledger without its triggers and checks, as somebody with the database in hand has it."""
-    with connection.cursor() as cursor:
+    """The ledger without its triggers and checks."""
+    with without_triggers(PointsEntry) as cursor:
         if connection.vendor == "postgresql":
-            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-            cursor.execute(f"ALTER TABLE {TABLE} DISABLE TRIGGER {TABLE}_append_only")
             yield cursor
-            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-            cursor.execute(f"ALTER TABLE {TABLE} ENABLE TRIGGER {TABLE}_append_only")
-        else:
-            cursor.execute(
-                "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = %s",
-                [TABLE],
-            )
-            triggers = cursor.fetchall()
-            for name, _sql in triggers:
-                cursor.execute(f"DROP TRIGGER {name}")
-            cursor.execute("PRAGMA ignore_check_constraints = ON")
-            yield cursor
-            cursor.execute("PRAGMA ignore_check_constraints = OFF")
-            for _name, sql in triggers:
-                cursor.execute(sql)
+            return
+        cursor.execute("PRAGMA ignore_check_constraints = ON")
+        yield cursor
+        cursor.execute("PRAGMA ignore_check_constraints = OFF")

@@ -1,9 +1,5 @@
 """What the tables hold, whether it is sound, and how to alter what nobody may alter."""
 
-from contextlib import contextmanager
-
-from django.db import connection
-
 from accounts.models import PointsEntry, User
 from catalog.models import Order, StockEntry
 from lottery import integrity
@@ -42,26 +38,3 @@ def findings():
         for check in (integrity.draws_recompute, integrity.prizes_are_counted)
         for finding in check()
     ]
-
-
-@contextmanager
-def without_triggers(model):
-    """Alter an append-only table, as somebody with the password of the database might."""
-    table = model._meta.db_table
-    with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-            cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER {table}_append_only")
-            yield
-            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-            cursor.execute(f"ALTER TABLE {table} ENABLE TRIGGER {table}_append_only")
-            return
-        cursor.execute(
-            "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = %s", [table]
-        )
-        triggers = cursor.fetchall()
-        for name, _sql in triggers:
-            cursor.execute(f"DROP TRIGGER {name}")
-        yield
-        for _name, sql in triggers:
-            cursor.execute(sql)

@@ -14,8 +14,9 @@ from lottery.models import Draw, PityCounter, Prize, SeedPair, WheelVersion
 from lottery.services import seeds
 from lottery.services.draws import draw
 from lottery.tests.factories import fix_seeds, goods_prize, make_wheel, points_prize, prize_at
-from lottery.tests.tables import findings, without_triggers
+from lottery.tests.tables import findings
 from ops.services.encryption import encrypt
+from tests.ledgers import without_triggers
 from tests.people import make_person
 
 pytestmark = pytest.mark.django_db

@@ -1,0 +1,28 @@
+"""Append-only tables as somebody with the password of the database has them."""
+
+from contextlib import contextmanager
+
+from django.db import connection
+
+
+@contextmanager
+def without_triggers(model):
+    """Take the triggers of a table away for a while; gives a cursor."""
+    table = model._meta.db_table
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+            cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER {table}_append_only")
+            yield cursor
+            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+            cursor.execute(f"ALTER TABLE {table} ENABLE TRIGGER {table}_append_only")
+            return
+        cursor.execute(
+            "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = %s", [table]
+        )
+        triggers = cursor.fetchall()
+        for name, _sql in triggers:
+            cursor.execute(f"DROP TRIGGER {name}")
+        yield cursor
+        for _name, sql in triggers:
+            cursor.execute(sql)
