@@ -12,6 +12,9 @@ import pytest
 from django.conf import settings as django_settings
 from django.core.cache import caches
 from django.db import connection
+from django.db.backends.base.operations import BaseDatabaseOperations
+
+from tests.ledgers import past_the_triggers
 
 pytest_plugins = ["tests.realtime"]
 
@@ -72,6 +75,24 @@ def fresh_cache():
     """Start with empty caches: throttles and counters of one test must not stop the next."""
     for name in django_settings.CACHES:
         caches[name].clear()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def emptied_past_the_triggers():
+    """Let the suite empty the tables of ledgers after a test that committed, and nothing else.
+
+    Every test runs with the triggers that refuse TRUNCATE; they rest while tables are emptied.
+    """
+    empty = BaseDatabaseOperations.execute_sql_flush
+
+    def empty_past_the_triggers(operations, statements):
+        with operations.connection.cursor() as cursor, past_the_triggers(cursor):
+            empty(operations, statements)
+
+    with pytest.MonkeyPatch.context() as patch:
+        if connection.vendor == "postgresql":
+            patch.setattr(BaseDatabaseOperations, "execute_sql_flush", empty_past_the_triggers)
+        yield
 
 
 @pytest.fixture

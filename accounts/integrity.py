@@ -1,64 +1,88 @@
-"""What must always hold for points: balances, the ledger, its chain."""
+"""What must always hold for points: balances, the ledger, its chain, and what accounts booked."""
 
+import hmac
 from collections.abc import Iterator
-from itertools import groupby
 
-from django.db import connection
-from django.db.models import Q
+from django.db.models import BigIntegerField, CharField, F, Q, Sum, Value
+from django.db.models.functions import Cast, Coalesce
+from django.utils.translation import gettext as _
 
-from accounts.models import GENESIS_HASH, PointsEntry, User
-from ops.append_only import missing_triggers
+from accounts.models import PointsEntry, PointsSource, RegistrationMark, User
+from accounts.services.welcome import proof_of
 from ops.services import integrity
-from ops.services.integrity import Finding
+from ops.services.integrity import Check, Finding, unguarded_tables
+from ops.services.ledgers import Ledger, check_causes, check_chains, ledgers
 
-BATCH_SIZE = 5000
+POINTS = Ledger(
+    entries=PointsEntry,
+    account="user",
+    kind="source",
+    amount="points",
+    balance_after="balance_after",
+    balance="total_points",
+    version="points_version",
+    head="points_hash",
+    entry_name="entry",
+    account_name="user",
+)
+# Kinds that are checked: here, and by the apps whose causes they have. A service that begins to
+# write another kind brings the check of its causes along.
+CHECKED = (
+    PointsSource.REGISTER,
+    PointsSource.PHOTO_UPLOAD,
+    PointsSource.LOTTERY,
+    PointsSource.PRIZE,
+    PointsSource.EXCHANGE,
+    PointsSource.CANCEL,
+)
 
 
 def register() -> None:
-    """Register the integrity check of the points ledger."""
-    integrity.checks.register("points", points_add_up)
+    """Register the points ledger and its integrity check."""
+    ledgers.register("points", POINTS)
+    integrity.checks.register("points", Check(points_add_up, of=(PointsEntry,)))
 
 
 def points_add_up() -> Iterator[Finding]:
-    """Recompute every person's chain and compare it with the balance."""
-    for table in missing_triggers(connection, PointsEntry._meta.db_table):
-        yield Finding("append-only", table, "its trigger is missing: rows could be altered")
-    entries = PointsEntry.objects.order_by("user_id", "sequence").iterator(chunk_size=BATCH_SIZE)
-    for person_id, chain in groupby(entries, key=lambda entry: entry.user_id):
-        yield from _chain_findings(person_id, chain)
-    without_entries = User.objects.filter(points_entries__isnull=True).exclude(
-        Q(total_points=0) & Q(points_version=0)
+    """Recompute every person's chain and what follows from it; judge the kinds of no other app."""
+    yield from check_chains(POINTS)
+    yield from _lifetime_points()
+    yield from _unknown_kinds()
+    yield from unguarded_tables(RegistrationMark)
+    yield from _welcome_points()
+
+
+def _lifetime_points() -> Iterator[Finding]:
+    from_receipts = Sum(
+        "points_entries__points", filter=Q(points_entries__source=PointsSource.PHOTO_UPLOAD)
     )
-    for person in without_entries:
-        yield Finding("balance", f"user {person.pk}", "has points but no ledger entry")
+    people = User.objects.annotate(due=Coalesce(from_receipts, 0, output_field=BigIntegerField()))
+    wrong = people.exclude(lifetime_points=F("due")).order_by("pk")
+    for pk, told, due in wrong.values_list("pk", "lifetime_points", "due"):
+        problem = _("keeps %(told)d, receipts gave %(due)d") % {"told": told, "due": due}
+        yield Finding("lifetime", POINTS.name_account(pk), problem)
 
 
-def _chain_findings(person_id: int, chain: Iterator[PointsEntry]) -> Iterator[Finding]:
-    balance, previous_hash, sequence = 0, GENESIS_HASH, 0
-    for entry in chain:
-        name = f"entry {person_id}/{entry.sequence}"
-        sequence += 1
-        balance += entry.points
-        if entry.sequence != sequence:
-            yield Finding("sequence", name, f"number {sequence} was expected")
-            sequence = entry.sequence
-        if entry.balance_after != balance:
-            yield Finding("balance", name, f"says {entry.balance_after}, adds up to {balance}")
-            balance = entry.balance_after
-        if entry.previous_hash != previous_hash:
-            yield Finding("chain", name, "does not follow the entry before it")
-        if entry.entry_hash != entry.computed_hash():
-            yield Finding("hash", name, "was altered: its hash is not that of its fields")
-        previous_hash = entry.entry_hash
-    person = User.objects.get(pk=person_id)
-    if (person.total_points, person.points_version, person.points_hash) != (
-        balance,
-        sequence,
-        previous_hash,
-    ):
-        yield Finding(
-            "balance",
-            f"user {person_id}",
-            f"keeps {person.total_points} points at version {person.points_version}, "
-            f"the ledger says {balance} at {sequence}",
-        )
+def _unknown_kinds() -> Iterator[Finding]:
+    entries = PointsEntry.objects.exclude(source__in=CHECKED).order_by("user_id", "sequence")
+    for person_id, sequence, source in entries.values_list("user_id", "sequence", "source"):
+        problem = _("is of the kind %(kind)s, which nothing here writes") % {"kind": source}
+        yield Finding("cause", POINTS.name_entry(person_id, sequence), problem)
+
+
+def _welcome_points() -> Iterator[Finding]:
+    """Compare what people were welcomed with with the marks, and these with the platform's keys."""
+    marks = RegistrationMark.objects.filter(points__gt=0)
+    for mark in marks.order_by("pk").iterator():
+        proof = proof_of(key_hash=mark.key_hash, person_id=mark.person_id, points=mark.points)
+        if not hmac.compare_digest(proof, mark.proof):
+            problem = _("was not made by the platform: its proof is wrong")
+            yield Finding("welcome", f"registration mark {mark.pk}", problem)
+    yield from check_causes(
+        POINTS,
+        kinds=(PointsSource.REGISTER,),
+        due=marks.values_list(
+            "person", Value(PointsSource.REGISTER), Cast("person", CharField()), "points"
+        ),
+        name_cause=lambda kind, cause: f"user {cause}",
+    )

@@ -4,51 +4,69 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import batched
-from uuid import UUID
+from typing import Any, override
 
 from cryptography.fernet import InvalidToken
-from django.db import connection
-from django.db.models import Count, Exists, OuterRef, Subquery, prefetch_related_objects
-from django.db.models.functions import Coalesce
+from django.db.models import (
+    BigIntegerField,
+    Case,
+    CharField,
+    Count,
+    Exists,
+    F,
+    Func,
+    OuterRef,
+    Q,
+    Subquery,
+    Value,
+    When,
+    Window,
+    prefetch_related_objects,
+)
+from django.db.models.functions import Cast, Coalesce, RowNumber, TruncDate
+from django.utils.translation import gettext as _
 
-from accounts.models import PointsEntry, PointsSource
+from accounts.models import PointsSource
 from catalog.models import Order, OrderSource
 from lottery import decision
 from lottery.models import Draw, PityCounter, Prize, SeedPair, WheelVersion
 from lottery.odds import PublishedPrize
-from lottery.prize_kinds import PrizeKind
 from lottery.services import seeds
-from ops.append_only import missing_triggers
 from ops.services import integrity
-from ops.services.integrity import Finding
+from ops.services.integrity import Check, Finding, unguarded_tables
+from ops.services.ledgers import check_causes, ledgers
 
 BATCH_SIZE = 2000
-NO_KIND = PrizeKind()
-LEDGER = (PointsSource.LOTTERY, PointsSource.PRIZE)
+# What reading a version, or deciding by it, comes to when its JSON is not what was published.
+ALTERED = (ArithmeticError, LookupError, TypeError, ValueError)
 
 
 def register() -> None:
     """Register the integrity checks of draws and prizes."""
-    integrity.checks.register("draws", draws_recompute)
-    integrity.checks.register("prizes", prizes_are_counted)
+    integrity.checks.register("draws", Check(draws_recompute, of=(Draw,)))
+    integrity.checks.register("prizes", Check(prizes_are_counted, of=(Draw,)))
 
 
 # --- Draws ------------------------------------------------------------------------------------
 def draws_recompute() -> Iterator[Finding]:
     """Decide every draw again, revealed or not; follow nonces, pity and the ledger beside it."""
-    for table in missing_triggers(connection, Draw._meta.db_table, WheelVersion._meta.db_table):
-        yield Finding("append-only", table, "its trigger is missing: rows could be altered")
+    yield from unguarded_tables(Draw, WheelVersion)
+    for version in WheelVersion.objects.order_by("pk"):
+        if not _prizes(version):
+            yield Finding("proof", f"version {version.pk}", _("cannot be read: it was altered"))
     trail = _Trail()
     for draws in batched(_draws_in_order(), BATCH_SIZE):
         # Once for each version, not for each draw; versions never change.
         prefetch_related_objects(draws, "version")
-        yield from _booked(draws)
+        yield from _orders(draws)
         for draw in draws:
             yield from trail.follow(draw)
             if trail.server_seed is not None:
                 yield from _decide_again(draw, trail.server_seed)
     yield from trail.end_person()
+    yield from _points()
     yield from _without_draws()
+    yield from _over_daily_limit()
 
 
 def _draws_in_order() -> Iterator[Draw]:
@@ -137,7 +155,7 @@ def _decide_again(draw: Draw, server_seed: str) -> Iterator[Finding]:
             pity_before=draw.pity_before,
             is_gone=lambda prize: prize.prize_id in draw.stock_out,
         )
-    except (IndexError, KeyError):
+    except ALTERED:
         yield Finding("proof", _name(draw), "leads to no prize: its version was altered")
         return
     expected = {
@@ -158,69 +176,97 @@ def _decide_again(draw: Draw, server_seed: str) -> Iterator[Finding]:
 
 
 # --- What belongs to draws --------------------------------------------------------------------
-def _booked(draws: Sequence[Draw]) -> Iterator[Finding]:
-    """Compare some draws with their ledger entries and orders; one query for all."""
-    booked: dict[str, list[tuple[str, int, int]]] = defaultdict(list)
-    ids = [str(draw.pk) for draw in draws]
-    for entry in PointsEntry.objects.filter(source__in=LEDGER, related_id__in=ids):
-        booked[entry.related_id].append((entry.source, entry.user_id, entry.points))
+def _orders(draws: Sequence[Draw]) -> Iterator[Finding]:
+    """See that each draw opened the order that its prize opens, for its person, and no other."""
     for draw in draws:
-        expected: list[tuple[str, int, int]] = []
-        if draw.cost_points:
-            expected.append((PointsSource.LOTTERY, draw.person_id, -draw.cost_points))
-        given = _given(draw)
-        try:
-            kind = given.kind if given else NO_KIND
-        except ValueError:
-            yield Finding("proof", _name(draw), "gave an unknown kind: its version was altered")
-            continue
-        if given and kind.credits_points:
-            expected.append((PointsSource.PRIZE, draw.person_id, int(given.value)))
-        if sorted(booked[str(draw.pk)]) != sorted(expected):
-            yield Finding("ledger", _name(draw), f"booked {booked[str(draw.pk)]}, not {expected}")
-        opens_order = kind.opens_order
-        order = draw.order
-        belongs = order is None or (order.person_id, order.related_id) == (
-            draw.person_id,
-            str(draw.pk),
-        )
-        if opens_order != (order is not None) or not belongs:
-            yield Finding("order", _name(draw), f"gave prize {draw.prize_id} with order {order}")
+        given, order = _given(draw), draw.order
+        if (given is not None and given.kind.opens_order) != (order is not None):
+            problem = _("gave prize %(prize)s with order %(order)s")
+            said = {"prize": draw.prize_id, "order": draw.order_id}
+            yield Finding("order", _name(draw), problem % said)
+        elif order is not None and given is not None:
+            told = (order.source, order.related_id, order.person_id, order.product_id)
+            if told != (OrderSource.LOTTERY, str(draw.pk), draw.person_id, given.product_id):
+                problem = _("order %(order)s is not what this draw gave")
+                yield Finding("order", _name(draw), problem % {"order": order.pk})
+
+
+class _Text(Func):
+    """An id as text, as entries and orders name it. SQLite keeps it without its hyphens."""
+
+    template = "%(expressions)s::text"
+    output_field = CharField()
+
+    @override
+    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        parts = ((1, 8), (9, 4), (13, 4), (17, 4), (21, 12))
+        template = " || '-' || ".join(f"substr(%(expressions)s, {at}, {n})" for at, n in parts)
+        return self.as_sql(compiler, connection, template=f"({template})", **context)
+
+
+def _points() -> Iterator[Finding]:
+    """Compare what draws cost and gave with the ledger."""
+    credited = Q(pk__in=[])
+    for version in WheelVersion.objects.all():
+        prizes = [one.prize_id for one in _prizes(version) if one.kind.credits_points]
+        credited |= Q(version=version.pk, prize_id__in=prizes)
+    paid = Draw.objects.filter(cost_points__gt=0).values_list(
+        "person", Value(PointsSource.LOTTERY), _Text("pk"), F("cost_points") * -1
+    )
+    won = Draw.objects.filter(credited).values_list(
+        "person", Value(PointsSource.PRIZE), _Text("pk"), Cast("value_given", BigIntegerField())
+    )
+    yield from check_causes(
+        ledgers["points"],
+        kinds=(PointsSource.LOTTERY, PointsSource.PRIZE),
+        due=paid.union(won, all=True),
+        name_cause=lambda kind, cause: f"draw {cause}",
+    )
 
 
 def _without_draws() -> Iterator[Finding]:
-    """Nonces, pity, points and orders that no draw accounts for."""
+    """Nonces, pity and orders that no draw accounts for."""
     of_pair = Draw.objects.filter(seed_pair=OuterRef("pk"))
     for pair in SeedPair.objects.filter(~Exists(of_pair), next_nonce__gt=0):
-        yield Finding("nonces", f"seed pair {pair.pk}", "used nonces without a draw")
+        yield Finding("nonces", f"seed pair {pair.pk}", _("used nonces without a draw"))
     of_counter = Draw.objects.filter(person=OuterRef("person"), wheel=OuterRef("wheel"))
     for counter in PityCounter.objects.filter(~Exists(of_counter), current__gt=0):
-        yield Finding("pity", f"pity counter {counter.pk}", "counts draws that do not exist")
+        name = f"pity counter of user {counter.person_id}, wheel {counter.wheel_id}"
+        yield Finding("pity", name, _("counts draws that do not exist"))
     for order in Order.objects.filter(source=OrderSource.LOTTERY, draw__isnull=True):
-        yield Finding("order", f"order {order.pk}", f"is of draw {order.related_id}: there is none")
-    entries = PointsEntry.objects.filter(source__in=LEDGER).order_by("pk")
-    for chunk in batched(entries.iterator(chunk_size=BATCH_SIZE), BATCH_SIZE):
-        ids = {draw_id for entry in chunk if (draw_id := _draw_id(entry.related_id))}
-        known = {str(pk) for pk in Draw.objects.filter(pk__in=ids).values_list("pk", flat=True)}
-        for entry in chunk:
-            if entry.related_id not in known:
-                name = f"entry {entry.user_id}/{entry.sequence}"
-                yield Finding("ledger", name, f"is of draw {entry.related_id}: there is none")
+        problem = _("is of draw %(draw)s: there is none") % {"draw": order.related_id}
+        yield Finding("order", f"order {order.pk}", problem)
 
 
-def _draw_id(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None
+def _over_daily_limit() -> Iterator[Finding]:
+    """Draws above the daily limit of the version they were drawn on."""
+    that_day = Window(
+        RowNumber(),
+        partition_by=[F("person"), F("wheel"), TruncDate("created_at")],
+        order_by=[F("seed_pair").asc(), F("nonce").asc()],
+    )
+    over = Draw.objects.annotate(that_day=that_day).filter(that_day__gt=F("version__daily_limit"))
+    fields = ("pk", "that_day", "version__daily_limit")
+    for pk, number, limit in over.order_by("pk").values_list(*fields):
+        problem = _("is number %(number)d of its day, the limit was %(limit)d") % {
+            "number": number,
+            "limit": limit,
+        }
+        yield Finding("limit", f"draw {pk}", problem)
 
 
 def _given(draw: Draw) -> PublishedPrize | None:
     """The prize that a draw gave; None when its version has no such prize."""
+    return next((one for one in _prizes(draw.version) if one.prize_id == draw.prize_id), None)
+
+
+def _prizes(version: WheelVersion) -> Sequence[PublishedPrize]:
+    """The prizes of a version; none when it was altered and cannot be read."""
     try:
-        return draw.version.sheet.prize(draw.prize_id)
-    except KeyError:
-        return None
+        prizes = version.sheet.prizes
+        return prizes if all(one.kind for one in prizes) else ()
+    except ALTERED:
+        return ()
 
 
 def _name(draw: Draw) -> str:
@@ -230,17 +276,73 @@ def _name(draw: Draw) -> str:
 # --- Prizes -----------------------------------------------------------------------------------
 def prizes_are_counted() -> Iterator[Finding]:
     """Compare the counts of prizes that can run out with the draws that gave them."""
-    newest = WheelVersion.objects.filter(wheel=OuterRef("wheel")).order_by("-number")
-    in_force = WheelVersion.objects.filter(pk=Subquery(newest.values("pk")[:1]))
-    counted = {
-        prize.prize_id for version in in_force for prize in version.sheet.prizes if prize.is_counted
-    }
+    versions = list(WheelVersion.objects.order_by("published_at", "pk"))
+    newest = {version.wheel_id: version for version in versions}
+    in_force = {prize.prize_id: prize for version in newest.values() for prize in _prizes(version)}
+    counted = [prize.prize_id for prize in in_force.values() if prize.is_counted]
     # One statement for count and draws: a draw that happens meanwhile is in both or in neither.
     draws = Draw.objects.filter(prize_id=OuterRef("pk")).order_by().values("prize_id")
-    drawn = Coalesce(Subquery(draws.annotate(number=Count("pk")).values("number")), 0)
-    rows = Prize.objects.filter(pk__in=counted).values_list("pk", "given", "published_quantity")
-    for pk, given, quantity, number in rows.annotate(drawn=drawn):
-        if given != number:
-            yield Finding("given", f"prize {pk}", f"says {given}, {number} draws gave it")
-        if quantity is not None and number > quantity:
-            yield Finding("quantity", f"prize {pk}", f"was given {number} times of {quantity}")
+    that_day = draws.filter(created_at__date=OuterRef("given_on"))
+    number = Count("pk")
+    rows = Prize.objects.filter(pk__in=counted).annotate(
+        drawn=Coalesce(Subquery(draws.annotate(number=number).values("number")), 0),
+        drawn_that_day=Coalesce(Subquery(that_day.annotate(number=number).values("number")), 0),
+    )
+    for told_and_drawn in (("given", "drawn"), ("given_that_day", "drawn_that_day")):
+        wrong = rows.exclude(**{told_and_drawn[0]: F(told_and_drawn[1])}).order_by("pk")
+        for pk, told, drawn in wrong.values_list("pk", *told_and_drawn):
+            problem = _("says %(told)d, %(drawn)d draws gave it") % {"told": told, "drawn": drawn}
+            yield Finding("given", f"prize {pk}", problem)
+    for prize in Prize.objects.filter(pk__in=in_force).order_by("pk"):
+        published = in_force[prize.pk]
+        allowed = (prize.published_quantity, prize.published_daily_cap)
+        if allowed != (published.quantity, published.daily_cap):
+            problem = _("allows itself more or less than was published")
+            yield Finding("quantity", f"prize {prize.pk}", problem)
+    yield from _given_too_often(versions)
+
+
+def _given_too_often(versions: Sequence[WheelVersion]) -> Iterator[Finding]:
+    """Draws that gave a prize beyond its quantity or daily cap, by the version in force then."""
+    in_order = [F("created_at").asc(), F("pk").asc()]
+    in_all = Window(RowNumber(), partition_by=F("prize_id"), order_by=in_order)
+    of_the_day = Window(
+        RowNumber(), partition_by=[F("prize_id"), TruncDate("created_at")], order_by=in_order
+    )
+    for rule, numbered in (("quantity", in_all), ("daily_cap", of_the_day)):
+        limits = _limits(versions, rule)
+        least = {
+            prize_id: min(limit for _version, limit in published if limit is not None)
+            for prize_id, published in limits.items()
+        }
+        lowest = Case(*(When(prize_id=pk, then=Value(limit)) for pk, limit in least.items()))
+        draws = Draw.objects.filter(prize_id__in=least).annotate(number=numbered)
+        suspects = draws.filter(number__gt=lowest) if least else draws.none()
+        for draw in suspects.order_by("pk").iterator():
+            # A draw that waited for the prize may have met a version newer than its own.
+            known = [
+                limit
+                for version, limit in limits[draw.prize_id]
+                if version.pk == draw.version_id or version.published_at <= draw.created_at
+            ]
+            most = max((limit for limit in known if limit is not None), default=None)
+            if None in known or most is None or draw.number <= most:
+                continue
+            problem = _("gave prize %(prize)d for the time %(number)d, the limit was %(limit)d")
+            said = {"prize": draw.prize_id, "number": draw.number, "limit": most}
+            yield Finding(rule, _name(draw), problem % said)
+
+
+def _limits(
+    versions: Sequence[WheelVersion], rule: str
+) -> dict[int, list[tuple[WheelVersion, int | None]]]:
+    """By prize: what each version of its wheel allowed, where one of them limited it at all."""
+    limits: dict[int, list[tuple[WheelVersion, int | None]]] = defaultdict(list)
+    for version in versions:
+        for prize in _prizes(version):
+            limits[prize.prize_id].append((version, getattr(prize, rule)))
+    return {
+        prize_id: published
+        for prize_id, published in limits.items()
+        if any(limit is not None for _version, limit in published)
+    }

@@ -1,34 +1,51 @@
-"""A migration operation for ledgers: the database itself refuses UPDATE and DELETE."""
+"""A migration operation for ledgers: the database itself refuses everything but INSERT.
 
-from typing import Any, override
+Also says which tables are guarded no more, since who has the database's password can switch a
+trigger off, replace its function or let it fire on replicas alone.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple, override
 
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
+from django.utils.translation import gettext as _
 
-_POSTGRESQL = """
-CREATE OR REPLACE FUNCTION {table}_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
+# --- The triggers, word for word ---------------------------------------------------------------
+_FUNCTION_BODY = """
 BEGIN
     RAISE EXCEPTION '{table} is append-only' USING ERRCODE = 'restrict_violation';
 END
-$$;
-CREATE TRIGGER {table}_append_only BEFORE UPDATE OR DELETE ON {table}
-    FOR EACH ROW EXECUTE FUNCTION {table}_append_only();
 """
-_POSTGRESQL_REVERSE = "DROP FUNCTION IF EXISTS {table}_append_only() CASCADE;"
-_SQLITE = [
-    f"CREATE TRIGGER {{table}}_no_{event.lower()} BEFORE {event} ON {{table}} "
-    "BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
-    for event in ("UPDATE", "DELETE")
+_FUNCTION = (
+    "CREATE OR REPLACE FUNCTION {table}_append_only() RETURNS trigger LANGUAGE plpgsql "
+    "AS $$" + _FUNCTION_BODY + "$$"
+)
+_TRIGGER = (
+    "CREATE TRIGGER {{table}}_{name} BEFORE {events} ON {{table}} "
+    "FOR EACH {each} EXECUTE FUNCTION {{table}}_append_only()"
+)
+_POSTGRESQL = [
+    _FUNCTION,
+    _TRIGGER.format(name="append_only", events="UPDATE OR DELETE", each="ROW"),
+    _TRIGGER.format(name="no_truncate", events="TRUNCATE", each="STATEMENT"),
 ]
+_POSTGRESQL_REVERSE = ["DROP FUNCTION IF EXISTS {table}_append_only() CASCADE"]
+_SQLITE_TRIGGERS = {
+    f"{{table}}_no_{event.lower()}": f"CREATE TRIGGER {{table}}_no_{event.lower()} "
+    f"BEFORE {event} ON {{table}} BEGIN SELECT RAISE(ABORT, '{{table}} is append-only'); END"
+    for event in ("UPDATE", "DELETE")
+}
+_SQLITE_REVERSE = [f"DROP TRIGGER IF EXISTS {name}" for name in _SQLITE_TRIGGERS]
 
 
 class AppendOnly(Operation):
-    """Refuse UPDATE and DELETE on a model's table with a trigger, on PostgreSQL and SQLite.
+    """Refuse UPDATE, DELETE and TRUNCATE on a model's table, on PostgreSQL and SQLite.
 
-    makemigrations alone drops the SQLite trigger: to alter a table SQLite builds it anew, and the
-    trigger goes with the old one. So a later migration that alters the table has to end with this
-    operation again, written by hand. check_integrity tells when a trigger is missing.
+    To alter a table SQLite builds it anew, and its triggers go with the old one. So every later
+    migration that alters the table ends with this operation again, written by hand; a test holds
+    it, and check_integrity tells when a trigger is missing.
     """
 
     reduces_to_sql = True
@@ -41,10 +58,6 @@ class AppendOnly(Operation):
     def state_forwards(self, app_label: str, state: ProjectState) -> None:
         """Triggers are no part of the models' state."""
 
-    def _table(self, app_label: str, state: ProjectState) -> str:
-        table: str = state.apps.get_model(app_label, self.model_name)._meta.db_table
-        return table
-
     @override
     def database_forwards(
         self,
@@ -53,11 +66,7 @@ class AppendOnly(Operation):
         from_state: ProjectState,
         to_state: ProjectState,
     ) -> None:
-        self.database_backwards(app_label, schema_editor, from_state, to_state)
-        table = self._table(app_label, to_state)
-        statements = [_POSTGRESQL] if _is_postgresql(schema_editor) else _SQLITE
-        for statement in statements:
-            schema_editor.execute(statement.format(table=table), params=None)
+        _guard(schema_editor, _table(app_label, to_state, self.model_name))
 
     @override
     def database_backwards(
@@ -67,16 +76,11 @@ class AppendOnly(Operation):
         from_state: ProjectState,
         to_state: ProjectState,
     ) -> None:
-        table = self._table(app_label, to_state)
-        if _is_postgresql(schema_editor):
-            schema_editor.execute(_POSTGRESQL_REVERSE.format(table=table), params=None)
-        else:
-            for event in ("update", "delete"):
-                schema_editor.execute(f"DROP TRIGGER IF EXISTS {table}_no_{event}", params=None)
+        _lift(schema_editor, _table(app_label, to_state, self.model_name))
 
     @override
     def describe(self) -> str:
-        return f"Refuse UPDATE and DELETE on {self.model_name}"
+        return f"Refuse everything but INSERT on {self.model_name}"
 
     @property
     @override
@@ -84,24 +88,113 @@ class AppendOnly(Operation):
         return f"{self.model_name.lower()}_append_only"
 
 
-def _is_postgresql(schema_editor: Any) -> bool:
-    return bool(schema_editor.connection.vendor == "postgresql")
+class Writable(AppendOnly):
+    """Lift what `AppendOnly` put there before, for a migration that alters the table.
+
+    The migration begins with this and ends with `AppendOnly`, so that going back it leaves the
+    table guarded as well.
+    """
+
+    @override
+    def database_forwards(self, *arguments: Any) -> None:
+        AppendOnly.database_backwards(self, *arguments)
+
+    @override
+    def database_backwards(self, *arguments: Any) -> None:
+        AppendOnly.database_forwards(self, *arguments)
+
+    @override
+    def describe(self) -> str:
+        return f"Let {self.model_name} be altered"
+
+    @property
+    @override
+    def migration_name_fragment(self) -> str:
+        return f"{self.model_name.lower()}_writable"
 
 
-def missing_triggers(connection: Any, *tables: str) -> list[str]:
-    """Name those of the tables whose append-only trigger is not in the database."""
+def _table(app_label: str, state: ProjectState, model_name: str) -> str:
+    table: str = state.apps.get_model(app_label, model_name)._meta.db_table
+    return table
+
+
+def _guard(schema_editor: BaseDatabaseSchemaEditor, table: str) -> None:
+    _lift(schema_editor, table)
+    _execute(schema_editor, (_POSTGRESQL, _SQLITE_TRIGGERS.values()), table)
+
+
+def _lift(schema_editor: BaseDatabaseSchemaEditor, table: str) -> None:
+    _execute(schema_editor, (_POSTGRESQL_REVERSE, _SQLITE_REVERSE), table)
+
+
+def _execute(
+    schema_editor: Any, statements: tuple[Iterable[str], Iterable[str]], table: str
+) -> None:
+    """Execute the first of `statements` on PostgreSQL, the second on SQLite."""
+    on_postgresql, on_sqlite = statements
+    is_postgresql = schema_editor.connection.vendor == "postgresql"
+    for statement in on_postgresql if is_postgresql else on_sqlite:
+        schema_editor.execute(statement.format(table=table), params=None)
+
+
+# --- Whether they still stand ------------------------------------------------------------------
+class Unguarded(NamedTuple):
+    """A table that is not guarded as its migration left it, and why."""
+
+    table: str
+    problem: str
+
+
+def unguarded(connection: Any, *tables: str) -> Iterator[Unguarded]:
+    """Compare what guards these tables with the text it was made of."""
+    guards = _guards_on_postgresql if connection.vendor == "postgresql" else _guards_on_sqlite
+    for table in tables:
+        due, found = guards(connection, table)
+        for name in sorted({*due, *found}):
+            if name not in found:
+                problem = _("trigger %(name)s is missing: rows could be altered")
+            elif name not in due:
+                problem = _("%(name)s is not the platform's: it could alter or hide rows")
+            elif due[name] != found[name]:
+                problem = _("trigger %(name)s was altered: rows could be altered")
+            else:
+                continue
+            yield Unguarded(table, problem % {"name": name})
+
+
+type _Guards = dict[str, Any]
+
+# What of pg_trigger.tgtype says when a trigger fires (PostgreSQL, catalog/pg_trigger.h).
+_ROW, _BEFORE, _DELETE, _UPDATE, _TRUNCATE = 1, 2, 8, 16, 32
+# Foreign keys are triggers too, and switched off by `DISABLE TRIGGER ALL`; those that stand as
+# PostgreSQL made them are of no interest. A rule could swallow a statement before any trigger.
+_FOUND_ON_POSTGRESQL = """
+    SELECT t.tgname, t.tgenabled, t.tgtype, t.tgqual IS NOT NULL OR t.tgattr <> '', p.prosrc
+    FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
+    WHERE t.tgrelid = %s::regclass AND NOT (t.tgisinternal AND t.tgenabled = 'O')
+    UNION ALL
+    SELECT rulename, ev_enabled, 0, false, '' FROM pg_rewrite WHERE ev_class = %s::regclass
+"""
+
+
+def _guards_on_postgresql(connection: Any, table: str) -> tuple[_Guards, _Guards]:
+    body = _FUNCTION_BODY.format(table=table)
+    due = {
+        f"{table}_append_only": ("O", _ROW | _BEFORE | _UPDATE | _DELETE, False, body),
+        f"{table}_no_truncate": ("O", _BEFORE | _TRUNCATE, False, body),
+    }
     with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            # tgenabled: a trigger that was switched off guards nothing.
-            cursor.execute(
-                "SELECT tgrelid::regclass::text FROM pg_trigger "
-                "WHERE tgname LIKE '%_append_only' AND tgenabled <> 'D'"
-            )
-            guarded = {row[0] for row in cursor.fetchall()}
-        else:
-            cursor.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'")
-            names = {row[0] for row in cursor.fetchall()}
-            guarded = {
-                table for table in tables if {f"{table}_no_update", f"{table}_no_delete"} <= names
-            }
-    return [table for table in tables if table not in guarded]
+        cursor.execute(_FOUND_ON_POSTGRESQL, [table, table])
+        return due, {name: tuple(guard) for name, *guard in cursor.fetchall()}
+
+
+def _guards_on_sqlite(connection: Any, table: str) -> tuple[_Guards, _Guards]:
+    due = {
+        name.format(table=table): text.format(table=table)
+        for name, text in _SQLITE_TRIGGERS.items()
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = %s", [table]
+        )
+        return due, dict(cursor.fetchall())

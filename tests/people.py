@@ -7,19 +7,21 @@ from django.contrib.auth.models import Permission
 
 from accounts.models import PointsEntry, PointsSource, User
 from accounts.services.points import change_points
+from accounts.services.welcome import welcome
 from catalog.models import Shop, ShopMember, ShopRole
 
 _numbers = count(1)
 
 
 def make_person(*, points: int = 0, **fields) -> User:
-    """A person with a phone of their own; `points` are given through the ledger."""
+    """A person with a phone of their own, and so many welcome points."""
     number = next(_numbers)
     person = User.objects.create(
         **{"phone": f"137{number:08d}", "nickname": f"Guest {number}", **fields}
     )
     if points:
-        give(person, points)
+        welcome(person=person, phone=person.phone or f"guest {number}", points=points)
+        person.refresh_from_db()
     return person
 
 

@@ -9,10 +9,9 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from ops.chain import GENESIS_HASH
 from ops.locking import LockingQuerySet
 from ops.service_columns import ServiceColumns
-
-GENESIS_HASH = "0" * 64
 
 
 class UserStatus(models.TextChoices):

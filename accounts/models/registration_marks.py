@@ -6,11 +6,31 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from accounts.models.people import User
+
 
 class RegistrationMark(models.Model):
-    """That a phone or openid had its welcome points: a keyed hash, kept for ever."""
+    """That a phone or openid had its welcome points: a keyed hash, kept for ever.
+
+    Append-only: triggers refuse everything but INSERT. Erasing a person leaves it, and it says
+    nothing that they are known by.
+    """
 
     key_hash = models.CharField(_("key hash"), max_length=64, unique=True)
+    person = models.ForeignKey(
+        User,
+        verbose_name=_("person"),
+        null=True,
+        on_delete=models.PROTECT,
+        related_name="registration_marks",
+    )
+    points = models.PositiveBigIntegerField(_("points"), default=0)
+    proof = models.CharField(
+        _("proof"),
+        max_length=64,
+        blank=True,
+        help_text=_("Keyed; it says that the platform gave these points to this person."),
+    )
     created_at = models.DateTimeField(_("created at"), default=timezone.now)
 
     class Meta:

@@ -8,9 +8,6 @@ from accounts import events
 from accounts.errors import NotEnoughPoints
 from accounts.models import PointsEntry, PointsSource, User
 
-# Lifetime points count what receipts gave, less what was taken back; nothing else.
-LIFETIME_SOURCES = (PointsSource.PHOTO_UPLOAD, PointsSource.REVERSE)
-
 
 def lock_person(person_id: int) -> User:
     """Hold a person's points until commit and return the person as they are now.
@@ -28,8 +25,9 @@ def change_points(
     """Add `points` (negative to take them) to a person's balance, as one ledger entry.
 
     Locks the person until commit; pushes a points_update after commit. Raises NotEnoughPoints
-    when the balance does not cover it, and IntegrityError when a cause that can happen only once
-    happens again.
+    when the balance does not cover it, IntegrityError when a cause that can happen only once
+    happens again, and PointsEntry.DoesNotExist for a reversal whose `related_id` is the id of no
+    entry of this person.
     """
     person = lock_person(person_id)
     return write_entry(person=person, points=points, source=source, related_id=related_id)
@@ -40,7 +38,7 @@ def write_entry(
 ) -> PointsEntry:
     """Write the entry of a person that the caller has locked, and bring `person` up to date.
 
-    Raises NotEnoughPoints and IntegrityError as `change_points` does.
+    Raises what `change_points` raises.
     """
     if person.total_points + points < 0:
         raise NotEnoughPoints(
@@ -60,7 +58,7 @@ def write_entry(
     )
     entry.entry_hash = entry.computed_hash()
     entry.save(force_insert=True)
-    lifetime = points if source in LIFETIME_SOURCES else 0
+    lifetime = _lifetime_points(entry)
     # F(), not the values read above: should the lock ever go, two writers add up instead of
     # overwriting each other, and the constraints on balance and sequence still bite.
     User.objects.filter(pk=person.pk).update(
@@ -74,3 +72,11 @@ def write_entry(
     person.lifetime_points += lifetime
     events.points_changed(entry)
     return entry
+
+
+def _lifetime_points(entry: PointsEntry) -> int:
+    """What an entry adds to the lifetime points: what receipts gave, less what was taken back."""
+    gave = entry
+    if entry.source == PointsSource.REVERSE:
+        gave = PointsEntry.objects.get(pk=entry.related_id, user=entry.user_id)
+    return entry.points if gave.source == PointsSource.PHOTO_UPLOAD else 0

@@ -13,12 +13,11 @@ from rest_framework_simplejwt.tokens import RefreshToken
 
 from accounts import events
 from accounts.errors import AccountClosed, RefreshTokenReused
-from accounts.models import DeviceSession, PointsSource, RegistrationMark, User, UserStatus
+from accounts.models import DeviceSession, User, UserStatus
 from accounts.services import sign_in_codes, tokens
-from accounts.services.points import change_points
 from accounts.services.tokens import TokenPair
+from accounts.services.welcome import welcome
 from ops.errors import NotSignedIn
-from ops.services.encryption import keyed_hash
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,20 +51,8 @@ def sign_in_by_code(*, phone: str, code: str, device: Device) -> SignIn:
             phone=phone, defaults={"nickname": _("Guest %(number)s") % {"number": phone[-4:]}}
         )
         if is_new_user:
-            _welcome(person, keyed_hash("registered phone", phone))
+            welcome(person=person, phone=phone, points=settings.REGISTER_BONUS)
         return _start_session(person, device=device, is_new_user=is_new_user)
-
-
-def _welcome(person: User, key_hash: str) -> None:
-    """Give the welcome points, once per phone for ever: erasing the account keeps the mark."""
-    _mark, is_first = RegistrationMark.objects.get_or_create(key_hash=key_hash)
-    if is_first and settings.REGISTER_BONUS:
-        change_points(
-            person_id=person.pk,
-            points=settings.REGISTER_BONUS,
-            source=PointsSource.REGISTER,
-            related_id=str(person.pk),
-        )
 
 
 def _start_session(person: User, *, device: Device, is_new_user: bool) -> SignIn:

@@ -45,5 +45,7 @@ def unguarded():
             yield cursor
             return
         cursor.execute("PRAGMA ignore_check_constraints = ON")
-        yield cursor
-        cursor.execute("PRAGMA ignore_check_constraints = OFF")
+        try:
+            yield cursor
+        finally:
+            cursor.execute("PRAGMA ignore_check_constraints = OFF")

@@ -11,10 +11,11 @@ from django.db.models import F
 from django.utils import timezone
 
 from accounts.errors import NotEnoughPoints
-from accounts.models import GENESIS_HASH, PointsEntry, PointsSource, User
+from accounts.models import PointsEntry, PointsSource, User
 from accounts.models.people import UserQuerySet
 from accounts.services.points import change_points
 from accounts.tests.ledgers import hash_by_the_words_of_the_specification
+from ops.chain import GENESIS_HASH
 from ops.tests.databases import other_parameters
 from tests.people import give, make_person
 from tests.races import RACERS, kinds, race, take_lock_away
@@ -104,11 +105,10 @@ def test_the_last_point_can_be_spent():
     ("source", "points", "counted"),
     [
         (PointsSource.PHOTO_UPLOAD, 50, 50),
-        (PointsSource.REVERSE, -50, -50),
         *((source, 50, 0) for source in PointsSource if source not in ("photo_upload", "reverse")),
     ],
 )
-def test_lifetime_points_count_receipts_less_reversals(source, points, counted):
+def test_lifetime_points_count_receipts_alone(source, points, counted):
     person = make_person()
     give(person, 100, source=PointsSource.PHOTO_UPLOAD, related_id="1")
     give(person, points, source=source, related_id="2")
@@ -128,9 +128,37 @@ def test_one_cause_changes_points_once(source):
 
 def test_a_receipt_may_be_paid_reversed_and_paid_again():
     person = make_person()
-    for points, source in ((5, "photo_upload"), (-5, "reverse"), (5, "photo_upload")):
-        give(person, points, source=source, related_id="1")
+    paid = give(person, 5, source="photo_upload", related_id="1")
+    give(person, -5, source="reverse", related_id=str(paid.pk))
+    assert person.total_points == person.lifetime_points == 0
+    give(person, 5, source="photo_upload", related_id="1")
     assert person.total_points == person.lifetime_points == 5
+
+
+def test_a_reversal_of_anything_but_a_receipt_leaves_the_lifetime_points():
+    person = make_person(points=100)
+    welcome = person.points_entries.get()
+    give(person, -100, source="reverse", related_id=str(welcome.pk))
+    assert (person.total_points, person.lifetime_points) == (0, 0)
+
+
+def test_an_entry_is_reversed_once():
+    person = make_person(points=100)
+    paid = give(person, 5, source="photo_upload", related_id="1")
+    give(person, -5, source="reverse", related_id=str(paid.pk))
+    with pytest.raises(IntegrityError), transaction.atomic():
+        give(person, -5, source="reverse", related_id=str(paid.pk))
+    person.refresh_from_db()
+    assert (person.total_points, person.lifetime_points) == (100, 0)
+
+
+def test_a_reversal_names_an_entry_of_the_person():
+    person = make_person(points=100)
+    stranger = make_person(points=100)
+    with pytest.raises(PointsEntry.DoesNotExist), transaction.atomic():
+        give(person, -5, source="reverse", related_id=str(stranger.points_entries.get().pk))
+    person.refresh_from_db()
+    assert (person.total_points, person.points_version) == (100, 1)
 
 
 @pytest.mark.parametrize(
@@ -183,7 +211,7 @@ def test_the_database_refuses_to_alter_the_ledger(statement):
     ):
         cursor.execute(statement)
     (entry,) = ledger_of(person)
-    assert (entry.points, entry.related_id) == (5, "")
+    assert (entry.points, entry.related_id) == (5, str(person.pk))
 
 
 def test_a_person_with_a_ledger_cannot_be_deleted():

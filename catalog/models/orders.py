@@ -79,6 +79,12 @@ class Order(ServiceColumns):
     unit_points = models.PositiveBigIntegerField(_("price"), help_text=_("In points."))
     quantity = models.PositiveSmallIntegerField(_("quantity"), default=1)
     total_points = models.PositiveBigIntegerField(_("points paid"))
+    limit_per_person = models.PositiveIntegerField(
+        _("limit per person"),
+        null=True,
+        blank=True,
+        help_text=_("As it was when this was ordered."),
+    )
     source = models.CharField(_("source"), max_length=8, choices=OrderSource)
     related_id = models.CharField(
         _("related to"), max_length=40, blank=True, help_text=_("The draw of a prize.")

@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from catalog.models.product_terms import ProductTerms
 from catalog.models.shops import Shop
+from ops.chain import GENESIS_HASH
 from ops.locking import LockingQuerySet
 from ops.service_columns import ServiceColumns
 
@@ -29,7 +30,7 @@ class ProductQuerySet(LockingQuerySet["Product"]):
 class Product(ServiceColumns, ProductTerms):
     """Something to be had for points. Its stock changes only by entries of the stock ledger."""
 
-    service_columns = ("stock", "stock_version", "sales_count")
+    service_columns = ("stock", "stock_version", "stock_hash", "sales_count")
 
     shop = models.ForeignKey(
         Shop, verbose_name=_("shop"), on_delete=models.PROTECT, related_name="products"
@@ -47,6 +48,9 @@ class Product(ServiceColumns, ProductTerms):
     stock = models.PositiveIntegerField(_("stock"), default=0, editable=False)
     stock_version = models.PositiveBigIntegerField(
         _("stock version"), default=0, editable=False, help_text=_("The newest ledger entry.")
+    )
+    stock_hash = models.CharField(
+        _("stock hash"), max_length=64, default=GENESIS_HASH, editable=False
     )
     sales_count = models.PositiveIntegerField(
         _("sold"), default=0, editable=False, help_text=_("Exchanged and not returned.")

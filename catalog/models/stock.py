@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from catalog.limits import LONGEST_REASON
 from catalog.models.products import Product
+from ops.chain import ChainedEntry
 
 
 class StockOperation(models.TextChoices):
@@ -24,13 +25,25 @@ class StockOperation(models.TextChoices):
 ONCE_PER_CAUSE = (StockOperation.PURCHASE, StockOperation.CANCEL, StockOperation.PRIZE)
 
 
-class StockEntry(models.Model):
-    """One change of a product's stock. Append-only: a trigger refuses UPDATE and DELETE."""
+class StockEntry(ChainedEntry):
+    """One change of a product's stock. Append-only: triggers refuse everything but INSERT."""
+
+    hashed_fields = (
+        "product_id",
+        "sequence",
+        "quantity",
+        "operation",
+        "stock_after",
+        "related_id",
+        "author_id",
+        "reason",
+        "created_at",
+        "previous_hash",
+    )
 
     product = models.ForeignKey(
         Product, verbose_name=_("product"), on_delete=models.PROTECT, related_name="stock_entries"
     )
-    sequence = models.PositiveBigIntegerField(_("number"))
     quantity = models.IntegerField(_("quantity"), help_text=_("Negative when taken out."))
     operation = models.CharField(_("operation"), max_length=12, choices=StockOperation)
     stock_after = models.PositiveIntegerField(_("stock after"))

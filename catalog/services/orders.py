@@ -68,6 +68,7 @@ def exchange(*, person_id: int, product_id: int | None, quantity: int) -> Order:
         unit_points=product.points_price,
         quantity=quantity,
         total_points=product.points_price * quantity,
+        limit_per_person=product.limit_per_person,
         source=OrderSource.EXCHANGE,
         created_at=now,
     )

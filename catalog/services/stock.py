@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from django.db import transaction
 from django.db.models import F
+from django.utils import timezone
 
 from catalog import events
 from catalog.errors import NotEnoughStock, ProductNotFound, StockIsCodes
@@ -73,7 +74,7 @@ def write_entry(
     """
     if product.stock + quantity < 0:
         raise NotEnoughStock(available_stock=product.stock)
-    entry = StockEntry.objects.create(
+    entry = StockEntry(
         product=product,
         sequence=product.stock_version + 1,
         quantity=quantity,
@@ -82,14 +83,20 @@ def write_entry(
         related_id=related_id,
         author_id=author_id,
         reason=reason,
+        previous_hash=product.stock_hash,
+        created_at=timezone.now(),
     )
+    entry.entry_hash = entry.computed_hash()
+    entry.save(force_insert=True)
     # F(), not the values read above: should the lock ever go, two writers add up instead of
     # overwriting each other, and the constraints on stock and sequence still bite.
     Product.objects.filter(pk=product.pk).update(
         stock=F("stock") + quantity,
         stock_version=F("stock_version") + 1,
+        stock_hash=entry.entry_hash,
         sales_count=F("sales_count") + sold,
     )
     product.stock, product.stock_version = entry.stock_after, entry.sequence
+    product.stock_hash = entry.entry_hash
     events.stock_changed(entry)
     return entry

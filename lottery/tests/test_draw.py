@@ -5,6 +5,7 @@ from decimal import Decimal
 from itertools import pairwise
 
 import pytest
+from django.db.models import F
 from django.utils import timezone
 
 from accounts.models import PointsEntry, PointsSource, User
@@ -24,6 +25,7 @@ from lottery.tests.factories import (
     prize_at,
 )
 from lottery.tests.tables import findings
+from tests.ledgers import without_triggers
 from tests.people import make_person
 
 pytestmark = pytest.mark.django_db
@@ -61,7 +63,7 @@ def test_a_prize_of_points_is_credited_with_an_entry_of_its_own():
 
     drawn = draw(person_id=person.pk, wheel_id=wheel.pk, count=3)
 
-    entries = PointsEntry.objects.exclude(source=PointsSource.ADJUST).order_by("sequence")
+    entries = PointsEntry.objects.exclude(source=PointsSource.REGISTER).order_by("sequence")
     assert [(entry.source, entry.points) for entry in entries] == [
         (PointsSource.LOTTERY, -100),
         (PointsSource.PRIZE, 250),
@@ -205,7 +207,9 @@ def test_a_daily_cap_holds_for_the_day_and_no_longer():
     assert angles(wheel, drawn.draws) == [0, 0, THANKS]
 
     prize = prize_at(wheel, 0)
-    Prize.objects.update(given_on=prize.given_on - timedelta(days=1))
+    with without_triggers(Draw):  # a day goes by
+        Draw.objects.update(created_at=F("created_at") - timedelta(days=1))
+        Prize.objects.update(given_on=prize.given_on - timedelta(days=1))
     assert angles(wheel, [draw_once(person, wheel)]) == [0]
     prize.refresh_from_db()
     assert (prize.given, prize.given_that_day) == (3, 1)

@@ -1,10 +1,14 @@
 """What must always hold: each app registers its checks here, `check_integrity` runs them all."""
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any, override
 
-from django.db import connection, transaction
+from django.db import DEFAULT_DB_ALIAS, connection, connections, transaction
+from django.db.models import Model
 
+from ops.append_only import unguarded
 from ops.registry import Registry
 
 
@@ -16,8 +20,22 @@ class Finding:
     object_id: str
     problem: str
 
+    @override
+    def __str__(self) -> str:
+        return f"{self.rule} {self.object_id}: {self.problem}"
 
-type Check = Callable[[], Iterable[Finding]]
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What finds what is wrong, and the models `of` whose rows it answers for.
+
+    `remarks` are sentences that whoever reads the findings has to know, and that are not wrong.
+    """
+
+    look: Callable[[], Iterable[Finding]]
+    of: tuple[type[Model], ...]
+    remarks: Callable[[], Iterable[str]] = tuple
+
 
 checks: Registry[Check] = Registry()
 
@@ -27,9 +45,62 @@ def run(name: str) -> Iterator[Finding]:
 
     All its queries see one moment: what is sold while it counts is no contradiction.
     """
-    is_outermost = not connection.in_atomic_block
-    with transaction.atomic():
-        if is_outermost and connection.vendor == "postgresql":
+    with snapshot():
+        yield from checks[name].look()
+
+
+def remarks(name: str) -> list[str]:
+    """What has to be known beside the findings of a check."""
+    with snapshot():
+        return list(checks[name].remarks())
+
+
+def count_rows(name: str) -> int:
+    """How many rows a check answers for."""
+    return sum(model._base_manager.count() for model in checks[name].of)
+
+
+@contextmanager
+def snapshot() -> Iterator[None]:
+    """See one moment of the database, for reading alone, for as long as it takes.
+
+    Nobody waits for it: PostgreSQL keeps old rows, and SQLite reads beside its one writer as long
+    as the transaction does not begin by asking for the write lock, as all others here do. Inside
+    of a transaction it changes nothing.
+    """
+    if connection.in_atomic_block:
+        yield
+        return
+    with _reading(), transaction.atomic():
+        if connection.vendor == "postgresql":
             with connection.cursor() as cursor:
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        yield from checks[name]()
+                # Thirty seconds are for a request; a ledger of years takes longer.
+                cursor.execute("SET LOCAL statement_timeout = 0")
+        yield
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    """Let a transaction of SQLite begin without the write lock, and write nothing."""
+    if connection.vendor != "sqlite":
+        yield
+        return
+    database: Any = connections[DEFAULT_DB_ALIAS]
+    database.ensure_connection()
+    mode = database.transaction_mode
+    database.transaction_mode = "DEFERRED"
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("PRAGMA query_only = ON")
+        yield
+    finally:
+        database.transaction_mode = mode
+        with connection.cursor() as cursor:
+            cursor.execute("PRAGMA query_only = OFF")
+
+
+def unguarded_tables(*models: type[Model]) -> Iterator[Finding]:
+    """Tell which append-only tables the database does not guard as it should."""
+    for table, problem in unguarded(connection, *(model._meta.db_table for model in models)):
+        yield Finding("append-only", table, problem)

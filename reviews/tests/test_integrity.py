@@ -13,7 +13,7 @@ pytestmark = pytest.mark.django_db
 
 
 def findings():
-    return [(finding.object_id, finding.problem) for finding in integrity.run("receipts")]
+    return [finding.object_id for finding in integrity.run("receipts")]
 
 
 def approve(receipt, **fields):
@@ -35,14 +35,14 @@ def test_what_the_services_do_is_found_sound():
 def test_an_approval_that_was_not_paid_is_found():
     receipt = make_decided(points=5)
 
-    assert findings() == [(f"receipt {receipt.pk}", "is approved with points but was not paid")]
+    assert findings() == [f"receipt {receipt.pk}"]
 
 
 def test_a_receipt_paid_twice_is_found():
     receipt = approve(make_receipt())
     pay(receipt, 1000)
 
-    assert findings() == [(f"receipt {receipt.pk}", "was paid 2000 points, not 1000")]
+    assert findings() == [f"entry {receipt.person_id}/{number}" for number in (1, 2)]
 
 
 def test_a_payment_in_two_parts_is_found():
@@ -50,7 +50,8 @@ def test_a_payment_in_two_parts_is_found():
     pay(receipt, 3)
     pay(receipt, 4)
 
-    assert findings() == [(f"receipt {receipt.pk}", "has 2 payments and 0 reversals")]
+    entries = [f"entry {receipt.person_id}/{number}" for number in (1, 2)]
+    assert findings() == [*entries, f"receipt {receipt.pk}"]
 
 
 @pytest.mark.parametrize("make", [make_receipt, lambda: make_decided("rejected")])
@@ -58,14 +59,14 @@ def test_a_payment_without_an_approval_is_found(make):
     receipt = make()
     pay(receipt, 9)
 
-    assert findings() == [(f"receipt {receipt.pk}", "was paid 9 points, not 0")]
+    assert findings() == [f"entry {receipt.person_id}/1"]
 
 
 def test_a_payment_to_somebody_else_is_found():
     receipt, other = make_decided(points=9), make_person()
     pay(receipt, 9, person=other)
 
-    assert findings() == [(f"receipt {receipt.pk}", f"was paid to user {other.pk}")]
+    assert set(findings()) == {f"receipt {receipt.pk}", f"entry {other.pk}/1"}
 
 
 def test_a_payment_for_no_receipt_is_found():
@@ -73,27 +74,7 @@ def test_a_payment_for_no_receipt_is_found():
     for related_id in ("999999", "nonsense"):
         give(person, 9, source=PointsSource.PHOTO_UPLOAD, related_id=related_id)
 
-    assert findings() == [
-        ("receipt 999999", "was paid but is not there"),
-        ("receipt nonsense", "was paid but is not there"),
-    ]
-
-
-def test_a_reversed_payment_may_be_made_again():
-    receipt = make_decided(points=9)
-    pay(receipt, 9)
-    pay(receipt, -9, source=PointsSource.REVERSE)
-    pay(receipt, 9)
-
-    assert findings() == []
-
-
-def test_a_reversed_decision_is_paid_nothing():
-    receipt = make_receipt()
-    pay(receipt, 9)
-    pay(receipt, -9, source=PointsSource.REVERSE)
-
-    assert findings() == []
+    assert findings() == [f"entry {person.pk}/{number}" for number in (1, 2)]
 
 
 def test_one_receipt_paid_as_two_is_found():
@@ -109,17 +90,12 @@ def test_one_receipt_paid_as_two_is_found():
         status="approved", points_awarded=0, reviewer=make_person(), reviewed_at=EPOCH
     )
 
-    assert findings() == [
-        (
-            f"receipts {receipts[0].pk}, {receipts[1].pk}",
-            "are one receipt that was paid more than once",
-        )
-    ]
+    assert findings() == [f"receipts {receipts[0].pk}, {receipts[1].pk}"]
 
 
-def test_receipts_are_asked_for_by_the_thousand(django_assert_max_num_queries):
+def test_however_many_receipts_two_queries_compare_them(django_assert_num_queries):
     for _ in range(5):
         approve(make_receipt())
 
-    with django_assert_max_num_queries(7):
+    with django_assert_num_queries(2):
         assert findings() == []

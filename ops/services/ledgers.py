@@ -1,0 +1,206 @@
+"""Ledgers proved by the database itself: chains, heads, and entries against their causes.
+
+Each app registers its ledger; its balance, its chain and its seals are checked in one way.
+"""
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import connection
+from django.db.models import Exists, F, OuterRef, Q, QuerySet, Value, Window
+from django.db.models.functions import Lag
+from django.utils.translation import gettext as _
+
+from ops.chain import GENESIS_HASH, ChainedEntry
+from ops.registry import Registry
+from ops.services.integrity import Finding, unguarded_tables
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ledger:
+    """Where the entries of a ledger and its accounts are, and what their columns are called.
+
+    `account` is the entries' foreign key to the row that keeps `balance`, `version` and `head` of
+    the newest entry. `entry_name` and `account_name` are how findings call them.
+    """
+
+    entries: type[ChainedEntry]
+    account: str
+    kind: str
+    amount: str
+    balance_after: str
+    balance: str
+    version: str
+    head: str
+    entry_name: str
+    account_name: str
+
+    def name_entry(self, account_id: object, sequence: object) -> str:
+        """How findings call an entry."""
+        return f"{self.entry_name} {account_id}/{sequence}"
+
+    def name_account(self, account_id: object) -> str:
+        """How findings call an account."""
+        return f"{self.account_name} {account_id}"
+
+    @property
+    def accounts(self) -> QuerySet[Any]:
+        """The rows that keep the heads."""
+        field = self.entries._meta.get_field(self.account)
+        return field.related_model._base_manager.all()  # type: ignore[union-attr]
+
+    @property
+    def heads(self) -> QuerySet[Any, tuple[int, int, str]]:
+        """Account, number and hash of the newest entry, of every account that has one."""
+        begun = self.accounts.filter(**{f"{self.version}__gt": 0})
+        return begun.order_by("pk").values_list("pk", self.version, self.head)
+
+
+ledgers: Registry[Ledger] = Registry()
+
+
+# --- Chains and heads ---------------------------------------------------------------------------
+def check_chains(ledger: Ledger) -> Iterator[Finding]:
+    """Compare every entry with the one before it, with its hash, and the last with its account."""
+    yield from unguarded_tables(ledger.entries)
+    yield from _broken_links(ledger)
+    yield from _wrong_heads(ledger)
+    yield from _without_account(ledger)
+
+
+def _broken_links(ledger: Ledger) -> Iterator[Finding]:
+
+    def before(field: str, first: object) -> Window:
+        """What the entry before this one says, or `first` where there is none."""
+        of_account, in_order = F(ledger.account), F("sequence").asc()
+        value = Lag(field, default=Value(first))
+        return Window(value, partition_by=of_account, order_by=in_order)
+
+    linked = ledger.entries._base_manager.annotate(
+        sequence_before=before("sequence", 0),
+        balance_before=before(ledger.balance_after, 0),
+        hash_before=before("entry_hash", GENESIS_HASH),
+        hash_due=ledger.entries.hash_in_sql(),
+    )
+    broken = linked.exclude(
+        sequence=F("sequence_before") + 1,
+        previous_hash=F("hash_before"),
+        entry_hash=F("hash_due"),
+        **{ledger.balance_after: F("balance_before") + F(ledger.amount)},
+    )
+    account_id = f"{ledger.account}_id"
+    for entry in broken.order_by(account_id, "sequence").iterator():
+        name = ledger.name_entry(getattr(entry, account_id), entry.sequence)
+        if entry.sequence != (due := entry.sequence_before + 1):
+            problem = _("number %(number)d was expected") % {"number": due}
+            yield Finding("sequence", name, problem)
+        told = getattr(entry, ledger.balance_after)
+        if told != (due := entry.balance_before + getattr(entry, ledger.amount)):
+            problem = _("says %(told)d, adds up to %(due)d") % {"told": told, "due": due}
+            yield Finding("balance", name, problem)
+        if entry.previous_hash != entry.hash_before:
+            yield Finding("chain", name, _("does not follow the entry before it"))
+        if entry.entry_hash != entry.hash_due:
+            problem = _("was altered: its hash is not that of its fields")
+            yield Finding("hash", name, problem)
+
+
+def _wrong_heads(ledger: Ledger) -> Iterator[Finding]:
+    """Accounts whose newest entry is not the one that they keep, by number, hash and balance."""
+    mine = ledger.entries._base_manager.filter(**{ledger.account: OuterRef("pk")})
+    kept = mine.filter(
+        sequence=OuterRef(ledger.version),
+        entry_hash=OuterRef(ledger.head),
+        **{ledger.balance_after: OuterRef(ledger.balance)},
+    )
+    beyond = mine.filter(sequence__gt=OuterRef(ledger.version))
+    is_new = Q(**{ledger.version: 0, ledger.balance: 0, ledger.head: GENESIS_HASH})
+    wrong = ledger.accounts.filter(Exists(beyond) | ~(is_new | Exists(kept)))
+    for account in wrong.order_by("pk").iterator():
+        newest = (
+            ledger.entries._base_manager.filter(**{ledger.account: account.pk})
+            .order_by("-sequence")
+            .values_list(ledger.balance_after, "sequence")
+            .first()
+        )
+        balance, sequence = newest or (0, 0)
+        problem = _(
+            "keeps %(kept)d at version %(version)d, the ledger says %(balance)d at %(sequence)d"
+        ) % {
+            "kept": getattr(account, ledger.balance),
+            "version": getattr(account, ledger.version),
+            "balance": balance,
+            "sequence": sequence,
+        }
+        yield Finding("balance", ledger.name_account(account.pk), problem)
+
+
+def _without_account(ledger: Ledger) -> Iterator[Finding]:
+    account_id = f"{ledger.account}_id"
+    gone = ledger.entries._base_manager.filter(
+        ~Exists(ledger.accounts.filter(pk=OuterRef(account_id)))
+    )
+    for pk in gone.order_by(account_id).values_list(account_id, flat=True).distinct():
+        yield Finding("balance", ledger.name_account(pk), _("has entries and is not there"))
+
+
+# --- Entries and their causes -------------------------------------------------------------------
+type Due = QuerySet[Any, tuple[int, str, str, int]]
+
+
+def check_causes(
+    ledger: Ledger, *, kinds: Collection[str], due: Due, name_cause: Callable[[str, str], str]
+) -> Iterator[Finding]:
+    """Compare the entries of these kinds with what their causes say is due, both ways.
+
+    `due` gives account, kind, `related_id` and amount of every entry that has to be there, once.
+    `name_cause` says how findings call the cause of a kind and a `related_id`.
+    """
+    columns = (ledger.account, ledger.kind, "related_id", ledger.amount)
+    entries = ledger.entries._base_manager.filter(**{f"{ledger.kind}__in": kinds})
+    booked = entries.values_list(*columns)
+    for account_id, kind, cause, amount, times in _differences(booked, due):
+        if times < 0:
+            problem = _("lacks the entry %(kind)s of %(amount)+d for %(account)s") % {
+                "kind": kind,
+                "amount": amount,
+                "account": ledger.name_account(account_id),
+            }
+            yield Finding("cause", name_cause(kind, cause), problem)
+            continue
+        booked_for_it = entries.filter(
+            **dict(zip(columns, (account_id, kind, cause, amount), strict=True))
+        )
+        for number in booked_for_it.order_by("sequence").values_list("sequence", flat=True):
+            yield without_cause(
+                ledger, account_id=account_id, sequence=number, kind=kind, cause=cause
+            )
+
+
+def without_cause(
+    ledger: Ledger, *, account_id: object, sequence: object, kind: str, cause: str
+) -> Finding:
+    """The finding of an entry that nothing accounts for."""
+    problem = _("is of %(cause)s: nothing accounts for it") % {"cause": f"{kind} {cause}".strip()}
+    return Finding("cause", ledger.name_entry(account_id, sequence), problem)
+
+
+def _differences(booked: Due, due: Due) -> Iterator[tuple[int, str, str, int, int]]:
+    """What was booked and is not due, and what is due and was not booked.
+
+    Yields the four columns and how often more it was booked than due; less than nothing: it is
+    missing. One statement, which sorts or hashes either side once, however many rows there are.
+    """
+    booked_sql, booked_values = booked.order_by().query.sql_with_params()
+    due_sql, due_values = due.order_by().query.sql_with_params()
+    names = "account, kind, cause, amount"
+    statement = (
+        f"WITH booked({names}) AS ({booked_sql}), due({names}) AS ({due_sql}) "  # noqa: S608
+        f"SELECT {names}, SUM(times) FROM (SELECT {names}, 1 AS times FROM booked "
+        f"UNION ALL SELECT {names}, -1 FROM due) AS both_sides "
+        f"GROUP BY {names} HAVING SUM(times) <> 0 ORDER BY {names}"
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [*booked_values, *due_values])
+        yield from cursor.fetchall()
