@@ -180,7 +180,7 @@ def test_without_lock_and_constraint_the_last_unit_is_given_to_all(monkeypatch):
         prize.refresh_from_db()
         assert prize.given == FEW
         drawn = Draw.objects.order_by("created_at", "pk")
-        too_many = {("quantity", f"draw {draw.pk}") for draw in drawn[1:]}
+        too_many = {("quantity", f"draw {one.pk}") for one in drawn[1:]}
         assert set(findings()) == too_many
     assert kinds(outcomes) == {Drawn: FEW}
 
