@@ -5,7 +5,7 @@ from rest_framework import serializers
 from catalog.outputs import OrderOutput, order_lookups
 from lottery.errors import InvalidCount
 from lottery.limits import MAX_COUNT
-from lottery.models import PrizeType
+from lottery.models import PrizeType, SeedMaker
 from ops.api.fields import IdentifierField, TextField, WholeNumberField
 from ops.identifiers import read_identifier
 
@@ -43,8 +43,62 @@ class DrawInput(serializers.Serializer):
 
 class SeedInput(serializers.Serializer):
     client_seed = TextField(
-        required=False, min_length=1, max_length=64, help_text="Left out: a random one."
+        required=False,
+        min_length=1,
+        max_length=64,
+        help_text="Send your own: random, a new one with every change of seeds, and remember it to "
+        "compare it with the proofs. It is taken as it is, as UTF-8, neither trimmed nor "
+        "normalised; characters are Unicode code points. Left out: the client seed in use is kept. "
+        "A seed that is kept or sent again was known to the server when it made its next one; a "
+        "seed that the server once made for you stays the server's when you send it back.",
     )
+
+
+class ClientSeedField(serializers.CharField):
+    def __init__(self, **kwargs):
+        super().__init__(
+            help_text="Should be your own, by POST /api/lottery/seed before the first draw; until "
+            "then it is one that the server made.",
+            **kwargs,
+        )
+
+
+class ClientSeedByField(serializers.ChoiceField):
+    """Who made a client seed, and what follows from it."""
+
+    def __init__(self, **kwargs):
+        super().__init__(
+            choices=SeedMaker.choices,
+            help_text="`client`: you sent it after the server had committed to its own seed; the "
+            "proof shows fairness to you, who know what you sent. `server`: the server made both "
+            "seeds and could have chosen; the proof shows consistency alone. Send your own client "
+            "seed by POST /api/lottery/seed.",
+            **kwargs,
+        )
+
+
+class MakersOutput(serializers.Serializer):
+    """What a proof shows, for each maker of the client seed; for people, in their language."""
+
+    client = serializers.CharField()
+    server = serializers.CharField()
+
+
+def what_follows_from_the_maker():
+    """What a proof shows, in the language of the request, for each maker of a client seed."""
+    return {
+        SeedMaker.CLIENT.value: _(
+            "You sent the client seed after the server had committed to its own by a hash, so it "
+            "could not choose the two to suit each other: the proof shows fairness. Send a new one "
+            "with every change of seeds; one that was in use before was known to the server when "
+            "it made its next seed."
+        ),
+        SeedMaker.SERVER.value: _(
+            "The server made both seeds. The proof shows that the draw follows from them "
+            "(consistency), not that the server did not choose them (fairness). Send your own "
+            "client seed before you draw."
+        ),
+    }
 
 
 class ProbabilityField(serializers.DecimalField):
@@ -95,9 +149,12 @@ class PityOutput(serializers.Serializer):
 
 class NextSeedsOutput(serializers.Serializer):
     server_seed_hash = serializers.CharField()
-    client_seed = serializers.CharField()
+    client_seed = ClientSeedField()
+    client_seed_by = ClientSeedByField()
     nonce = serializers.IntegerField(help_text="The next to be used.")
-    next_server_seed_hash = serializers.CharField()
+    next_server_seed_hash = serializers.CharField(
+        help_text="Of the server seed that your next client seed meets."
+    )
 
 
 class ConfigOutput(serializers.Serializer):
@@ -167,7 +224,8 @@ class DrawnOutput(serializers.Serializer):
 class RevealedSeedsOutput(serializers.Serializer):
     server_seed = serializers.CharField()
     server_seed_hash = serializers.CharField()
-    client_seed = serializers.CharField()
+    client_seed = ClientSeedField()
+    client_seed_by = ClientSeedByField()
     nonces = serializers.IntegerField(help_text="How many were used: 0 to one less than this.")
 
 
@@ -184,7 +242,8 @@ class ProofOutput(serializers.Serializer):
     version = serializers.IntegerField(source="draw.version.number")
     server_seed = serializers.CharField()
     server_seed_hash = serializers.CharField(source="draw.seed_pair.server_seed_hash")
-    client_seed = serializers.CharField(source="draw.seed_pair.client_seed")
+    client_seed = ClientSeedField(source="draw.seed_pair.client_seed")
+    client_seed_by = ClientSeedByField(source="draw.seed_pair.client_seed_by")
     nonce = serializers.IntegerField(source="draw.nonce")
     ticket = serializers.IntegerField(source="draw.ticket")
     prizes = SheetPrizeOutput(
@@ -245,5 +304,6 @@ class OddsSheetPage(serializers.Serializer):
 
     wheel_id = serializers.IntegerField()
     name = serializers.CharField()
+    client_seed_by = MakersOutput()
     items = OddsSheetOutput(many=True)
     next = serializers.CharField(allow_null=True)

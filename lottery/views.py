@@ -83,7 +83,13 @@ class RecordsView(ApiView):
 
 
 class SeedView(ApiView):
-    """Reveal the seeds in use and go on with the next ones."""
+    """Reveal the seeds in use and go on with the next ones, and with a client seed of your own.
+
+    Do this before the first draw, with a new random `client_seed`, and again with another one
+    whenever the seeds are changed. `next_server_seed_hash` of the config commits the server to its
+    next seed before it hears yours, so it cannot have chosen the two to suit each other. As long as
+    `client_seed_by` is `server`, it could: the proofs then show consistency, not fairness.
+    """
 
     @extend_schema(request=serializers.SeedInput, responses=serializers.RotationOutput)
     def post(self, request):
@@ -94,6 +100,7 @@ class SeedView(ApiView):
                 "server_seed": rotation.server_seed,
                 "server_seed_hash": rotation.revealed.server_seed_hash,
                 "client_seed": rotation.revealed.client_seed,
+                "client_seed_by": rotation.revealed.client_seed_by,
                 "nonces": rotation.revealed.next_nonce,
             },
             "next": _fairness(rotation.active, rotation.next),
@@ -123,6 +130,7 @@ class RulesView(OpenView):
         sheets = {
             "wheel_id": current.wheel_id,
             "name": current.name,
+            "client_seed_by": serializers.what_follows_from_the_maker(),
             "items": rows,
             "next": following,
         }
@@ -139,6 +147,7 @@ def _fairness(active, following):
     return {
         "server_seed_hash": active.server_seed_hash,
         "client_seed": active.client_seed,
+        "client_seed_by": active.client_seed_by,
         "nonce": active.next_nonce,
         "next_server_seed_hash": following.server_seed_hash,
     }

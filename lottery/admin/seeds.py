@@ -11,14 +11,22 @@ class SeedPairAdmin(ReadOnlyAdmin):
         "person",
         "server_seed_hash",
         "client_seed",
+        "client_seed_by",
         "next_nonce",
         "state",
         "created_at",
         "activated_at",
         "revealed_at",
     ]
-    list_display = ["person", "server_seed_hash", "next_nonce", "state", "activated_at"]
-    list_filter = ["state"]
+    list_display = [
+        "person",
+        "server_seed_hash",
+        "client_seed_by",
+        "next_nonce",
+        "state",
+        "activated_at",
+    ]
+    list_filter = ["state", "client_seed_by"]
     list_select_related = ["person"]
     search_fields = ["server_seed_hash", "person__phone", "person__nickname"]
     ordering = ["-id"]

@@ -3,7 +3,7 @@
 from lottery.models.draws import Draw
 from lottery.models.pity_counters import PityCounter
 from lottery.models.prizes import Prize
-from lottery.models.seeds import SeedPair, SeedState
+from lottery.models.seeds import SeedMaker, SeedPair, SeedState
 from lottery.models.versions import WheelVersion
 from lottery.models.wheels import Wheel, WheelStatus
 from lottery.prize_kinds import PrizeType
@@ -13,6 +13,7 @@ __all__ = [
     "PityCounter",
     "Prize",
     "PrizeType",
+    "SeedMaker",
     "SeedPair",
     "SeedState",
     "Wheel",

@@ -18,6 +18,11 @@ class SeedState(models.TextChoices):
     REVEALED = "revealed", _("Revealed")
 
 
+class SeedMaker(models.TextChoices):
+    CLIENT = "client", _("Client")
+    SERVER = "server", _("Server")
+
+
 class SeedPairQuerySet(LockingQuerySet["SeedPair"]):
     """Seed pairs, to be held while their nonces are used."""
 
@@ -32,6 +37,7 @@ class SeedPair(ServiceColumns):
     service_columns = (
         "server_seed_encrypted",
         "client_seed",
+        "client_seed_by",
         "next_nonce",
         "state",
         "activated_at",
@@ -47,6 +53,14 @@ class SeedPair(ServiceColumns):
     server_seed_encrypted = models.TextField(_("encrypted server seed"), editable=False)
     server_seed_hash = models.CharField(_("hash of the server seed"), max_length=64, unique=True)
     client_seed = models.CharField(_("client seed"), max_length=64, blank=True)
+    # The server until the client says otherwise: a row that names nobody claims no fairness.
+    client_seed_by = models.CharField(
+        _("client seed made by"),
+        max_length=6,
+        choices=SeedMaker,
+        db_default=SeedMaker.SERVER,
+        help_text=_("Made by the server, its proofs show consistency, not fairness."),
+    )
     next_nonce = models.PositiveIntegerField(_("next nonce"), default=0)
     state = models.CharField(_("state"), max_length=8, choices=SeedState)
     created_at = models.DateTimeField(_("created at"), default=timezone.now)
@@ -82,6 +96,11 @@ class SeedPair(ServiceColumns):
                     & ~Q(client_seed="")
                 ),
                 name="seedpair_state_fits_its_times",
+            ),
+            models.CheckConstraint(
+                condition=Q(client_seed_by="server")
+                | (Q(client_seed_by="client") & ~Q(client_seed="")),
+                name="seedpair_client_seed_has_its_maker",
             ),
         ]
 

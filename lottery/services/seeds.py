@@ -8,7 +8,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from lottery.decision import hash_seed
-from lottery.models import SeedPair, SeedState
+from lottery.models import SeedMaker, SeedPair, SeedState
 from ops.services.encryption import decrypt, encrypt
 
 
@@ -62,7 +62,7 @@ def rotate(*, person_id: int, client_seed: str | None = None) -> Rotation:
     """Reveal the pair in use and put the next one in its place, with the client's seed.
 
     The hash of that one was shown before the client chose. `client_seed` has 1 to 64 characters;
-    None is a random one.
+    None keeps the one in use, whoever made it.
     """
     pair = lock_active(person_id)
     now = timezone.now()
@@ -70,11 +70,26 @@ def rotate(*, person_id: int, client_seed: str | None = None) -> Rotation:
     pair.save(update_fields=["state", "revealed_at"])
     following = SeedPair.objects.locked().get(person_id=person_id, state=SeedState.NEXT)
     following.state, following.activated_at = SeedState.ACTIVE, now
-    following.client_seed = client_seed or _random_client_seed()
-    following.save(update_fields=["state", "activated_at", "client_seed"])
+    if client_seed is None:
+        following.client_seed, following.client_seed_by = pair.client_seed, pair.client_seed_by
+    else:
+        following.client_seed = client_seed
+        following.client_seed_by = _maker_of(client_seed, person_id=person_id)
+    following.save(update_fields=["state", "activated_at", "client_seed", "client_seed_by"])
     fresh = _new_pair(person_id, SeedState.NEXT, now)
     fresh.save()
     return Rotation(revealed=pair, server_seed=reveal(pair), active=following, next=fresh)
+
+
+def _maker_of(client_seed: str, *, person_id: int) -> SeedMaker:
+    """Who made a seed that the client sent: the server, when it once made it for this person.
+
+    A client that sends back what it was shown has chosen nothing.
+    """
+    made_here = SeedPair.objects.filter(
+        person_id=person_id, client_seed=client_seed, client_seed_by=SeedMaker.SERVER
+    )
+    return SeedMaker.SERVER if made_here.exists() else SeedMaker.CLIENT
 
 
 def _make_missing(person_id: int) -> None:
@@ -96,12 +111,9 @@ def _new_pair(person_id: int, state: SeedState, now: datetime) -> SeedPair:
         person_id=person_id,
         server_seed_encrypted=encrypt(server_seed),
         server_seed_hash=hash_seed(server_seed),
-        client_seed=_random_client_seed() if is_active else "",
+        client_seed=secrets.token_hex(16) if is_active else "",
+        client_seed_by=SeedMaker.SERVER,
         state=state,
         created_at=now,
         activated_at=now if is_active else None,
     )
-
-
-def _random_client_seed() -> str:
-    return secrets.token_hex(16)

@@ -74,6 +74,17 @@ def test_no_page_shows_a_server_seed(console, drawn):
         assert pair.server_seed_encrypted not in page
 
 
+def test_seed_pages_say_who_made_the_client_seed(console, drawn):
+    pair = drawn[0].seed_pair
+    page = console.get(reverse("admin:lottery_seedpair_change", args=[pair.pk])).content.decode()
+    assert "Client seed made by" in page
+    assert "Made by the server, its proofs show consistency, not fairness." in page
+    seeds.rotate(person_id=pair.person_id, client_seed="mine")
+    changelist = reverse("admin:lottery_seedpair_changelist")
+    shown = console.get(changelist, {"client_seed_by__exact": "client"}).context["cl"].queryset
+    assert [pair.client_seed for pair in shown] == ["mine"]
+
+
 def test_publishing_reports_what_is_wrong(console, superuser):
     good, bad = make_draft(), make_draft()
     bad.prizes.first().delete()

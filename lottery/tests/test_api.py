@@ -51,6 +51,7 @@ def test_a_person_sees_their_pity_their_draws_left_and_their_seeds(wheel, person
     assert set(before["fairness"]) == {
         "server_seed_hash",
         "client_seed",
+        "client_seed_by",
         "nonce",
         "next_server_seed_hash",
     }
@@ -111,22 +112,31 @@ def test_a_change_of_seeds_reveals_the_pair_in_use_and_takes_the_one_shown(wheel
     changed = data_of(client.post("/api/lottery/seed", {"client_seed": "我的运气"}))
 
     assert set(changed) == {"revealed", "next"}
-    assert set(changed["revealed"]) == {"server_seed", "server_seed_hash", "client_seed", "nonces"}
+    assert set(changed["revealed"]) == {
+        "server_seed",
+        "server_seed_hash",
+        "client_seed",
+        "client_seed_by",
+        "nonces",
+    }
     assert changed["revealed"]["server_seed_hash"] == shown["server_seed_hash"]
     assert changed["revealed"]["client_seed"] == shown["client_seed"]
+    assert changed["revealed"]["client_seed_by"] == shown["client_seed_by"] == "server"
     assert changed["revealed"]["nonces"] == 3
     assert changed["next"]["server_seed_hash"] == shown["next_server_seed_hash"]
     assert (changed["next"]["client_seed"], changed["next"]["nonce"]) == ("我的运气", 0)
+    assert changed["next"]["client_seed_by"] == "client"
     assert data_of(client.get("/api/lottery/config"))["fairness"] == changed["next"]
 
 
-@pytest.mark.parametrize("client_seed", ["x", " ", "字" * 64, "a:b", '"\n'])
+@pytest.mark.parametrize("client_seed", ["x", " ", "字" * 64, "🎡" * 64, "e\u0301", "a:b", '"\n'])
 def test_client_seeds_are_taken_as_they_are(client_seed, person):
     response = client_of(person).post("/api/lottery/seed", {"client_seed": client_seed})
-    assert data_of(response)["next"]["client_seed"] == client_seed
+    following = data_of(response)["next"]
+    assert (following["client_seed"], following["client_seed_by"]) == (client_seed, "client")
 
 
-@pytest.mark.parametrize("client_seed", ["", "x" * 65, 1, None, True, [], {}, "\x00"])
+@pytest.mark.parametrize("client_seed", ["", "x" * 65, "🎡" * 65, 1, None, True, [], {}, "\x00"])
 def test_client_seeds_that_cannot_be_are_refused(client_seed, person):
     response = client_of(person).post("/api/lottery/seed", {"client_seed": client_seed})
     status, code, fields = refusal_of(response)
@@ -141,10 +151,26 @@ def test_half_a_character_is_no_client_seed(person):
     assert (status, code, list(fields)) == (400, 1011, ["client_seed"])
 
 
-def test_a_client_seed_left_out_is_random(person):
+@pytest.mark.parametrize("refused", ["", None, "x" * 65])
+def test_a_client_seed_that_is_refused_replaces_none(refused, wheel, person):
     client = client_of(person)
-    chosen = {data_of(client.post("/api/lottery/seed"))["next"]["client_seed"] for _ in range(3)}
-    assert len(chosen) == 3
+    before = data_of(client.post("/api/lottery/seed", {"client_seed": "mine"}))["next"]
+    client.post("/api/lottery/seed", {"client_seed": refused})
+    assert data_of(client.get("/api/lottery/config"))["fairness"] == before
+
+
+def test_a_client_seed_left_out_is_the_one_in_use(wheel, person):
+    client = client_of(person)
+    shown = data_of(client.get("/api/lottery/config"))["fairness"]
+    for sent in ({}, {"client_seed": "mine"}, {}):
+        changed = data_of(client.post("/api/lottery/seed", sent))
+        own = "client_seed" in sent or shown["client_seed_by"] == "client"
+        following = changed["next"]
+        assert following["client_seed"] == ("mine" if own else shown["client_seed"])
+        assert following["client_seed_by"] == ("client" if own else "server")
+        assert changed["revealed"]["client_seed"] == shown["client_seed"]
+        assert changed["revealed"]["client_seed_by"] == shown["client_seed_by"]
+        shown = following
 
 
 def test_a_proof_tells_everything_once_its_seeds_are_revealed(wheel, person):
@@ -163,6 +189,7 @@ def test_a_proof_tells_everything_once_its_seeds_are_revealed(wheel, person):
         "server_seed",
         "server_seed_hash",
         "client_seed",
+        "client_seed_by",
         "nonce",
         "ticket",
         "prizes",
@@ -176,6 +203,7 @@ def test_a_proof_tells_everything_once_its_seeds_are_revealed(wheel, person):
     assert proof["server_seed"] == revealed["server_seed"]
     assert proof["server_seed_hash"] == revealed["server_seed_hash"]
     assert (proof["client_seed"], proof["nonce"]) == (revealed["client_seed"], 1)
+    assert proof["client_seed_by"] == "server"
     assert (proof["ticket"], proof["threshold"]) == (drawn[1]["ticket"], 10)
     assert proof["outcome"] == drawn[1]["prize"]["prize_id"]
     assert set(proof["prizes"][0]) == PRIZE_KEYS | {"weight", "quantity", "daily_cap"}
@@ -206,7 +234,7 @@ def test_rules_are_the_sheet_in_force_and_the_earlier_ones(wheel):
 
     rules = data_of(stranger.get("/api/lottery/rules"))
 
-    assert set(rules) == {"wheel_id", "name", "items", "next"}
+    assert set(rules) == {"wheel_id", "name", "client_seed_by", "items", "next"}
     assert [sheet["version"] for sheet in rules["items"]] == [3, 2, 1]
     newest, middle, oldest = rules["items"]
     assert set(newest) == {
@@ -232,6 +260,29 @@ def test_rules_are_the_sheet_in_force_and_the_earlier_ones(wheel):
     assert first["items"] + second["items"] == rules["items"][:2]
     status, code, fields = refusal_of(stranger.get("/api/lottery/rules", {"page_size": "many"}))
     assert (status, code, list(fields)) == (400, 1011, ["page_size"])
+
+
+def test_rules_say_what_follows_from_who_made_the_client_seed(wheel):
+    address = "/api/lottery/rules"
+    chinese = data_of(client_of().get(address))["client_seed_by"]
+    english = data_of(client_of(headers={"Accept-Language": "en"}).get(address))["client_seed_by"]
+    assert set(chinese) == set(english) == {"client", "server"}
+    assert "公平" in chinese["client"]
+    assert "请在抽奖前" in chinese["server"]
+    assert "not that the server did not choose" in english["server"]
+    assert english["client"].endswith("made its next seed.")
+
+
+def test_the_schema_leads_every_client_to_send_its_own_seed():
+    schema = client_of().get("/api/schema", {"format": "json"}).json()
+    change = schema["paths"]["/api/lottery/seed"]["post"]["description"]
+    assert "Do this before the first draw, with a new random `client_seed`" in change
+    shapes = schema["components"]["schemas"]
+    assert "Send your own" in shapes["SeedInputRequest"]["properties"]["client_seed"]["description"]
+    for shape in ("NextSeedsOutput", "RevealedSeedsOutput", "ProofOutput"):
+        shown = shapes[shape]["properties"]
+        assert "POST /api/lottery/seed" in shown["client_seed"]["description"]
+        assert "consistency alone. Send your own" in shown["client_seed_by"]["description"]
 
 
 def test_the_schema_tells_the_paths():

@@ -103,6 +103,31 @@ def test_draws_and_changes_of_seeds_do_not_meet():
     assert findings() == []
 
 
+def test_whoever_comes_last_the_clients_seed_is_kept():
+    person = make_person()
+    keeping = partial(seeds.rotate, person_id=person.pk)
+    sending = partial(keeping, client_seed="mine")
+
+    outcomes = race([sending, *[keeping] * (RACERS - 1)])
+
+    assert kinds(outcomes) == {Rotation: RACERS}
+    active, _following = seeds.pairs_of(person.pk)
+    assert (active.client_seed, active.client_seed_by) == ("mine", "client")
+    assert SeedPair.objects.filter(person=person).count() == RACERS + 2
+
+
+def test_without_the_lock_what_is_kept_is_what_the_client_replaced(monkeypatch):
+    person = make_person()
+    unlocked, _following = seeds.pairs_of(person.pk)
+    seeds.rotate(person_id=person.pk, client_seed="mine")
+    monkeypatch.setattr(seeds, "lock_active", lambda _person_id: unlocked)
+    with pytest.raises(IntegrityError):
+        seeds.rotate(person_id=person.pk)
+    with without_constraint(SeedPair, "seedpair_one_active"):
+        active = seeds.rotate(person_id=person.pk).active
+        assert (active.client_seed, active.client_seed_by) == (unlocked.client_seed, "server")
+
+
 def test_a_first_look_by_many_makes_one_pair():
     person = make_person()
     outcomes = race([partial(seeds.pairs_of, person.pk)] * RACERS)

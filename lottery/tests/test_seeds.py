@@ -22,6 +22,7 @@ def test_the_first_look_makes_a_pair_in_use_and_the_next():
     active, following = seeds.pairs_of(person.pk)
     assert (active.state, following.state) == (SeedState.ACTIVE, SeedState.NEXT)
     assert (len(active.client_seed), following.client_seed) == (32, "")
+    assert (active.client_seed_by, following.client_seed_by) == ("server", "server")
     assert active.server_seed_hash != following.server_seed_hash
     assert [pair.pk for pair in seeds.pairs_of(person.pk)] == [active.pk, following.pk]
     assert SeedPair.objects.count() == 2
@@ -46,6 +47,10 @@ def test_a_rotation_reveals_the_old_and_uses_what_was_shown():
     assert hash_seed(rotation.server_seed) == active.server_seed_hash
     assert rotation.active.server_seed_hash == following.server_seed_hash
     assert (rotation.active.client_seed, rotation.active.next_nonce) == ("my choice", 0)
+    assert (rotation.revealed.client_seed_by, rotation.active.client_seed_by) == (
+        "server",
+        "client",
+    )
     assert rotation.next.server_seed_hash not in {
         active.server_seed_hash,
         following.server_seed_hash,
@@ -62,7 +67,49 @@ def test_somebody_who_never_drew_changes_seeds_as_well():
     rotation = seeds.rotate(person_id=make_person().pk)
     assert rotation.revealed.next_nonce == 0
     assert len(rotation.active.client_seed) == 32
-    assert rotation.active.client_seed != rotation.revealed.client_seed
+
+
+@pytest.mark.parametrize("sent", [None, "mine"])
+def test_a_change_without_a_client_seed_keeps_the_one_in_use(sent):
+    person = make_person()
+    before = seeds.rotate(person_id=person.pk, client_seed=sent).active
+    for _ in range(2):
+        after = seeds.rotate(person_id=person.pk).active
+        assert after.pk != before.pk
+        assert (after.client_seed, after.client_seed_by) == (
+            before.client_seed,
+            "server" if sent is None else "client",
+        )
+
+
+def test_the_same_client_seed_sent_twice_stays_the_clients():
+    person = make_person()
+    for _ in range(2):
+        active = seeds.rotate(person_id=person.pk, client_seed="mine").active
+        assert (active.client_seed, active.client_seed_by) == ("mine", "client")
+
+
+def test_a_seed_of_the_server_that_is_sent_back_stays_the_servers():
+    person = make_person()
+    shown = seeds.pairs_of(person.pk)[0].client_seed
+    for sent in (shown, "mine", shown):
+        active = seeds.rotate(person_id=person.pk, client_seed=sent).active
+        assert (active.client_seed, active.client_seed_by) == (
+            sent,
+            "client" if sent == "mine" else "server",
+        )
+    # What the server made for somebody else, this person may have thrown as well.
+    active = seeds.rotate(person_id=make_person().pk, client_seed=shown).active
+    assert active.client_seed_by == "client"
+
+
+def test_a_seed_of_no_characters_changes_nothing():
+    person = make_person()
+    before = seeds.pairs_of(person.pk)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        seeds.rotate(person_id=person.pk, client_seed="")
+    assert seeds.pairs_of(person.pk) == before
+    assert SeedPair.objects.count() == 2
 
 
 def test_nothing_shows_a_seed_by_accident():
@@ -108,6 +155,9 @@ def test_the_database_keeps_one_of_each_and_their_times():
         (active, {"revealed_at": now}),
         (active, {"state": "revealed"}),
         (active, {"client_seed": ""}),
+        (active, {"client_seed_by": ""}),
+        (active, {"client_seed_by": "nobody"}),
+        (following, {"client_seed_by": "client"}),
         (active, {"state": "lost"}),
         (following, {"next_nonce": 1}),
         (following, {"server_seed_hash": active.server_seed_hash}),
