@@ -2,7 +2,12 @@
 
 Reads what GET /api/lottery/draws/{draw_id}/proof answers, from the file named or else from standard
 input, with or without the envelope: one, a list, or one on each line. Of draws with one server seed
-it also wants every nonce between the first and the last one, once. Exits 1 naming what is wrong.
+it also wants every nonce between the first and the last one, once, and one client seed. Exits 1
+naming what is wrong.
+
+Recomputing shows that a draw follows from its seeds. That nobody chose them it shows only where the
+client seed is your own and was new to the server: below the result stands for which ones it is not.
+`client_seed_by` is the server's word; compare the client seeds with those that you sent.
 """
 
 import hashlib
@@ -34,6 +39,8 @@ def check(proof):
         yield "server_seed_hash is not the hash of server_seed"
     digest = hmac.digest(seed, f"{proof['client_seed']}:{proof['nonce']}".encode(), "sha256")
     ticket = (int.from_bytes(digest[:8], "big") * 10000) >> 64
+    if proof.get("client_seed_by", "client") not in {"client", "server"}:
+        yield "client_seed_by is neither client nor server"
     if ticket != proof["ticket"]:
         yield f"ticket {proof['ticket']}, recomputed {ticket}"
     prizes, gone, threshold = proof["prizes"], proof["stock_out"], proof["threshold"]
@@ -53,8 +60,22 @@ def check(proof):
         yield f"outcome {proof['outcome']}, recomputed {outcome}"
 
 
+def limits(proofs):
+    """Yield each client seed that the server may have known when it made its own."""
+    server_seeds = {}
+    for proof in proofs:
+        of_whom = proof["client_seed"], proof.get("client_seed_by", "nobody named")
+        server_seeds.setdefault(of_whom, set()).add(proof["server_seed_hash"])
+    for (client_seed, maker), hashes in server_seeds.items():
+        if maker != "client":
+            yield f"client seed {client_seed!a} of {maker}: this shows consistency, not fairness"
+        elif len(hashes) > 1:
+            met = f"client seed {client_seed!a} of client met {len(hashes)} server seeds"
+            yield f"{met}: for all but the first this shows consistency, not fairness"
+
+
 def verify(text):
-    """Return how many proofs there are and everything that is wrong with them."""
+    """Return the proofs and everything that is wrong with them."""
     try:
         proofs = json.loads(text)
     except json.JSONDecodeError:
@@ -68,12 +89,16 @@ def verify(text):
         except (ArithmeticError, LookupError, TypeError, ValueError) as error:
             wrong.append(f"draw {proof['draw_id']}: cannot be recomputed: {error!r}")
     for one, two in pairwise(proofs):
-        if one["server_seed_hash"] == two["server_seed_hash"] and two["nonce"] != one["nonce"] + 1:
-            wrong.append(f"draw {two['draw_id']}: nonce {two['nonce']} follows {one['nonce']}")
-    return len(proofs), wrong
+        if one["server_seed_hash"] == two["server_seed_hash"]:
+            if two["nonce"] != one["nonce"] + 1:
+                wrong.append(f"draw {two['draw_id']}: nonce {two['nonce']} follows {one['nonce']}")
+            if two.get("client_seed") != one.get("client_seed"):
+                wrong.append(f"draw {two['draw_id']}: another client seed with this server seed")
+    return proofs, wrong
 
 
 if __name__ == "__main__":
-    count, problems = verify(Path(sys.argv[1]).read_text() if sys.argv[1:] else sys.stdin.read())
-    sys.stdout.write("\n".join(problems or [f"{count} draws recompute"]) + "\n")
-    sys.exit(1 if problems or not count else 0)
+    draws, problems = verify(Path(sys.argv[1]).read_text() if sys.argv[1:] else sys.stdin.read())
+    lines = problems or [f"{len(draws)} draws recompute", *limits(draws)]
+    sys.stdout.write("\n".join(lines) + "\n")
+    sys.exit(1 if problems or not draws else 0)

@@ -79,7 +79,9 @@ async def go_through_the_story(running: Platform) -> None:
         assert len(drawn["draws"]) == 10
         assert drawn["cost_points"] == 10 * wheel["cost_points"]
         assert drawn["total_points"] == balance()
+        assert wheel["fairness"]["client_seed_by"] == "server"
         rotated = await asyncio.to_thread(customer.post, "/api/lottery/seed", {"client_seed": "我"})
+        assert rotated["next"]["client_seed_by"] == "client"
         assert rotated["revealed"]["server_seed_hash"] == wheel["fairness"]["server_seed_hash"]
         proofs = [
             await asyncio.to_thread(customer.get, f"/api/lottery/draws/{draw['draw_id']}/proof")
@@ -92,6 +94,7 @@ async def go_through_the_story(running: Platform) -> None:
             text=True,
         )
         assert verified.returncode == 0, verified.stdout + verified.stderr
+        assert "of server: this shows consistency, not fairness" in verified.stdout
 
         # The mall: one order cancelled, one redeemed at the counter, once.
         goods = await asyncio.to_thread(customer.get, "/api/exchange/products", sort="points")

@@ -13,6 +13,7 @@ from rest_framework.renderers import JSONRenderer
 
 from catalog.tests.factories import make_product
 from lottery import serializers
+from lottery.decision import draw_ticket
 from lottery.models import Draw, PrizeType
 from lottery.services import seeds
 from lottery.services.draws import draw
@@ -54,8 +55,9 @@ def proofs_of(person):
 
 @pytest.fixture
 def proofs():
-    """A few proofs of one person, pity and fallback among them."""
+    """A few proofs of one person who sent a seed; pity and fallback are among them."""
     person = make_person(points=10_000)
+    seeds.rotate(person_id=person.pk, client_seed="幸运")
     wheel = make_wheel(
         points_prize("1", probability="0.6", quantity=2),
         points_prize("1", probability="0.1", is_pity_prize=True),
@@ -69,7 +71,7 @@ def proofs():
 
 def test_the_verifier_is_short_and_imports_nothing_of_ours():
     source = VERIFIER.read_text(encoding="utf-8")
-    assert len(source.splitlines()) <= 80
+    assert len(source.splitlines()) <= 105
     imported = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -108,7 +110,8 @@ def test_a_thousand_draws_recompute(verify):
     lucky = [proof for proof in proofs if proof["is_pity"] and not proof["stock_out"]]
     assert min(len(fallbacks), len(left_out), len(lucky)) >= 20
     answer = verify(json.dumps(proofs))
-    assert (answer.returncode, answer.stdout) == (0, f"{done} draws recompute\n"), answer
+    first_line = answer.stdout.splitlines()[0]
+    assert (answer.returncode, first_line) == (0, f"{done} draws recompute"), answer
     assert findings() == []
 
 
@@ -160,6 +163,9 @@ ALTERATIONS = {
     "a prize less": lambda proof: {"prizes": proof["prizes"][:-1]},
     "no prizes": lambda proof: {"prizes": None},
     "weight": lambda proof: {"prizes": [{**proof["prizes"][0], "probability": "0.7000"}]},
+    "maker of the client seed": lambda proof: {"client_seed_by": "nobody"},
+    "no single maker": lambda proof: {"client_seed_by": []},
+    "no client seed": lambda proof: {"client_seed": None},
     "not a number": lambda proof: {"prizes": [{**proof["prizes"][0], "probability": "much"}]},
 }
 
@@ -186,3 +192,70 @@ def test_gaps_and_repeats_of_nonces_are_named(proofs, verify):
     answer = verify(json.dumps([*proofs, proofs[-1]]))
     assert (answer.returncode, "nonce 19 follows 19" in answer.stdout) == (1, True)
     assert verify(json.dumps(proofs[5:9])).returncode == 0  # a part of them is fine
+
+
+# --- What recomputing cannot show ---------------------------------------------------------------
+def drawn_with(*client_seeds):
+    """The proofs of one person who sends these, one after the other, and draws twice with each."""
+    person, wheel = make_person(points=10_000), make_wheel()
+    for client_seed in client_seeds:
+        seeds.rotate(person_id=person.pk, client_seed=client_seed)
+        draw(person_id=person.pk, wheel_id=wheel.pk, count=2)
+    seeds.rotate(person_id=person.pk)
+    return proofs_of(person)
+
+
+@pytest.mark.django_db
+def test_each_client_seed_of_the_server_is_named_and_is_no_error(verify):
+    of_client = drawn_with("one", "另一个")
+    assert verify(json.dumps(of_client)).stdout == "4 draws recompute\n"
+
+    of_servers = [drawn_with(None), drawn_with(None)]
+
+    answer = verify(json.dumps([*of_client, *of_servers[0], *of_servers[1]]))
+    told, *rest = answer.stdout.splitlines()
+    assert (answer.returncode, told) == (0, "8 draws recompute")
+    assert sorted(rest) == sorted(
+        f"client seed '{proofs[0]['client_seed']}' of server: this shows consistency, not fairness"
+        for proofs in of_servers
+    )
+
+
+@pytest.mark.django_db
+def test_a_client_seed_that_the_server_knew_already_is_named(verify):
+    kept_and_sent_again = drawn_with("我", None, "我")
+    answer = verify(json.dumps(kept_and_sent_again))
+    told, rest = answer.stdout.splitlines()
+    assert (answer.returncode, told) == (0, "6 draws recompute")
+    assert rest.startswith(r"client seed '\u6211' of client met 3 server seeds: ")
+    assert rest.endswith("for all but the first this shows consistency, not fairness")
+
+
+@pytest.mark.django_db
+def test_a_proof_from_before_it_named_the_maker_is_read(verify):
+    old = drawn_with("mine")
+    for proof in old:
+        del proof["client_seed_by"]
+    answer = verify(json.dumps(old))
+    assert (answer.returncode, answer.stdout.splitlines()) == (
+        0,
+        [
+            "2 draws recompute",
+            "client seed 'mine' of nobody named: this shows consistency, not fairness",
+        ],
+    )
+
+
+@pytest.mark.django_db
+def test_one_server_seed_meets_one_client_seed(verify):
+    """Both draws recompute; but a server that may change the other seed may choose."""
+    one, two = sorted(drawn_with("mine"), key=lambda proof: proof["nonce"])
+    two["client_seed"] = "another"
+    two["ticket"] = draw_ticket(
+        server_seed=two["server_seed"], client_seed="another", nonce=two["nonce"]
+    )
+    answer = verify(json.dumps([one, two]))
+    assert (answer.returncode, answer.stdout) == (
+        1,
+        f"draw {two['draw_id']}: another client seed with this server seed\n",
+    )
