@@ -82,7 +82,7 @@ class RecordsView(ApiView):
         return Response({"items": items, "next": following})
 
 
-class SeedView(ApiView):
+class SeedView(AnswerOnceView):
     """Reveal the seeds in use and go on with the next ones, and with a client seed of your own.
 
     Do this before the first draw, with a new random `client_seed`, and again with another one
@@ -91,11 +91,12 @@ class SeedView(ApiView):
     `client_seed_by` is `server`, it could: the proofs then show consistency, not fairness.
     """
 
-    @extend_schema(request=serializers.SeedInput, responses=serializers.RotationOutput)
-    def post(self, request):
-        body = self.body(serializers.SeedInput)
+    shape = serializers.SeedInput
+    answer = serializers.RotationOutput
+
+    def effect(self, request, body):
         rotation = seeds.rotate(person_id=request.user.pk, **body)
-        answer = {
+        return {
             "revealed": {
                 "server_seed": rotation.server_seed,
                 "server_seed_hash": rotation.revealed.server_seed_hash,
@@ -105,7 +106,6 @@ class SeedView(ApiView):
             },
             "next": _fairness(rotation.active, rotation.next),
         }
-        return Response(serializers.RotationOutput(answer).data)
 
 
 class ProofView(ApiView):

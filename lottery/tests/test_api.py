@@ -129,6 +129,19 @@ def test_a_change_of_seeds_reveals_the_pair_in_use_and_takes_the_one_shown(wheel
     assert data_of(client.get("/api/lottery/config"))["fairness"] == changed["next"]
 
 
+def test_a_change_of_seeds_that_is_repeated_with_its_key_happens_once(wheel, person):
+    """A second one would let the client's seed meet a server seed made when it was known."""
+    client = client_of(person, headers={"Idempotency-Key": "one"})
+    first = client.post("/api/lottery/seed", {"client_seed": "mine"})
+    again = client.post("/api/lottery/seed", {"client_seed": "mine"})
+    assert data_of(again) == data_of(first)
+    assert ("Idempotent-Replay" in first, again["Idempotent-Replay"]) == (False, "true")
+    other = client.post("/api/lottery/seed", {"client_seed": "another"})
+    assert refusal_of(other)[:2] == (422, 1014)
+    assert data_of(client.get("/api/lottery/config"))["fairness"] == data_of(first)["next"]
+    assert SeedPair.objects.count() == 3
+
+
 @pytest.mark.parametrize("client_seed", ["x", " ", "字" * 64, "🎡" * 64, "e\u0301", "a:b", '"\n'])
 def test_client_seeds_are_taken_as_they_are(client_seed, person):
     response = client_of(person).post("/api/lottery/seed", {"client_seed": client_seed})

@@ -13,6 +13,7 @@ KNOWN = {
     "/api/exchange/orders/{exchange_id}/cancel",
     "/api/exchange/submit",
     "/api/lottery/draw",
+    "/api/lottery/seed",
     "/api/merchant/redeem",
     "/api/merchant/review",
     "/api/merchant/reviews/batch",
