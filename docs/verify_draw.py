@@ -50,8 +50,9 @@ def check(proof):
     if is_pity != proof["is_pity"]:
         yield f"is_pity {proof['is_pity']}, recomputed {is_pity}"
     landed, pity = walk(prizes, ticket), [prize for prize in prizes if prize["is_pity_prize"]]
-    if not set(gone) <= ({prize["prize_id"] for prize in pity} if is_pity else {landed}):
-        yield f"stock_out {gone} names a prize that this draw could not give"
+    within_reach = {prize["prize_id"] for prize in pity} if is_pity else {landed}
+    if not set(gone) <= within_reach - {proof["fallback_prize_id"]}:
+        yield f"stock_out {gone} names a prize that cannot be gone or was not within reach"
     outcome = proof["fallback_prize_id"] if landed in gone else landed
     if is_pity:
         left = [prize for prize in pity if prize["prize_id"] not in gone]

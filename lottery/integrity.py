@@ -153,7 +153,7 @@ def _decide_again(draw: Draw, server_seed: str) -> Iterator[Finding]:
             draw.version.sheet,
             ticket=ticket,
             pity_before=draw.pity_before,
-            is_gone=lambda prize: prize.prize_id in draw.stock_out,
+            is_gone=lambda prize: prize.is_scarce and prize.prize_id in draw.stock_out,
         )
     except ALTERED:
         yield Finding("proof", _name(draw), "leads to no prize: its version was altered")

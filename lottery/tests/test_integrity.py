@@ -90,6 +90,18 @@ def test_a_draw_that_was_altered_is_found(draws, change, rule):
     assert (rule, f"draw {draws[10].pk}") in findings()
 
 
+def test_a_prize_that_cannot_run_out_and_is_said_to_be_gone_is_found(draws, wheel):
+    """Instead of it the fallback is given, and here the fallback was what the ticket led to."""
+    victim = next(
+        one
+        for one in draws
+        if one.landed_prize_id == wheel.fallback_prize_id and not (one.is_pity or one.stock_out)
+    )
+    with without_triggers(Draw):
+        Draw.objects.filter(pk=victim.pk).update(stock_out=[wheel.fallback_prize_id])
+    assert findings() == [("proof", f"draw {victim.pk}")]
+
+
 def test_a_draw_that_was_deleted_is_found(draws):
     victim = next(one for one in draws[1:9] if one.order is None)
     with without_triggers(Draw):

@@ -184,6 +184,20 @@ def test_what_was_altered_is_named(altered, proofs, verify):
 
 
 @pytest.mark.django_db
+def test_the_fallback_prize_is_never_gone(proofs, verify):
+    fallback = proofs[0]["fallback_prize_id"]
+    victim = next(
+        one
+        for one in proofs
+        if one["outcome"] == fallback and not (one["is_pity"] or one["stock_out"])
+    )
+    victim["stock_out"] = [fallback]
+    answer = verify(json.dumps(proofs))
+    assert answer.returncode == 1
+    assert answer.stdout.startswith(f"draw {victim['draw_id']}: stock_out [{fallback}] names")
+
+
+@pytest.mark.django_db
 def test_gaps_and_repeats_of_nonces_are_named(proofs, verify):
     proofs.sort(key=lambda proof: proof["nonce"])
     missing = [*proofs[:3], *proofs[4:]]
