@@ -1,11 +1,14 @@
 """Periodic jobs row by row: one that fails does not stop the others, or the next round."""
 
 import logging
+import time
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 from django.db import transaction
-from django.db.models import F, Model, QuerySet
+from django.db.models import BigIntegerField, CharField, Exists, F, Model, OuterRef, QuerySet
+from django.db.models.functions import Cast
 from django.utils import timezone
 
 from ops.models import FailedRow
@@ -14,6 +17,7 @@ logger = logging.getLogger(__name__)
 
 FAILURES = 5  # after so many in a row a row is set aside
 WAITS = timedelta(minutes=1)  # until a row that failed is tried again
+ROUND_SECONDS = 30  # after which no more rows are begun: other jobs want their turn
 
 
 def do_each[Row: Model](
@@ -23,35 +27,52 @@ def do_each[Row: Model](
 
     A failure is logged and counted, and takes back what was written for that row alone. The row
     comes again after a minute, and after five failures it is set aside until somebody in the
-    console lets it be tried again.
+    console lets it be tried again. `rows` are all there is to do, told by a whole number: one that
+    is among them no more is forgotten. They were read before the first of them was done, here or
+    on another machine, so `work` asks again whether there is anything to do. A round takes 30
+    seconds and one row at most. Raises what the database raises when it is away.
     """
     failed = FailedRow.objects.filter(job=job)
+    key = Cast(OuterRef("pk"), CharField())
+    _forget_done(failed, rows)
     waiting = failed.filter(set_aside_at__isnull=False) | failed.filter(
         last_failed_at__gt=timezone.now() - WAITS
     )
-    left_out = list(waiting.values_list("row_id", flat=True))
     done = 0
-    for row in rows.exclude(pk__in=left_out)[:batch_size]:
+    deadline = time.monotonic() + ROUND_SECONDS
+    for row in rows.exclude(Exists(waiting.filter(row_id=key)))[:batch_size]:
         try:
             with transaction.atomic():
-                done += bool(work(row))
+                is_done = bool(work(row))
         except Exception as error:
             logger.exception("The job %s failed at row %s", job, row.pk)
             _note(job, row, error)
         else:
+            done += is_done
             failed.filter(row_id=row.pk).delete()
+        if time.monotonic() > deadline:
+            break
     return done
 
 
+def _forget_done(failed: QuerySet[FailedRow], rows: QuerySet[Any]) -> None:
+    """Forget failures at rows with which the job has nothing to do any more."""
+    same_row = rows.filter(pk=Cast(OuterRef("row_id"), BigIntegerField()))
+    failed.exclude(Exists(same_row)).delete()
+
+
 def _note(job: str, row: Model, error: Exception) -> None:
-    """Count a failure of a row, and set the row aside when there were too many."""
+    """Count a failure of a row, and set the row aside when there were too many.
+
+    Two machines that fail at it in the same round count as one.
+    """
     now = timezone.now()
     known, is_new = FailedRow.objects.get_or_create(
         job=job, row_id=row.pk, defaults={"error": type(error).__name__}
     )
     if is_new:
         return
-    FailedRow.objects.filter(pk=known.pk).update(
+    FailedRow.objects.filter(pk=known.pk, last_failed_at__lte=now - WAITS).update(
         failures=F("failures") + 1, error=type(error).__name__, last_failed_at=now
     )
     FailedRow.objects.filter(pk=known.pk, failures__gte=FAILURES, set_aside_at__isnull=True).update(
