@@ -8,10 +8,13 @@ from django.conf import settings
 from django.core import signing
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
+from django.db import transaction
 from django.urls import reverse
 from django.utils import timezone
 
+from ops.errors import Unavailable
 from ops.models import FilePurpose, StoredFile
+from ops.services.failed_rows import do_each
 
 _EXTENSIONS = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp"}
 BATCH_SIZE = 200  # expired files that one round of the job takes away
@@ -51,29 +54,45 @@ def store(
 def make_permanent(*files: StoredFile) -> None:
     """Make temporary files permanent, in the transaction that needs them.
 
-    A file stored with `expires_at` and never kept is what a killed process left behind.
+    A file stored with `expires_at` and never kept is what a killed process left behind. Raises
+    Unavailable when the time of one is over: it may be gone already.
     """
-    StoredFile.objects.filter(pk__in=[file.pk for file in files]).update(
-        is_temporary=False, expires_at=None
+    in_time = StoredFile.objects.filter(
+        pk__in=[file.pk for file in files], expires_at__gt=timezone.now()
     )
+    if in_time.update(is_temporary=False, expires_at=None) < len(files):
+        raise Unavailable
 
 
 def discard(*files: StoredFile) -> None:
-    """Take files away again, row first: a row must never promise a file that is gone."""
+    """Take temporary files away again; what is made permanent meanwhile stays."""
     for file in files:
-        file.delete()
-        default_storage.delete(file.path)
+        _take_away(file)
 
 
 def discard_expired(*, now: datetime) -> int:
-    """Take away temporary files whose time is over, BATCH_SIZE at most; returns how many."""
-    expired = list(
-        StoredFile.objects.filter(is_temporary=True, expires_at__lte=now).order_by("pk")[
-            :BATCH_SIZE
-        ]
-    )
-    discard(*expired)
-    return len(expired)
+    """Take away temporary files whose time is over, BATCH_SIZE at most; returns how many.
+
+    One that cannot be taken away stops no other.
+    """
+    expired = StoredFile.objects.filter(is_temporary=True, expires_at__lte=now)
+    return do_each("expired files", expired.order_by("pk"), _take_away, batch_size=BATCH_SIZE)
+
+
+def _take_away(file: StoredFile) -> bool:
+    """Take a temporary file away; False when another machine did, or it is permanent by now.
+
+    The row goes first, and is committed last. What refers to it refuses before anything is gone;
+    a kill in between leaves a temporary row, with or without its file, that the job finds again.
+    """
+    with transaction.atomic():
+        # Held, so that nobody makes it permanent while its file goes.
+        held = StoredFile.objects.select_for_update().filter(pk=file.pk, is_temporary=True).first()
+        if held is None:
+            return False
+        held.delete()
+        default_storage.delete(held.path)
+    return True
 
 
 def read(file: StoredFile) -> bytes:

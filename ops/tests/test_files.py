@@ -1,19 +1,28 @@
 """Stored files, and the addresses that open them."""
 
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from django.core import signing
-from django.core.files.storage import default_storage
-from django.db import IntegrityError
+from django.core.files.storage import FileSystemStorage, default_storage
+from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
-from ops.models import FilePurpose, StoredFile
+from catalog.models import ProductImage
+from catalog.tests.factories import make_product
+from ops.errors import Unavailable
+from ops.models import FailedRow, FilePurpose, StoredFile
 from ops.services import files
+from ops.tests.databases import elsewhere, wait_until, waiting_for_a_lock
+from tests.races import race
 
 pytestmark = pytest.mark.django_db
 CONTENT = b"\x89PNG not really"
+HOUR = timedelta(hours=1)
 
 
 def make_file(**fields):
@@ -27,6 +36,14 @@ def make_file(**fields):
             **fields,
         }
     )
+
+
+def make_temporary():
+    return make_file(expires_at=timezone.now() + HOUR)
+
+
+def later():
+    return timezone.now() + 2 * HOUR
 
 
 def test_a_file_is_stored_with_the_row_that_knows_it():
@@ -54,8 +71,7 @@ def test_odd_names_and_types_do_no_harm():
 
 
 def test_a_temporary_file_knows_its_end_and_can_be_kept():
-    file = make_file(expires_at=timezone.now() + timedelta(hours=1))
-    other = make_file(expires_at=timezone.now() + timedelta(hours=1))
+    file, other = make_temporary(), make_temporary()
     assert file.is_temporary
     files.make_permanent(file)
     file.refresh_from_db()
@@ -76,13 +92,31 @@ def test_the_database_refuses_a_wrong_row(fields, constraint):
 
 
 def test_discarding_takes_row_and_file():
-    file, other = make_file(), make_file()
+    file, other = make_temporary(), make_temporary()
     files.discard(file, other)
     assert not StoredFile.objects.exists()
     assert not default_storage.exists(file.path)
     assert not default_storage.exists(other.path)
 
 
+def test_discarding_leaves_what_is_permanent_and_what_is_gone():
+    file, gone = make_file(), make_temporary()
+    StoredFile.objects.filter(pk=gone.pk).delete()
+    files.discard(file, gone)
+    assert StoredFile.objects.get() == file
+    assert default_storage.exists(file.path)
+
+
+def test_a_file_whose_time_is_over_cannot_be_kept():
+    """Its bytes may be gone already: whoever was that slow has to send them again."""
+    file, other = make_temporary(), make_temporary()
+    StoredFile.objects.filter(pk=file.pk).update(expires_at=timezone.now())
+    with pytest.raises(Unavailable), transaction.atomic():
+        files.make_permanent(file, other)
+    assert StoredFile.objects.filter(is_temporary=True).count() == 2
+
+
+# --- The job that takes them away ---------------------------------------------------------------
 def test_temporary_files_go_when_their_time_is_over():
     now = timezone.now()
     over = make_file(expires_at=now)
@@ -92,6 +126,91 @@ def test_temporary_files_go_when_their_time_is_over():
     assert not default_storage.exists(over.path)
     assert all(default_storage.exists(file.path) for file in kept)
     assert files.discard_expired(now=now) == 0
+
+
+def test_a_file_that_cannot_be_taken_away_stops_no_other(monkeypatch, caplog):
+    needed, unreachable, fine = (make_temporary() for _ in range(3))
+    ProductImage.objects.create(product=make_product(), file=needed, thumbnail=needed, position=0)
+    delete = FileSystemStorage.delete
+
+    def fail_at_one(storage, name):
+        if name == unreachable.path:
+            raise OSError("storage is away")
+        delete(storage, name)
+
+    monkeypatch.setattr(FileSystemStorage, "delete", fail_at_one)
+
+    assert files.discard_expired(now=later()) == 1
+
+    assert list(StoredFile.objects.order_by("pk")) == [needed, unreachable]
+    assert default_storage.exists(needed.path)
+    assert not default_storage.exists(fine.path)
+    failed = FailedRow.objects.order_by("pk")
+    assert [(one.job, one.row_id, one.error) for one in failed] == [
+        ("expired files", str(needed.pk), "ProtectedError"),
+        ("expired files", str(unreachable.pk), "OSError"),
+    ]
+    assert caplog.text.count("failed at row") == 2
+
+
+class Killed(BaseException):
+    """The process ended at this moment."""
+
+
+@pytest.mark.parametrize("is_gone", [False, True], ids=["before the file went", "after it"])
+@pytest.mark.parametrize(
+    "take_away",
+    [lambda file: files.discard_expired(now=later()), files.discard],
+    ids=["job", "request"],
+)
+def test_a_kill_in_between_leaves_nothing_for_ever(monkeypatch, take_away, is_gone):
+    file, delete = make_temporary(), FileSystemStorage.delete
+
+    def be_killed(storage, name):
+        if is_gone:
+            delete(storage, name)
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FileSystemStorage, "delete", be_killed)
+        with pytest.raises(Killed):
+            take_away(file)
+
+    assert files.discard_expired(now=later()) == 1
+    assert not StoredFile.objects.exists()
+    assert not default_storage.exists(file.path)
+
+
+def expire_while_it_is_kept():
+    """The job finds a file that a request makes permanent at this moment; returns the file."""
+    file = make_temporary()
+    with elsewhere(autocommit=False) as other:
+        with other.cursor() as cursor:
+            cursor.execute("UPDATE ops_storedfile SET is_temporary = false, expires_at = NULL")
+        with ThreadPoolExecutor(1) as pool:
+            job = pool.submit(race, [partial(files.discard_expired, now=later())])
+            wait_until(waiting_for_a_lock)
+            other.commit()
+            job.result(10)
+    return file
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_a_file_that_is_kept_at_the_last_moment_stays():
+    file = expire_while_it_is_kept()
+    assert StoredFile.objects.get() == file
+    assert default_storage.exists(file.path)
+    assert not FailedRow.objects.exists()
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_twin_without_the_lock_it_is_lost(monkeypatch):
+    monkeypatch.setattr(QuerySet, "select_for_update", lambda rows: rows)
+    file = expire_while_it_is_kept()
+    assert not StoredFile.objects.exists()
+    assert not default_storage.exists(file.path)
 
 
 def test_a_file_the_storage_lost_says_so():
@@ -140,7 +259,7 @@ def test_no_other_file_can_be_had_with_it(client):
 
 
 def test_an_address_of_a_file_that_is_gone_is_404(client):
-    file, lost = make_file(), make_file()
+    file, lost = make_temporary(), make_file()
     address = files.signed_path(file)
     files.discard(file)
     assert client.get(address).status_code == 404
