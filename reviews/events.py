@@ -1,6 +1,6 @@
 """What a person's sockets hear about their receipts, after commit."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import cast
 
 from django.utils import timezone
@@ -8,6 +8,11 @@ from django.utils import timezone
 from ops.realtime import push
 from ops.realtime.push import Event
 from reviews.models import ProcessRecord, Receipt
+
+# A decision bears the moment at which it was made, and is seen once it is committed. It is written
+# within the first of these, or not at all, and the connection's time-outs bound what is left then.
+WRITTEN_WITHIN = timedelta(minutes=1)
+COMMITTED_WITHIN = timedelta(minutes=5)
 
 
 def review_event(receipt: Receipt, *, is_replay: bool = False) -> Event:
@@ -29,9 +34,11 @@ def review_event(receipt: Receipt, *, is_replay: bool = False) -> Event:
 def reviewed_since(person_id: int, since: datetime) -> list[Event]:
     """The review_result events of a person since a time, oldest first, for a client that resumes.
 
-    One more than may be sent again: whoever missed more starts afresh.
+    Also those from up to five minutes before: they may have been committed after it. The client
+    knows by `upload_id` which it has heard of. One more than may be sent again: whoever missed more
+    starts afresh.
     """
-    missed = Receipt.objects.filter(person_id=person_id, reviewed_at__gt=since)
+    missed = Receipt.objects.filter(person_id=person_id, reviewed_at__gt=since - COMMITTED_WITHIN)
     return [
         review_event(one, is_replay=True)
         for one in missed.order_by("reviewed_at")[: push.REPLAY_LIMIT + 1]

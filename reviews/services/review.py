@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import PointsSource, User
 from accounts.services.points import change_points
-from ops.errors import DomainError
+from ops.errors import DomainError, Unavailable
 from ops.identifiers import find
 from reviews import events
 from reviews.errors import (
@@ -56,12 +56,15 @@ def review(*, reviewer: Reviewer, decision: Decision) -> Reviewed:
     """Approve or reject one receipt; an approval pays its points at most once.
 
     Raises ReviewNotFound, OwnReceipt, AlreadyReviewed, ProcessNotEnded,
-    PaidBefore, PointsNeedManager, PointsNeedSecondPerson.
+    PaidBefore, PointsNeedManager, PointsNeedSecondPerson; Unavailable when it took too long.
     """
     receipts = Receipt.objects.locked().filter(shop__in=reviewer.shops)
     receipt = find(receipts, decision.upload_id)
-    decided = _decide(receipt, reviewer, decision, now=timezone.now())
-    return Reviewed(decided, _pay(decided))
+    now = timezone.now()
+    decided = _decide(receipt, reviewer, decision, now=now)
+    balance = _pay(decided)
+    _check_written_in_time(now)
+    return Reviewed(decided, balance)
 
 
 @transaction.atomic
@@ -71,7 +74,8 @@ def review_batch(*, reviewer: Reviewer, decisions: Sequence[Decision]) -> list[D
     Returns, in the order of `decisions`, None or the refusal. All of it is one transaction, so
     that a failure half way leaves nothing half done. Two batches may name the same receipts and
     people in any order: the receipts are locked by pk, then their payment keys are taken in
-    order, then the people by pk, so that neither waits for the other in a circle.
+    order, then the people by pk, so that neither waits for the other in a circle. Raises
+    Unavailable when it took too long.
     """
     wanted = {decision.upload_id for decision in decisions if decision.upload_id is not None}
     receipts = {
@@ -92,7 +96,14 @@ def review_batch(*, reviewer: Reviewer, decisions: Sequence[Decision]) -> list[D
             refusals[at] = refusal
     for receipt in sorted(decided, key=lambda receipt: receipt.person_id):
         _pay(receipt)
+    _check_written_in_time(now)
     return refusals
+
+
+def _check_written_in_time(decided_at: datetime) -> None:
+    """Refuse what would be committed so late that no client that resumes looks back that far."""
+    if timezone.now() - decided_at > events.WRITTEN_WITHIN:
+        raise Unavailable
 
 
 def _payment_key(receipt: Receipt | None) -> str:

@@ -1,8 +1,10 @@
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
 import pytest
 from django.contrib.auth.models import Permission
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from accounts.models import PointsEntry
@@ -10,6 +12,7 @@ from catalog.errors import NotAMerchant
 from catalog.models import ShopRole
 from catalog.tests.factories import make_member, make_shop
 from ops.errors import NotAllowed
+from ops.realtime import push
 from reviews import events
 from reviews.errors import AlreadyReviewed, PaidBefore
 from reviews.models import ProcessStatus, Receipt, ReceiptStatus
@@ -26,6 +29,7 @@ from reviews.tests.factories import (
 )
 from tests.api import answer_of, client_of, refusal_of
 from tests.people import give, make_person
+from tests.races import race
 
 pytestmark = pytest.mark.django_db
 
@@ -445,7 +449,7 @@ def test_missed_results_are_sent_again_oldest_first():
     receipts = [make_decided(person=person) for _ in range(3)]
     make_decided()
     make_receipt(person=person)
-    since = receipts[0].reviewed_at
+    since = receipts[0].reviewed_at + events.COMMITTED_WITHIN
 
     missed = events.reviewed_since(person.pk, since)
 
@@ -453,3 +457,60 @@ def test_missed_results_are_sent_again_oldest_first():
     assert all(event.is_replay and event.owner_id == person.pk for event in missed)
     assert missed[0].message()["replayed"] is True
     assert missed[0].message()["type"] == "review_result"
+
+
+def resume_while_it_commits(receipt):
+    """The uploads a client is told of that has seen everything until a moment before a commit."""
+    decision = Decision(upload_id=receipt.pk, action=Action.APPROVE)
+    reviewer = reviewer_for(make_reviewer(receipt.shop))
+    is_decided, may_commit = threading.Event(), threading.Event()
+
+    def decide_and_be_slow():
+        with transaction.atomic():
+            review.review(reviewer=reviewer, decision=decision)
+            is_decided.set()
+            assert may_commit.wait(30)
+
+    with ThreadPoolExecutor(1) as pool:
+        deciding = pool.submit(race, [decide_and_be_slow])
+        assert is_decided.wait(30)
+        until_now = timezone.now()
+        assert push.replay_since(receipt.person_id, until_now) == []
+        may_commit.set()
+        assert deciding.result(30) == [None]
+    missed = push.replay_since(receipt.person_id, until_now)
+    return [event.data["upload_id"] for event in missed]
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_a_decision_made_before_and_committed_after_is_not_lost(receipt):
+    assert resume_while_it_commits(receipt) == [receipt.pk]
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_twin_without_looking_further_back_it_is_lost(receipt, monkeypatch):
+    monkeypatch.setattr(events, "COMMITTED_WITHIN", timedelta())
+    assert resume_while_it_commits(receipt) == []
+
+
+def test_a_decision_that_took_too_long_is_not_written(receipt, monkeypatch):
+    monkeypatch.setattr(events, "WRITTEN_WITHIN", timedelta())
+
+    assert refused_unchanged(make_reviewer(receipt.shop), receipt) == (503, 1503, None)
+
+
+@pytest.mark.postgresql
+def test_nothing_that_is_written_in_time_is_committed_later_than_it_is_looked_for():
+    """What follows: the answer kept for the key and the commit, each after a pause of ours."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT current_setting('idle_in_transaction_session_timeout')::interval,"
+            " current_setting('statement_timeout')::interval"
+        )
+        pause, statement = cursor.fetchone()
+
+    assert pause > timedelta()
+    assert statement > timedelta()
+    assert events.WRITTEN_WITHIN + 2 * (pause + statement) < events.COMMITTED_WITHIN

@@ -1,7 +1,10 @@
+from datetime import timedelta
+
 import pytest
 
 from accounts.models import PointsEntry
 from catalog.tests.factories import make_shop
+from reviews import events
 from reviews.models import ProcessStatus, Receipt
 from reviews.services.review import Action, Decision, review_batch
 from reviews.services.reviewers import reviewer_for
@@ -38,6 +41,14 @@ def refused_unchanged(reviewer, items):
 
 def approve(receipt, **fields):
     return {"upload_id": receipt.pk, "action": "approve", **fields}
+
+
+def test_a_batch_that_took_too_long_is_not_written(shop, monkeypatch):
+    monkeypatch.setattr(events, "WRITTEN_WITHIN", timedelta())
+
+    refusal = refused_unchanged(make_reviewer(shop), [approve(make_receipt(shop=shop))])
+
+    assert refusal == (503, 1503, None)
 
 
 def test_each_item_has_its_own_answer(shop):
