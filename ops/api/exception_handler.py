@@ -12,7 +12,7 @@ from redis import RedisError
 from rest_framework import exceptions
 from rest_framework.response import Response
 
-from ops.api.renderer import EnvelopedHttpResponse, EnvelopedResponse, encode
+from ops.api.renderer import EnvelopedResponse, encode
 from ops.errors import (
     BodyTooLarge,
     DomainError,
@@ -55,7 +55,7 @@ _BY_STATUS: dict[int, DomainError] = {
 def answer_status(status: int) -> HttpResponse:
     """Answer in the envelope what Django refused with a bare status before any view of ours."""
     error = _BY_STATUS.get(status) or Failure()
-    return EnvelopedHttpResponse(
+    return HttpResponse(
         encode(error_body(error)),
         status=error.status,
         content_type="application/json",

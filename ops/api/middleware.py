@@ -1,4 +1,4 @@
-"""One form of answer under /api/, whoever gives it, in the language the client asked for."""
+"""One form of answer of the API, whoever gives it, in the language the client asked for."""
 
 from collections.abc import Callable
 from typing import override
@@ -7,17 +7,21 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.middleware.locale import LocaleMiddleware
 from django.utils import translation
-from rest_framework.response import Response
 
 from ops.api.exception_handler import answer_status
-from ops.api.renderer import Enveloped, is_enveloped_path
+
+
+def is_api_path(path: str) -> bool:
+    """Whether it is the API that answers there."""
+    return path in {"/api", "/health"} or path.startswith("/api/")
 
 
 class EnvelopeMiddleware:
-    """Puts into the envelope what Django itself answers under /api/, also while DEBUG is on.
+    """Puts into the envelope what Django itself refuses in the API, also while DEBUG is on.
 
     A refused host, a broken middleware or a technical error page never reaches the API's own
-    exception handler; a client in the field must be able to read the answer all the same.
+    exception handler, and neither does a method that a page or a health check does not take; a
+    client in the field must be able to read the answer all the same. What is JSON has its form.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -25,17 +29,15 @@ class EnvelopeMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
-        if (
-            response.status_code < 400
-            or not is_enveloped_path(request.path_info)
-            or isinstance(response, Enveloped | Response)  # the renderer envelops a Response
-        ):
+        is_json = response.get("Content-Type", "").startswith("application/json")
+        if response.status_code < 400 or is_json or not is_api_path(request.path_info):
             return response
         with translation.override(translation.get_language_from_request(request)):
             answer = answer_status(response.status_code)
         for name, value in response.items():
-            if name == "Vary" or name.lower().startswith("access-control-"):
-                answer[name] = value  # or a web page could not read the refusal
+            # Without the latter a web page could not read the refusal.
+            if name in {"Allow", "Vary"} or name.lower().startswith("access-control-"):
+                answer[name] = value
         return answer
 
 
@@ -44,6 +46,6 @@ class LanguageMiddleware(LocaleMiddleware):
 
     @override
     def process_request(self, request: HttpRequest) -> None:
-        if is_enveloped_path(request.path_info):
+        if is_api_path(request.path_info):
             request.COOKIES.pop(settings.LANGUAGE_COOKIE_NAME, None)
         super().process_request(request)

@@ -4,31 +4,15 @@ from collections.abc import Iterable, Mapping
 from typing import Any, override
 
 import orjson
-from django.http import HttpResponse
 from django.utils.functional import Promise
 from rest_framework import negotiation
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-OUTSIDE_THE_ENVELOPE = ("/api/health", "/api/ready", "/api/schema", "/api/docs")
 
-
-def is_enveloped_path(path: str) -> bool:
-    """Whether the contract wants the envelope for this path."""
-    return (path == "/api" or path.startswith("/api/")) and path not in OUTSIDE_THE_ENVELOPE
-
-
-class Enveloped:
-    """Marks a response whose content is the whole envelope already."""
-
-
-class EnvelopedResponse(Enveloped, Response):
+class EnvelopedResponse(Response):
     """An answer of a view that brings its own envelope: a refusal."""
-
-
-class EnvelopedHttpResponse(Enveloped, HttpResponse):
-    """An answer in the envelope that no view gave."""
 
 
 def _plain(value: Any) -> Any:
@@ -56,7 +40,7 @@ class EnvelopeRenderer(BaseRenderer):
         renderer_context: Mapping[str, Any] | None = None,
     ) -> bytes:
         response = (renderer_context or {})["response"]
-        if isinstance(response, Enveloped):
+        if isinstance(response, EnvelopedResponse):
             return encode(data)
         return encode({"code": 0, "msg": "success", "data": data})
 

@@ -99,11 +99,41 @@ def test_another_method_is_1012(api, method):
         assert "POST" in response["Allow"]
 
 
+@pytest.mark.parametrize(
+    "path", ["/health", "/api/health", "/api/ready", "/api/schema", "/api/docs"]
+)
+@pytest.mark.parametrize("method", ["post", "put", "patch", "delete", "trace"])
+def test_what_answers_outside_the_envelope_refuses_inside_it(api, debug, path, method):
+    for language, message in (
+        ("en", "This address does not take that method."),
+        ("zh", "请求方法"),
+    ):
+        response = getattr(api, method)(path, headers={"Accept-Language": language})
+        assert refused(response, 1012) is None
+        assert message in response.json()["msg"]
+        assert {"get", "head"} <= names(response["Allow"])
+
+
+@pytest.mark.parametrize("path", ["/health", "/api/health", "/api/docs", "/api/schema"])
+def test_a_refused_host_is_refused_there_as_well(api, debug, path):
+    refused(api.get(path, headers={"Host": "evil.example"}), 1017)
+
+
 def test_head_answers_without_a_body(api):
     sign_in(api)
     response = api.head("/api/auth/verify")
     assert response.status_code == 200
     assert response.content == b""
+
+
+@pytest.mark.parametrize("path", ["/health", "/api/health", "/api/ready"])
+@pytest.mark.postgresql
+def test_health_can_be_asked_by_head_and_options(api, path):
+    head, options = api.head(path), api.options(path)
+    assert (head.status_code, head.content) == (200, b"")
+    assert head["Content-Type"] == api.get(path)["Content-Type"]
+    assert options.status_code == 200
+    assert names(options["Allow"]) == {"get", "head", "options"}
 
 
 # The checks ask from threads of their own, and SQLite in memory keeps a connection for each.
