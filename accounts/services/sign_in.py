@@ -143,10 +143,11 @@ def revoke(session: DeviceSession) -> None:
         events.session_revoked(session.pk)
 
 
+@transaction.atomic
 def sign_out(session: DeviceSession, *, everywhere: bool = False) -> None:
-    """End this sign-in, or all of the person's."""
+    """End this sign-in, or all of the person's; after a failure none of them, to be asked again."""
     live = DeviceSession.objects.filter(user_id=session.user_id, revoked_at__isnull=True)
-    for ending in live if everywhere else [session]:
+    for ending in live.order_by("pk") if everywhere else [session]:
         revoke(ending)
 
 

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 import jwt
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -14,6 +14,7 @@ from accounts.services.sign_in import change_status
 from accounts.tests.factories import make_sign_in, sign_in
 from tests.api import answer_of, data_of, refusal_of
 from tests.people import make_person
+from tests.refusals import refused
 
 pytestmark = pytest.mark.django_db
 
@@ -89,11 +90,56 @@ def test_logout_everywhere_ends_all_of_this_person(api):
     assert DeviceSession.objects.filter(revoked_at=None).get().user == other.person
 
 
-def test_logout_takes_a_truth_value(api):
-    sign_in(api)
-    refusal = refusal_of(api.post("/api/auth/logout", {"everywhere": "perhaps"}))
-    assert (refusal.status, refusal.code, list(refusal.data)) == (400, 1011, ["everywhere"])
-    data_of(api.get("/api/auth/verify"))
+@pytest.mark.parametrize("body", [{}, {"everywhere": False}])
+def test_without_everywhere_the_others_stay(api, body):
+    person = make_person()
+    sign_in(api, person)
+    there = make_sign_in(person)
+    assert data_of(api.post("/api/auth/logout", body)) is None
+    assert DeviceSession.objects.filter(revoked_at=None).get() == there.session
+
+
+@pytest.mark.parametrize(
+    "everywhere", [None, "true", "false", "yes", "", 1, 0, 1.0, [], [True], {}]
+)
+@pytest.mark.parametrize(
+    ("language", "reasons"),
+    [
+        ("en", {"Must be a valid boolean.", "This field may not be null."}),
+        ("zh", {"必须是有效的布尔值。", "该字段不能为 null。"}),
+    ],
+)
+def test_everywhere_is_true_or_false_and_nothing_else(api, everywhere, language, reasons):
+    person = make_person()
+    sign_in(api, person)
+    make_sign_in(person)
+    headers = {"Accept-Language": language}
+    response = api.post("/api/auth/logout", {"everywhere": everywhere}, headers=headers)
+    data = refused(response, 1011)
+    assert list(data) == ["everywhere"]
+    assert set(data["everywhere"]) <= reasons
+    assert DeviceSession.objects.filter(revoked_at=None).count() == 2
+
+
+def test_logout_everywhere_ends_all_or_none(api):
+    """Else this sign-in could be the first to end, and nobody left to ask for the others."""
+    person = make_person()
+    sign_in(api, person)
+    make_sign_in(person)
+    ended = []
+
+    def fail_at_the_second(execute, sql, parameters, *more):
+        if sql.startswith("UPDATE") and DeviceSession._meta.db_table in sql:
+            ended.append(sql)
+            if len(ended) == 2:
+                raise OperationalError
+        return execute(sql, parameters, *more)
+
+    with connection.execute_wrapper(fail_at_the_second):
+        refused(api.post("/api/auth/logout", {"everywhere": True}), 1503)
+
+    assert len(ended) == 2
+    assert DeviceSession.objects.filter(revoked_at=None).count() == 2
 
 
 def test_a_session_is_revoked_at_its_first_end():
