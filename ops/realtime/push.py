@@ -9,6 +9,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from functools import partial
@@ -98,19 +99,21 @@ def send(kind: str, payload: dict[str, Any]) -> None:
 
 @dataclass
 class _Sender:
-    """Sends from one event loop per process: the hub's where there is one, else its own."""
+    """Sends from one event loop per process: the hub's where there is one, else its own.
+
+    One drain at a time takes what waits, whatever the loop: a second would overtake the first.
+    """
 
     loop: asyncio.AbstractEventLoop | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
     waiting: list[dict[str, Any]] = field(default_factory=list)
-    is_draining: bool = False
+    drain: Future[None] | None = None
     dropped: int = 0
 
     def use(self, loop: asyncio.AbstractEventLoop) -> None:
         """Send from this running loop from now on."""
         with self.lock:
-            self.loop = loop
-            self.is_draining = False
+            self._change_loop(loop)
 
     def put(self, message: dict[str, Any]) -> None:
         with self.lock:
@@ -126,18 +129,22 @@ class _Sender:
                 logger.error("%d pushes were dropped", self.dropped)
                 self.dropped = 0
             self.waiting.append(message)
-            if not self.is_draining:
-                self.is_draining = True
-                asyncio.run_coroutine_threadsafe(self._drain(), loop)
+            if self.drain is None or self.drain.done():
+                self.drain = asyncio.run_coroutine_threadsafe(self._drain(), loop)
 
     def _running_loop(self) -> asyncio.AbstractEventLoop | None:
         if self.loop is None or self.loop.is_closed():
             if isinstance(get_channel_layer(), InMemoryChannelLayer):
                 return None  # no hub in this process, and no way to reach another one
-            self.loop = asyncio.new_event_loop()
-            self.is_draining = False
-            threading.Thread(target=self.loop.run_forever, name="push", daemon=True).start()
+            loop = asyncio.new_event_loop()
+            self._change_loop(loop)
+            threading.Thread(target=loop.run_forever, name="push", daemon=True).start()
         return self.loop
+
+    def _change_loop(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self.loop is not None and not self.loop.is_running():
+            self.drain = None  # it went with its loop
+        self.loop = loop
 
     async def _drain(self) -> None:
         layer = get_channel_layer()
@@ -145,7 +152,7 @@ class _Sender:
             with self.lock:
                 batch, self.waiting = self.waiting, []
                 if not batch:
-                    self.is_draining = False
+                    self.drain = None
                     return
             for message in batch:
                 try:
@@ -155,11 +162,11 @@ class _Sender:
                     logger.exception("A push could not be sent")
 
     def flush(self, timeout: float = 2) -> None:
-        """Wait until everything put so far is sent, at most `timeout` seconds."""
+        """Wait until everything put so far is sent; TimeoutError after `timeout` seconds."""
         with self.lock:
-            loop = self.loop
-        if loop is not None and loop.is_running():
-            asyncio.run_coroutine_threadsafe(self._drain(), loop).result(timeout)
+            drain = self.drain
+        if drain is not None:
+            drain.result(timeout)
 
 
 _sender = _Sender()

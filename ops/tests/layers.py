@@ -1,5 +1,6 @@
 """Both channel layers: in memory, and Redis where the tests have one."""
 
+import asyncio
 import copy
 
 import pytest
@@ -54,3 +55,20 @@ class FlakyLayer(InMemoryChannelLayer):
 
 
 FLAKY = {"default": {"BACKEND": "ops.tests.layers.FlakyLayer"}}
+
+
+class HoldingLayer(InMemoryChannelLayer):
+    """A layer that takes its time over the first message."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.was_asked, self.may_send = asyncio.Event(), asyncio.Event()
+
+    async def group_send(self, group, message):
+        if not self.was_asked.is_set():
+            self.was_asked.set()
+            await self.may_send.wait()
+        await super().group_send(group, message)
+
+
+HOLDING = {"default": {"BACKEND": "ops.tests.layers.HoldingLayer"}}

@@ -68,19 +68,10 @@ async def hand_to_hub(event):
 
 
 async def end_of_the_process():
-    """What ends with a process: the hub's tasks, what waits to be sent, the layer's connections."""
-    # No public way: a process ends by ending, and these are the only ones that end within one.
-    here = hub.current()
-    loop = asyncio.get_running_loop()
-    await until(lambda: not push._sender.is_draining or push._sender.loop is not loop)
-    tasks = list(here._tasks)
+    """What ends with a process: what waits is sent, then every task and connection of the loop."""
+    await asyncio.to_thread(push.flush)
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    await until(lambda: not hub._closing)
     await get_channel_layer().flush()
-    with push._sender.lock:
-        if push._sender.loop is loop:
-            push._sender.loop = None
-            push._sender.waiting.clear()
-            push._sender.is_draining = False

@@ -14,7 +14,7 @@ from django.db import transaction
 from ops.realtime import push
 from ops.realtime.push import Event
 from ops.registry import Registry
-from ops.tests.layers import CONFIGURED, IN_MEMORY
+from ops.tests.layers import CONFIGURED, HOLDING, IN_MEMORY
 
 EVENT = Event(type="note", data={"n": 1}, owner_id=1)
 
@@ -123,6 +123,58 @@ async def test_a_new_loop_takes_over_from_one_that_is_closed(settings, without_h
     push.use_loop(asyncio.get_running_loop())
     push.publish(numbered(2))
     assert await next_event() == numbered(2)
+
+
+# --- In order -----------------------------------------------------------------------------------
+@pytest.fixture
+async def held_up(settings, without_hub):
+    """The layer, while the first of the pushes is on its way and takes its time."""
+    settings.CHANNEL_LAYERS = HOLDING
+    push.use_loop(asyncio.get_running_loop())
+    push.publish(numbered(1))
+    layer = get_channel_layer()
+    await layer.was_asked.wait()
+    return layer
+
+
+async def let_the_loop_turn():
+    for _turn in range(10):
+        await asyncio.sleep(0)
+
+
+async def test_whoever_flushes_lets_no_push_overtake_another(held_up):
+    next_event = await subscribed()
+    with suppress(TimeoutError):
+        await asyncio.to_thread(push.flush, 0.1)
+    push.publish(numbered(2))
+    await let_the_loop_turn()
+    held_up.may_send.set()
+    assert [await next_event() for _ in range(2)] == [numbered(1), numbered(2)]
+
+
+async def test_flush_returns_when_what_is_on_its_way_is_sent(held_up):
+    next_event = await subscribed()
+    with pytest.raises(TimeoutError):
+        await asyncio.to_thread(push.flush, 0.1)
+    flushing = asyncio.create_task(asyncio.to_thread(push.flush))
+    held_up.may_send.set()
+    await flushing
+    assert await next_event() == numbered(1)
+
+
+async def test_a_new_loop_lets_no_push_overtake_what_the_old_one_sends(held_up):
+    next_event = await subscribed()
+    new_loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=new_loop.run_forever)
+    thread.start()
+    push.use_loop(new_loop)
+    push.publish(numbered(2))
+    # Whatever the new loop was given it has begun by now.
+    await asyncio.to_thread(asyncio.run_coroutine_threadsafe(let_the_loop_turn(), new_loop).result)
+    held_up.may_send.set()
+    assert [await next_event() for _ in range(2)] == [numbered(1), numbered(2)]
+    new_loop.call_soon_threadsafe(new_loop.stop)
+    thread.join(10)
 
 
 # --- After commit -------------------------------------------------------------------------------
