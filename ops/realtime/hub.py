@@ -138,7 +138,7 @@ class Hub:
                 while True:
                     message = await layer.receive(channel)
                     try:
-                        await self._handle(message)
+                        await self.handle(message)
                     except Exception:
                         # A new subscription would miss what is sent meanwhile.
                         logger.exception("A push could not be handed on")
@@ -148,7 +148,8 @@ class Hub:
                 logger.exception("The hub lost its channel layer; it tries again")
                 await asyncio.sleep(TRY_AGAIN_AFTER)
 
-    async def _handle(self, message: dict[str, Any]) -> None:
+    async def handle(self, message: dict[str, Any]) -> None:
+        """Act on one message of the channel layer, in the order in which it brings them."""
         payload = message["payload"]
         match message["type"]:
             case "push.event":

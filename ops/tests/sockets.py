@@ -63,8 +63,7 @@ class NotingSocket:
 
 async def hand_to_hub(event):
     """Give the hub a message as if it came from the channel layer, whatever came before."""
-    # No public way: the layer would decide when it arrives, and its order is what is tried.
-    await hub.current()._handle({"type": "push.event", "payload": asdict(event)})
+    await hub.current().handle({"type": "push.event", "payload": asdict(event)})
 
 
 async def end_of_the_process():
