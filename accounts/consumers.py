@@ -153,10 +153,19 @@ class RealtimeConsumer(AsyncWebsocketConsumer):
                 self.outbox.put(text)
             else:
                 # A later commit overtook an earlier one on the way here. Both are committed.
-                for missed in await database_sync_to_async(_entries_between)(
-                    self.owner_id, self.points_version, event.version
-                ):
-                    self.outbox.put(hub.encode(points_event(missed)))
+                try:
+                    missed = await database_sync_to_async(_entries_between)(
+                        self.owner_id, self.points_version, event.version
+                    )
+                except Exception:
+                    logger.exception(
+                        "The ledger of person %s could not be read for a push; the next one "
+                        "brings what is missing",
+                        self.owner_id,
+                    )
+                    return
+                for entry in missed:
+                    self.outbox.put(hub.encode(points_event(entry)))
             self.points_version = event.version
 
     # --- The connection ---------------------------------------------------------------------

@@ -675,7 +675,7 @@ async def test_without_a_channel_layer_a_client_is_told_to_come_back(me, monkeyp
     assert hub.current().sockets == []
 
 
-async def test_a_ledger_that_cannot_be_read_is_made_up_for_later(me):
+async def test_a_ledger_that_cannot_be_read_is_logged_and_made_up_for_later(me, caplog):
     """A read that fails loses nothing: the next update brings what is missing."""
     client, _hello = await opened(token_of(me))
     events = await events_of(me.person, [5, 6, 7])
@@ -692,6 +692,10 @@ async def test_a_ledger_that_cannot_be_read_is_made_up_for_later(me):
     await until(lambda: failures)
     await hand_to_hub(events[2])
     assert versions([await client.next() for _ in range(3)]) == [1, 2, 3]
+    (record,) = (one for one in caplog.records if one.name == "accounts.consumers")
+    assert f"The ledger of person {me.person.pk} could not be read" in record.getMessage()
+    assert record.exc_info
+    assert me.person.phone not in caplog.text
     await client.leave()
     await in_database(lambda: connection.execute_wrappers.remove(fail_once))
 
