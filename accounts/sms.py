@@ -7,8 +7,16 @@ from django.conf import settings
 from django.utils.module_loading import import_string
 
 
+class NotTaken(Exception):
+    """The provider refused the code or was not reached: for certain nothing was sent."""
+
+
 class Sender(Protocol):
-    """Sends one code to one phone; raises when the provider does not take it."""
+    """Sends one code to one phone.
+
+    Raises NotTaken when it certainly was not sent; anything else, a time-out above all, leaves open
+    whether it arrives.
+    """
 
     def send_code(self, *, phone: str, code: str) -> None: ...
 

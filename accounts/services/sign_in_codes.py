@@ -4,7 +4,7 @@ import hmac
 import logging
 import re
 import secrets
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import partial
 
 from django.conf import settings
@@ -16,7 +16,7 @@ from django.utils import timezone
 from accounts.errors import CodeAskedTooOften, CodeVoid, InvalidPhone, WrongCode
 from accounts.limits import WRONG_TRIES
 from accounts.models import SignInCode
-from accounts.sms import sender
+from accounts.sms import NotTaken, sender
 from ops.days import seconds_left
 from ops.errors import TooManyRequests, Unavailable
 from ops.services.encryption import keyed_hash
@@ -24,6 +24,7 @@ from ops.services.encryption import keyed_hash
 logger = logging.getLogger(__name__)
 
 HOUR = 3600  # seconds
+DAY = 24 * HOUR
 LOOPBACK = re.compile(r"\A(127\.|::1\Z)")
 
 
@@ -38,7 +39,8 @@ def ask_code(*, phone: str, address: str) -> None:
 
     The answer never tells whether the phone has an account. Raises InvalidPhone, and
     CodeAskedTooOften per phone (60 seconds, so many a day) and per address (an hour). When the
-    provider does not take it, nothing was asked for: Unavailable, after commit.
+    provider fails the code is taken back, and the phone may ask again at once: Unavailable, after
+    commit. Where it may have arrived all the same it is one of the phone's codes of the day.
     """
     check_phone(phone)
     now = timezone.now()
@@ -49,7 +51,7 @@ def ask_code(*, phone: str, address: str) -> None:
     newest = codes.order_by("-created_at").first()
     if newest and (wait := newest.created_at + settings.SMS_RESEND_AFTER - now) > timedelta():
         raise CodeAskedTooOften(retry_after=_seconds(wait))
-    if sent_today >= settings.SMS_CODES_A_DAY:
+    if sent_today + cache.get(_unsure_key(phone, today), 0) >= settings.SMS_CODES_A_DAY:
         raise CodeAskedTooOften(retry_after=seconds_left(now))
     if _count("codes", address) > settings.SMS_CODES_AN_HOUR_PER_ADDRESS:
         raise CodeAskedTooOften(retry_after=_rest_of_hour(now))
@@ -76,9 +78,17 @@ def _send(row: SignInCode, code: str) -> None:
         sender().send_code(phone=row.phone, code=code)
     except Exception as error:
         logger.exception("A sign-in code could not be sent")
+        if not isinstance(error, NotTaken):
+            # Else a provider that delivers and then fails would send a phone any number of them.
+            _increase(_unsure_key(row.phone, row.day), timeout=DAY)
         # The phone may ask again at once, at this provider or another.
         row.delete()
         raise Unavailable from error
+
+
+def _unsure_key(phone: str, day: date) -> str:
+    """Where codes are counted of which nobody knows whether they reached the phone that day."""
+    return f"sign-in:unsure-codes:{keyed_hash('unsure code', phone)}:{day}"
 
 
 def use_code(*, phone: str, code: str, address: str) -> None:
@@ -142,8 +152,11 @@ def _count(what: str, address: str) -> int:
     """Count one more for this address, and tell how many it had in this hour."""
     if not _is_counted(address):
         return 0
-    key = _key(what, address)
-    cache.add(key, 0, timeout=HOUR)
+    return _increase(_key(what, address), timeout=HOUR)
+
+
+def _increase(key: str, *, timeout: int) -> int:
+    cache.add(key, 0, timeout=timeout)
     return cache.incr(key)
 
 

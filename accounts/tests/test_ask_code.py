@@ -13,10 +13,14 @@ from django.utils import timezone
 from accounts.errors import CodeAskedTooOften
 from accounts.models import SignInCode
 from accounts.services import sign_in_codes
+from accounts.sms import NotTaken
+from accounts.tests.factories import RecordingSender
+from ops.days import seconds_left
 from ops.tests.databases import elsewhere, wait_until, waiting_for_a_lock
 from tests.api import answer_of, client_of, data_of, refusal_of
 from tests.people import make_person
 from tests.races import kinds, race, without_constraint
+from tests.refusals import refused
 
 PHONE = "13800138001"
 ODD_PHONES = [
@@ -257,21 +261,75 @@ def test_without_the_constraint_it_gets_several(sent):
         assert kinds(race([attempt] * 6)) == {SignInCode: 6}
 
 
-# --- A provider that does not take it -------------------------------------------------------------
-class FailingSender:
+# --- A provider that fails ------------------------------------------------------------------------
+class AwaySender:
     """A provider whose gateway is away."""
 
     def send_code(self, *, phone, code):
-        raise ConnectionError("gateway")
+        raise NotTaken("gateway")
+
+
+class DeliveringSender(RecordingSender):
+    """A provider that delivers, and whose answer never comes."""
+
+    def send_code(self, *, phone, code):
+        super().send_code(phone=phone, code=code)
+        raise TimeoutError
+
+
+def ask_from(number):
+    """Ask for a code for the phone from an address of its own."""
+    return client_of().post("/api/auth/code", {"phone": PHONE}, REMOTE_ADDR=f"198.51.100.{number}")
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_code_that_could_not_be_sent_was_never_asked_for(settings, sent):
-    settings.SMS_SENDER = "accounts.tests.test_ask_code.FailingSender"
-    answer = client_of().post("/api/auth/code", {"phone": PHONE})
-    assert refusal_of(answer) == (503, 1503, None)
+@pytest.mark.parametrize("name", ["AwaySender", "DeliveringSender"])
+def test_a_code_that_could_not_be_sent_was_never_asked_for(settings, sent, name):
+    settings.SMS_SENDER = f"accounts.tests.test_ask_code.{name}"
+    assert refused(ask_from(1), 1503) is None
     assert not SignInCode.objects.exists()
 
     settings.SMS_SENDER = "accounts.tests.factories.RecordingSender"
-    data_of(client_of().post("/api/auth/code", {"phone": PHONE}))
-    assert [phone for phone, _code in sent] == [PHONE]
+    data_of(ask_from(2))
+    assert SignInCode.objects.get().ip_address == "198.51.100.2"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_earlier_code_stays_good_when_a_later_one_fails(settings, sent):
+    settings.SMS_FIXED_CODE = ""
+    data_of(ask_from(1))
+    SignInCode.objects.update(created_at=F("created_at") - timedelta(seconds=61))
+    settings.SMS_SENDER = "accounts.tests.test_ask_code.AwaySender"
+    refused(ask_from(2), 1503)
+    sign_in_codes.use_code(phone=PHONE, code=sent[0][1], address="")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_provider_that_delivers_and_fails_sends_a_phone_no_more_than_a_days_codes(settings, sent):
+    """Whoever asks for somebody else's phone, from however many addresses."""
+    settings.SMS_CODES_A_DAY = 3
+    data_of(ask_from(1))
+    SignInCode.objects.update(created_at=F("created_at") - timedelta(seconds=61))
+    settings.SMS_SENDER = "accounts.tests.test_ask_code.DeliveringSender"
+    for number in range(2, 4):
+        refused(ask_from(number), 1503)
+
+    for number in range(4, 9):
+        response = ask_from(number)
+        refused(response, 1003)
+        assert abs(int(response["Retry-After"]) - seconds_left(timezone.now())) <= 3
+
+    assert len(sent) == 3
+    settings.SMS_SENDER = "accounts.tests.factories.RecordingSender"
+    data_of(client_of().post("/api/auth/code", {"phone": "13800138002"}))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_was_certainly_not_sent_does_not_count(settings, sent):
+    settings.SMS_CODES_A_DAY = 1
+    settings.SMS_SENDER = "accounts.tests.test_ask_code.AwaySender"
+    for number in range(1, 4):
+        refused(ask_from(number), 1503)
+
+    settings.SMS_SENDER = "accounts.tests.factories.RecordingSender"
+    data_of(ask_from(4))
