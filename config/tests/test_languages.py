@@ -15,7 +15,8 @@ import pytest
 from django.apps import apps
 from django.conf import settings
 from django.contrib import admin
-from django.core.management import call_command
+from django.core.management import call_command, get_commands, load_command_class
+from django.core.management.base import BaseCommand
 from django.utils import translation
 from django.utils.translation.template import templatize
 
@@ -282,6 +283,44 @@ def test_the_start_page_shows_the_words_of_one_language(client):
 
     assert {text for text in chinese if not CHINESE.search(text)} == {"English"}
     assert {text for text in english if CHINESE.search(text)} == {"简体中文"}
+
+
+OUR_APPS = {
+    app.name for app in apps.get_app_configs() if Path(app.path).parent == settings.BASE_DIR
+}
+OUR_COMMANDS = sorted((app, name) for name, app in get_commands().items() if app in OUR_APPS)
+
+
+def help_of(app, name):
+    """What `--help` says about a command and its own options, in the language of the moment."""
+
+    def texts(command):
+        parser = command.create_parser("manage.py", name)
+        return [parser.description, *(action.help for action in parser._actions)]
+
+    common = texts(BaseCommand())
+    return [text for text in texts(load_command_class(app, name)) if text not in common]
+
+
+@pytest.mark.parametrize(("app", "name"), OUR_COMMANDS, ids=[name for _app, name in OUR_COMMANDS])
+def test_commands_are_explained_in_both_languages(app, name):
+    with translation.override("zh-hans"):
+        chinese = help_of(app, name)
+    with translation.override("en"):
+        english = help_of(app, name)
+
+    assert len(chinese) == len(english) >= 1
+    assert [text for text in chinese if not CHINESE.search(text)] == []
+    assert [text for text in english if CHINESE.search(text)] == []
+
+
+def test_every_command_of_ours_is_found():
+    assert {name for _app, name in OUR_COMMANDS} >= {
+        "check_integrity",
+        "seed_demo",
+        "serve",
+        "worker",
+    }
 
 
 @pytest.mark.django_db

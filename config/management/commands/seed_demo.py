@@ -1,12 +1,14 @@
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from accounts.models import User
 from config import demo
+from ops.command_base import TranslatedCommand
 
 
-class Command(BaseCommand):
-    help = "Load the demo shop into an empty database."
+class Command(TranslatedCommand):
+    help = gettext_noop("Load the demo shop into an empty database.")
 
     def handle(self, **options):
         if User.objects.exists():

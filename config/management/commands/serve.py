@@ -4,23 +4,25 @@ from daphne.endpoints import build_endpoint_description_strings
 from django.conf import settings
 from django.core.cache import cache
 from django.core.management import call_command
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import OperationalError, connection
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 from redis.exceptions import RedisError
 
 from accounts.models import User
 from config.asgi import application
 from config.daphne_server import EmbeddedServer
 from config.demo import CUSTOMER_PHONE, MERCHANT_PHONE, console_password
+from ops.command_base import TranslatedCommand
 from ops.services.background import Background
 
 # 60 seconds of silence, a ping, and 30 more for its answer: closed after 90 as promised.
 PING_INTERVAL, PING_TIMEOUT = 60, 30
 
 
-class Command(BaseCommand):
-    help = (
+class Command(TranslatedCommand):
+    help = gettext_noop(
         "Everything in one process: migrate, load the demo into an empty database (development), "
         "and serve HTTP, WebSocket and background work on HOST:PORT."
     )

@@ -1,14 +1,15 @@
 import time
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_noop
 
+from ops.command_base import TranslatedCommand
 from ops.services import integrity
 
 
-class Command(BaseCommand):
-    help = gettext_lazy(  # type: ignore[assignment]  # a lazy text is a text
+class Command(TranslatedCommand):
+    help = gettext_noop(
         "Prove on the live database what must always hold; exits 1 and names ids if it does not."
     )
 

@@ -1,14 +1,17 @@
 import signal
 import threading
 
-from django.core.management.base import BaseCommand
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
+from ops.command_base import TranslatedCommand
 from ops.services.background import Background
 
 
-class Command(BaseCommand):
-    help = "Do the background work alone: the queue and the periodic jobs, until SIGTERM or Ctrl-C."
+class Command(TranslatedCommand):
+    help = gettext_noop(
+        "Do the background work alone: the queue and the periodic jobs, until SIGTERM or Ctrl-C."
+    )
 
     def handle(self, **options):
         stop = threading.Event()
