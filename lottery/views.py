@@ -91,6 +91,7 @@ class SeedView(AnswerOnceView):
     `client_seed_by` is `server`, it could: the proofs then show consistency, not fairness.
     """
 
+    may_demand_key = False  # it spends nothing
     shape = serializers.SeedInput
     answer = serializers.RotationOutput
 

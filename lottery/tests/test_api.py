@@ -142,6 +142,13 @@ def test_a_change_of_seeds_that_is_repeated_with_its_key_happens_once(wheel, per
     assert SeedPair.objects.count() == 3
 
 
+def test_no_deployment_demands_a_key_for_a_change_of_seeds(wheel, person, settings):
+    """The contract demands it where something is spent or awarded; clients in the field send none."""
+    settings.REQUIRE_IDEMPOTENCY_KEY = True
+    data_of(client_of(person).post("/api/lottery/seed", {}))
+    assert SeedPair.objects.count() == 3
+
+
 @pytest.mark.parametrize("client_seed", ["x", " ", "字" * 64, "🎡" * 64, "e\u0301", "a:b", '"\n'])
 def test_client_seeds_are_taken_as_they_are(client_seed, person):
     response = client_of(person).post("/api/lottery/seed", {"client_seed": client_seed})

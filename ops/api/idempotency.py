@@ -23,7 +23,9 @@ from ops.services import idempotency
 _KEY = re.compile(rf"\A[\x21-\x7e]{{1,{LONGEST_KEY}}}\Z")
 
 
-def answer_once(request: Request, effect: Callable[[], Any]) -> Response:
+def answer_once(
+    request: Request, effect: Callable[[], Any], *, may_demand_key: bool = True
+) -> Response:
     """Answer with what `effect` returns, once per Idempotency-Key of this person.
 
     Call it when the shape of the body is known to be right and before anything is looked up:
@@ -31,7 +33,7 @@ def answer_once(request: Request, effect: Callable[[], Any]) -> Response:
     """
     key = request.headers.get("Idempotency-Key")
     if key is None:
-        if settings.REQUIRE_IDEMPOTENCY_KEY:
+        if settings.REQUIRE_IDEMPOTENCY_KEY and may_demand_key:
             raise IdempotencyKeyMissing
         # Written here as well: what cannot be sent must not be committed.
         with transaction.atomic():

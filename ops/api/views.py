@@ -48,10 +48,12 @@ class AnswerOnceView(ApiView):
     """A POST that spends, awards or creates: it has its effect once per Idempotency-Key.
 
     A view of this kind names the `shape` of the body (None: it has no body) and the `answer` that
-    writes what `effect` returned; the API documents read both.
+    writes what `effect` returned; the API documents read both. A deployment that demands the key
+    demands it where `may_demand_key`: by the contract, wherever something is spent or awarded.
     """
 
     honours_idempotency_key = True
+    may_demand_key = True
     shape: ClassVar[type[serializers.Serializer[Any]] | None] = None
     answer: ClassVar[type[serializers.Serializer[Any]]]
 
@@ -59,7 +61,8 @@ class AnswerOnceView(ApiView):
         # Undocumented, so that the API documents show what the class says. The shape is read
         # first: it comes before the key in the contract's order.
         body = {} if self.shape is None else self.body(self.shape)
-        return answer_once(request, partial(self._written_answer, request, body))
+        effect = partial(self._written_answer, request, body)
+        return answer_once(request, effect, may_demand_key=self.may_demand_key)
 
     def effect(self, request: Request, body: dict[str, Any]) -> Any:
         """Do what was asked for and return what the answer is written from.
