@@ -26,7 +26,8 @@ COPY --chown=points:points . .
 USER 10001
 # The static files' names carry hashes of their content, so they are collected here, once. The
 # values below live for this one command and are no secrets of anybody.
-RUN SECRET_KEY=of-this-one-command-and-nobody-elses FIELD_ENCRYPTION_KEYS=of-this-one-command-and-nobody-elses ALLOWED_HOSTS=build \
+RUN key=of-this-one-command-and-nobody-elses \
+    && SECRET_KEY=$key HASH_KEYS=$key TOKEN_KEYS=$key FIELD_ENCRYPTION_KEYS=$key SEAL_KEYS=$key ALLOWED_HOSTS=build \
     python manage.py collectstatic --noinput --verbosity 0
 VOLUME /data
 EXPOSE 8000 8001

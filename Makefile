@@ -108,7 +108,10 @@ check-migrations: $(READY_TO_TEST) ## Fail if a model changed without a migratio
 check-deploy: $(READY_TO_TEST) ## Run Django's deployment checks with production settings
 	@$(WITH_SERVERS) env DEBUG=0 \
 		SECRET_KEY="$$(od -An -N48 -tx1 /dev/urandom | tr -d ' \n')" \
+		HASH_KEYS="$$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')" \
+		TOKEN_KEYS="$$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')" \
 		FIELD_ENCRYPTION_KEYS="$$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')" \
+		SEAL_KEYS="$$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')" \
 		ALLOWED_HOSTS=shop.example \
 		SMS_FIXED_CODE= \
 		$(PYTHON) manage.py check --deploy --fail-level WARNING

@@ -12,6 +12,16 @@ from django.core.exceptions import ImproperlyConfigured
 SHORTEST_SECRET = 32  # characters
 
 
+class Secret(str):
+    """A text that `repr` does not show: not in a traceback, a log or `manage.py diffsettings`."""
+
+    __slots__ = ()
+
+    @override
+    def __repr__(self) -> str:
+        return "<secret>"
+
+
 class EnvironmentReader(environ.Env):  # type: ignore[misc]  # environ is not typed
     """django-environ, which names a value that cannot be read instead of a bare ValueError."""
 
@@ -40,9 +50,9 @@ class EnvironmentReader(environ.Env):  # type: ignore[misc]  # environ is not ty
             raise ImproperlyConfigured(f"{name} is {number}: it goes from {least} to {most}.")
         return number
 
-    def secret(self, name: str) -> str:
+    def secret(self, name: str) -> Secret:
         """Read a secret that was set; an empty text when it was not."""
-        value: str = self.str(name, default="")
+        value = Secret(self.str(name, default=""))
         if value and any(len(part) < SHORTEST_SECRET for part in value.split(",")):
             raise ImproperlyConfigured(
                 f"{name} is too short: at least {SHORTEST_SECRET} characters, long and random."

@@ -11,7 +11,7 @@ from django.utils.csp import CSP
 from django.utils.translation import gettext_lazy as _
 
 from config.console_theme import UNFOLD  # noqa: F401  (read by django-unfold)
-from config.environment_reader import EnvironmentReader
+from config.environment_reader import EnvironmentReader, Secret
 from config.local_secrets import local_secret
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -33,22 +33,30 @@ if DEBUG and HOST not in LOOPBACK_HOSTS:
 DATA_DIR = env.folder("DATA_DIR", default=BASE_DIR / "data")
 
 
-def _secret(name: str) -> str:
+def _secret(name: str) -> Secret:
     """Read a secret from the environment; in development one is made and kept in DATA_DIR."""
     value = env.secret(name)
     if value:
         return value
     if DEBUG:
-        return local_secret(DATA_DIR / "secrets" / name.lower())
+        return Secret(local_secret(DATA_DIR / "secrets" / name.lower()))
     raise ImproperlyConfigured(
-        f"{name} is not set and DEBUG is off. Set it to a long random text and keep it secret."
+        f"{name} is not set and DEBUG is off. Set it to a long random text and keep it secret, "
+        'such as: python -c "import secrets; print(secrets.token_urlsafe(48))"'
     )
 
 
-SECRET_KEY = _secret("SECRET_KEY")
-# Encrypts what must not be read from a copy of the database: unrevealed server seeds, codes.
-# The first key encrypts, all of them decrypt, so that a key can be replaced (comma-separated).
-FIELD_ENCRYPTION_KEYS = _secret("FIELD_ENCRYPTION_KEYS").split(",")
+def _keys(name: str) -> tuple[Secret, ...]:
+    """Read the keys of one purpose, newest first."""
+    return tuple(map(Secret, _secret(name).split(",")))
+
+
+SECRET_KEY = _secret("SECRET_KEY")  # Django's own: sessions, signed addresses
+# The key ring (ops.services.key_ring): the first of each makes what is new, all of them read.
+HASH_KEYS = _keys("HASH_KEYS")
+TOKEN_KEYS = _keys("TOKEN_KEYS")
+FIELD_ENCRYPTION_KEYS = _keys("FIELD_ENCRYPTION_KEYS")
+SEAL_KEYS = _keys("SEAL_KEYS")
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[])
 if not DEBUG and not ALLOWED_HOSTS:
     raise ImproperlyConfigured(

@@ -6,5 +6,5 @@ from ops.admin_base import ReadOnlyAdmin
 
 @admin.register(RegistrationMark)
 class RegistrationMarkAdmin(ReadOnlyAdmin):
-    list_display = ["key_hash", "created_at"]
+    list_display = ["key_hash", "key_id", "created_at"]
     ordering = ["-id"]

@@ -15,11 +15,13 @@ class DeviceSession(ServiceColumns):
     """One sign-in on one device: the family of its refresh tokens.
 
     The tokens themselves are not kept. `generation` counts the rotations and `rotated_at` dates
-    the newest, which is enough to sign the same pair again when its answer was lost on the way.
+    the newest, which is enough to sign the same pair again when its answer was lost on the way,
+    under the token key that `key_id` names.
     """
 
     service_columns = (
         "generation",
+        "key_id",
         "rotated_at",
         "last_activity_at",
         "expires_at",
@@ -31,6 +33,7 @@ class DeviceSession(ServiceColumns):
     )
     generation = models.PositiveIntegerField(_("generation"), default=0)
     rotated_at = models.DateTimeField(_("rotated at"))
+    key_id = models.CharField(_("key id"), max_length=16, db_default="", editable=False)
     device_info = models.JSONField(_("device"), null=True, blank=True)
     ip_address = models.GenericIPAddressField(_("address"), null=True, blank=True)
     user_agent = models.CharField(_("user agent"), max_length=255, blank=True)

@@ -17,6 +17,7 @@ class RegistrationMark(models.Model):
     """
 
     key_hash = models.CharField(_("key hash"), max_length=64, unique=True)
+    key_id = models.CharField(_("key id"), max_length=16, db_default="", editable=False)
     person = models.ForeignKey(
         User,
         verbose_name=_("person"),

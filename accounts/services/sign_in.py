@@ -60,6 +60,7 @@ def _start_session(person: User, *, device: Device, is_new_user: bool) -> SignIn
         raise AccountClosed
     now = timezone.now()
     session = DeviceSession.objects.create(
+        key_id=key_ring.newest("token").id,
         user=person,
         rotated_at=now,
         expires_at=now + _refresh_lifetime(),
@@ -116,6 +117,7 @@ def refresh(token: str) -> TokenPair:
         pk=session.pk, generation=claims.generation, revoked_at__isnull=True
     ).update(
         generation=F("generation") + 1,
+        key_id=key_ring.newest("token").id,
         rotated_at=now,
         last_activity_at=now,
         expires_at=now + _refresh_lifetime(),

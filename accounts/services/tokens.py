@@ -1,18 +1,25 @@
 """Access and refresh tokens of a device session, signed anew from what the session keeps.
 
-A token's claims follow from the session and its generation alone, so the pair whose answer was
-lost on the way can be given again byte for byte, and no token is ever stored.
+A token's claims and its key follow from the session and its generation alone, so the pair whose
+answer was lost on the way can be given again byte for byte, and no token is ever stored.
 """
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any, override
 
-from rest_framework_simplejwt.exceptions import TokenError
+import jwt
+from django.conf import settings
+from rest_framework_simplejwt.backends import TokenBackend
+from rest_framework_simplejwt.exceptions import TokenBackendError, TokenError
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken, Token
 
 from accounts.models import DeviceSession
 from ops.errors import NotSignedIn
-from ops.services.encryption import keyed_hash
+from ops.services import key_ring
+from ops.services.key_ring import Key, UnknownKey
+
+ALGORITHM = "HS256"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,33 +41,63 @@ class Claims:
     expires_at: datetime
 
 
+class _KeyRingBackend(TokenBackend):
+    """simplejwt's checks, under the key of the ring that a token's header names."""
+
+    @override
+    def get_verifying_key(self, token: Any) -> bytes:
+        key_id = jwt.get_unverified_header(token).get("kid")
+        if key_id is None:  # from before tokens named their keys
+            return settings.SECRET_KEY.encode()
+        try:
+            return key_ring.find("token", key_id).secret
+        except UnknownKey as error:
+            raise TokenBackendError(str(error)) from error
+
+
+class _Access(AccessToken):
+    _token_backend = _KeyRingBackend(ALGORITHM)
+
+
+class _Refresh(RefreshToken):
+    _token_backend = _KeyRingBackend(ALGORITHM)
+
+
 def sign_pair(session: DeviceSession) -> TokenPair:
-    """Sign the pair of the session's present generation."""
+    """Sign the pair of the session's present generation, under the key it was first signed with.
+
+    Where that key is gone, or the session is older than keys with ids, the newest one signs: the
+    pair is as good, but not the same bytes.
+    """
+    try:
+        key = key_ring.find("token", session.key_id)
+    except UnknownKey:
+        key = key_ring.newest("token")
     return TokenPair(
-        access_token=_sign(AccessToken(), session),
-        refresh_token=_sign(RefreshToken(), session),
+        access_token=_sign(_Access(), session, key),
+        refresh_token=_sign(_Refresh(), session, key),
         expires_in=int(AccessToken.lifetime.total_seconds()),
     )
 
 
-def _sign(token: Token, session: DeviceSession) -> str:
+def _sign(token: Token, session: DeviceSession, key: Key) -> str:
     token["user_id"] = str(session.user_id)
     token["sid"] = session.pk
     token["gen"] = session.generation
-    token["jti"] = keyed_hash("token", f"{token.token_type}:{session.pk}:{session.generation}")[:32]
+    token["jti"] = f"{token.token_type}-{session.pk}-{session.generation}"
     token.set_iat(at_time=session.rotated_at)
     token.set_exp(from_time=session.rotated_at, lifetime=token.lifetime)
-    return str(token)
+    return jwt.encode(token.payload, key.secret, algorithm=ALGORITHM, headers={"kid": key.id})
 
 
 def read_access(text: str) -> Claims:
     """Read an access token. Raises NotSignedIn when it is malformed, expired or of another type."""
-    return _read(AccessToken, text)
+    return _read(_Access, text)
 
 
 def read_refresh(text: str) -> Claims:
     """Read a refresh token. Raises NotSignedIn as `read_access` does."""
-    return _read(RefreshToken, text)
+    return _read(_Refresh, text)
 
 
 def _read(kind: type[Token], text: str) -> Claims:

@@ -4,22 +4,27 @@ from django.db import transaction
 
 from accounts.models import PointsSource, RegistrationMark, User
 from accounts.services.points import change_points
-from ops.services.encryption import keyed_hash
+from ops.services import key_ring
+from ops.services.encryption import keyed_hashes
 
 
 @transaction.atomic
 def welcome(*, person: User, phone: str, points: int) -> None:
     """Give a new person their welcome points, unless this phone had some before.
 
-    Erasing an account keeps the mark, so that the same phone gets nothing again.
+    Erasing an account keeps the mark, so that the same phone gets nothing again. A mark is found
+    by its hash alone, under whatever key of the ring it was made.
     """
-    key_hash = keyed_hash("registered phone", phone)
+    key_hash, *older = keyed_hashes("registered phone", phone)
+    if RegistrationMark.objects.filter(key_hash__in=older).exists():
+        return
     mark, is_first = RegistrationMark.objects.get_or_create(
         key_hash=key_hash,
         defaults={
+            "key_id": key_ring.newest("hash").id,
             "person": person,
             "points": points,
-            "proof": proof_of(key_hash=key_hash, person_id=person.pk, points=points),
+            "proof": proofs_of(key_hash=key_hash, person_id=person.pk, points=points)[0],
         },
     )
     if is_first and points:
@@ -31,6 +36,9 @@ def welcome(*, person: User, phone: str, points: int) -> None:
         )
 
 
-def proof_of(*, key_hash: str, person_id: int | None, points: int) -> str:
-    """What a mark must carry: who writes rows without the keys of the platform cannot make it."""
-    return keyed_hash("registration mark", f"{key_hash}:{person_id}:{points}")
+def proofs_of(*, key_hash: str, person_id: int | None, points: int) -> list[str]:
+    """What a mark may carry, under every key of the ring, newest first.
+
+    Who writes rows without the keys of the platform cannot make one.
+    """
+    return keyed_hashes("registration mark", f"{key_hash}:{person_id}:{points}")

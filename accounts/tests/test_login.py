@@ -4,8 +4,10 @@ import json
 import threading
 from datetime import timedelta
 from functools import partial
+from importlib import import_module
 
 import pytest
+from django.apps import apps
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
@@ -23,7 +25,10 @@ from accounts.models import (
 from accounts.services import sign_in_codes
 from accounts.services.points import change_points
 from accounts.services.sign_in import Device, SignIn, sign_in_by_code
+from ops.services import key_ring
 from tests.api import data_of, refusal_of
+from tests.keys import NEW, OLD, OTHER, hash_as_before
+from tests.ledgers import without_triggers
 from tests.people import give, make_person
 from tests.races import kinds, race
 
@@ -122,6 +127,53 @@ def test_welcome_points_come_once_for_ever(api, settings):
     assert RegistrationMark.objects.count() == 1
 
 
+# --- Welcome points and keys --------------------------------------------------------------------
+def forget_the_person():
+    """As an erasure does: the phone is free again, the mark stays."""
+    User.objects.update(phone=None)
+
+
+def test_a_phone_welcomed_under_an_older_key_is_known(api, settings):
+    settings.HASH_KEYS = [OLD]
+    data_of(login(api, "123456"))
+    forget_the_person()
+    settings.HASH_KEYS = [NEW, OLD]
+    again = data_of(login(api, "123456"))
+    assert (again["is_new_user"], again["user_info"]["total_points"]) == (True, 0)
+    assert RegistrationMark.objects.get().key_id == key_ring.keys("hash")[1].id
+    forget_the_person()
+    settings.HASH_KEYS = [NEW]  # dropped too early; the start refuses that
+    assert data_of(login(api, "123456"))["user_info"]["total_points"] == 1000
+
+
+def test_a_phone_welcomed_before_there_was_a_ring_is_known(api, settings):
+    settings.HASH_KEYS, settings.FIELD_ENCRYPTION_KEYS = [NEW], [OTHER, OLD]
+    RegistrationMark.objects.create(key_hash=hash_as_before("registered phone", PHONE))
+    assert data_of(login(api, "123456"))["user_info"]["total_points"] == 0
+    assert RegistrationMark.objects.count() == 1
+
+
+def test_a_mark_is_known_whatever_key_it_is_said_to_be_of(api):
+    data_of(login(api, "123456"))
+    forget_the_person()
+    with without_triggers(RegistrationMark):
+        RegistrationMark.objects.update(key_id="000000000000")
+    assert data_of(login(api, "123456"))["user_info"]["total_points"] == 0
+
+
+def test_marks_of_the_version_before_get_the_id_of_their_key(settings):
+    settings.FIELD_ENCRYPTION_KEYS = [NEW, OLD]
+    before = RegistrationMark.objects.create(key_hash="a")
+    after = RegistrationMark.objects.create(key_hash="b", key_id=key_ring.newest("hash").id)
+    migration = import_module("accounts.migrations.0006_marks_name_their_key")
+    with without_triggers(RegistrationMark):  # this comes before they were there
+        migration.name_the_first_key(apps, None)
+    ids = [mark.key_id for mark in RegistrationMark.objects.order_by("key_hash")]
+    assert ids == [key_ring.first_hash_key().id, after.key_id]
+    before.refresh_from_db()
+    assert before.key_id == key_ring.find("hash", before.key_id).id
+
+
 def test_a_login_ignores_the_header(api):
     data_of(login(api, "123456", headers={"Authorization": "Bearer nonsense"}))
 
@@ -174,6 +226,14 @@ def test_the_code_of_another_phone_is_1002(api, ask):
         SignInCode.objects.all().delete()
         mine, other = ask(PHONE), ask("13800138002")
     assert refusal_of(login(api, other)) == (401, 1002, None)
+
+
+def test_a_code_is_good_after_the_key_was_replaced_while_it_was_on_its_way(api, ask, settings):
+    settings.HASH_KEYS = [OLD]
+    code = ask(PHONE)
+    settings.HASH_KEYS = [NEW, OLD]
+    assert refusal_of(login(api, wrong(code))) == (401, 1002, None)
+    data_of(login(api, code))
 
 
 def test_a_code_works_once(api, ask):
@@ -311,6 +371,24 @@ def test_first_sign_ins_at_once_make_one_account_and_one_bonus():
     assert person.total_points == 1000
     assert person.login_count == 10
     assert PointsEntry.objects.count() == 1
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_first_sign_ins_at_once_of_a_phone_welcomed_under_an_older_key_give_no_bonus(settings):
+    settings.HASH_KEYS = [NEW, OLD]
+    older = key_ring.keys("hash")[1].id
+    key_hash = hash_as_before("registered phone", PHONE)
+    RegistrationMark.objects.create(key_hash=key_hash, key_id=older)
+    attempt = partial(sign_in_by_code, phone=PHONE, code="123456", device=Device())
+    assert kinds(race([attempt] * 10)) == {SignIn: 10}
+    assert User.objects.get().total_points == 0
+    assert RegistrationMark.objects.count() == 1
+    # The twin: a ring without the older key does not know the phone.
+    forget_the_person()
+    settings.HASH_KEYS = [NEW]
+    assert kinds(race([attempt] * 10)) == {SignIn: 10}
+    assert User.objects.get(phone=PHONE).total_points == 1000
 
 
 @pytest.mark.postgresql

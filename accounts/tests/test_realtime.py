@@ -5,9 +5,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
-import jwt
 import pytest
-from django.conf import settings as configured
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
@@ -25,6 +23,7 @@ from ops.realtime.push import Event
 from ops.registry import Registry
 from ops.tests.layers import IN_MEMORY, LAYERS
 from ops.tests.sockets import end_of_the_process, hand_to_hub, until
+from tests.keys import claims_of, sign
 from tests.people import give, make_person
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.django_db(transaction=True)]
@@ -55,8 +54,7 @@ def token_of(signed_in, **claims):
     """The person's access token, or one that differs from it in these claims."""
     if not claims:
         return signed_in.pair.access_token
-    said = jwt.decode(signed_in.pair.access_token, options={"verify_signature": False})
-    return jwt.encode({**said, **claims}, configured.SECRET_KEY, algorithm="HS256")
+    return sign({**claims_of(signed_in.pair.access_token), **claims})
 
 
 def only_socket(*, of=None) -> Any:

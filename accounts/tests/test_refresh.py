@@ -1,5 +1,7 @@
 """POST /api/auth/refresh: rotation, the lost answer, and theft."""
 
+import hmac
+import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
@@ -7,17 +9,20 @@ from functools import partial
 
 import jwt
 import pytest
-from django.conf import settings
+from django.conf import settings as configured
 from django.db.models import F
 from django.utils import timezone
+from jwt.utils import base64url_encode
 
 from accounts.models import DeviceSession, UserStatus
 from accounts.services import sign_in as service
 from accounts.services.sign_in import change_status, refresh
 from accounts.tests.factories import make_sign_in
 from ops.errors import NotSignedIn
+from ops.services import key_ring
 from ops.tests.databases import elsewhere, wait_until, waiting_for_a_lock
 from tests.api import data_of, refusal_of
+from tests.keys import NEW, OLD, claims_of, sign, sign_as_before
 from tests.people import make_person
 from tests.races import kinds, race
 
@@ -51,8 +56,8 @@ def test_a_refresh_gives_a_new_pair(api):
 
 def test_the_tokens_say_how_long_they_live(api):
     new = data_of(exchange(api, make_sign_in().pair.refresh_token))
-    access = jwt.decode(new["access_token"], options={"verify_signature": False})
-    refreshing = jwt.decode(new["refresh_token"], options={"verify_signature": False})
+    access = claims_of(new["access_token"])
+    refreshing = claims_of(new["refresh_token"])
     assert access["exp"] - access["iat"] == 7200
     assert refreshing["exp"] - refreshing["iat"] == 30 * 86400
 
@@ -130,22 +135,78 @@ def test_a_session_that_is_gone_is_1006(api):
     assert refusal_of(verify(api, pair.access_token)) == (401, 1006, None)
 
 
+# --- Keys ---------------------------------------------------------------------------------------
+def key_named_by(token):
+    return jwt.get_unverified_header(token)["kid"]
+
+
+def test_tokens_name_the_newest_key_and_stay_good_under_an_older_one(api, settings):
+    settings.TOKEN_KEYS = [OLD]
+    old = make_sign_in().pair
+    settings.TOKEN_KEYS = [NEW, OLD]
+    data_of(verify(api, old.access_token))
+    new = data_of(exchange(api, old.refresh_token))
+    newest, older = key_ring.keys("token")
+    assert key_named_by(old.refresh_token) == older.id
+    assert {key_named_by(new["access_token"]), key_named_by(new["refresh_token"])} == {newest.id}
+    data_of(verify(api, old.access_token))
+    settings.TOKEN_KEYS = [NEW]
+    assert refusal_of(verify(api, old.access_token)) == (401, 1006, None)
+    data_of(verify(api, new["access_token"]))
+
+
+def test_tokens_signed_before_there_was_a_ring_stay_good_until_they_expire(api, settings):
+    """Under SECRET_KEY, without the name of a key, from a session that knows none."""
+    pair = make_sign_in().pair
+    DeviceSession.objects.update(key_id="")
+    access, refreshing = map(claims_of, (pair.access_token, pair.refresh_token))
+    data_of(verify(api, sign_as_before(access)))
+    expired = sign_as_before({**access, "exp": access["iat"] - 1})
+    assert refusal_of(verify(api, expired)) == (401, 1006, None)
+    new = data_of(exchange(api, sign_as_before(refreshing)))
+    assert key_named_by(new["access_token"]) == key_ring.newest("token").id
+    data_of(verify(api, sign_as_before(access)))
+
+
+def test_a_lost_answer_is_given_again_byte_for_byte_after_the_key_was_replaced(api, settings):
+    settings.TOKEN_KEYS = [OLD]
+    old = make_sign_in().pair.refresh_token
+    first = exchange(api, old)
+    settings.TOKEN_KEYS = [NEW, OLD]
+    assert exchange(api, old).content == first.content
+    data_of(verify(api, data_of(first)["access_token"]))
+
+
+def test_a_lost_answer_whose_key_is_gone_is_signed_anew(api, settings):
+    """Their owner's own old token is gone with the key; one of the version before is not."""
+    old = sign_as_before(claims_of(make_sign_in().pair.refresh_token))
+    first = data_of(exchange(api, old))
+    settings.TOKEN_KEYS = [NEW]
+    again = data_of(exchange(api, old))
+    assert claims_of(again["access_token"]) == claims_of(first["access_token"])
+    data_of(verify(api, again["access_token"]))
+
+
 # --- What is no token ---------------------------------------------------------------------------
+def with_header(header, claims, secret):
+    """A token as PyJWT would not make it, well signed."""
+    parts = [base64url_encode(json.dumps(part).encode()) for part in (header, claims)]
+    signature = hmac.digest(secret, b".".join(parts), "sha256")
+    return b".".join([*parts, base64url_encode(signature)]).decode()
+
+
 def forged(pair, kind):
     """Tokens that look like a good one and are none, by name."""
     good = getattr(pair, f"{kind}_token")
-    claims = jwt.decode(good, options={"verify_signature": False})
+    claims = claims_of(good)
     head, body, signature = good.split(".")
+    newest = key_ring.newest("token")
 
-    def signed(key=settings.SECRET_KEY, algorithm="HS256", **changes):
-        return jwt.encode({**claims, **changes}, key, algorithm=algorithm)
+    def signed(key=newest.secret, algorithm="HS256", kid=newest.id, **changes):
+        return jwt.encode({**claims, **changes}, key, algorithm=algorithm, headers={"kid": kid})
 
     def without(name):
-        return jwt.encode(
-            {key: value for key, value in claims.items() if key != name},
-            settings.SECRET_KEY,
-            algorithm="HS256",
-        )
+        return sign({key: value for key, value in claims.items() if key != name})
 
     other = "refresh" if kind == "access" else "access"
     return {
@@ -153,6 +214,13 @@ def forged(pair, kind):
         "wrong key": signed(key="x" * 48),
         "another algorithm": signed(algorithm="HS512"),
         "algorithm none": signed(key="", algorithm="none"),
+        "unknown key": signed(kid="000000000000"),
+        "key of another purpose": sign(claims, key_ring.newest("field")),
+        "key of another purpose, by name": sign(claims, kid=key_ring.newest("field").id),
+        "no name of its key": jwt.encode(claims, newest.secret, algorithm="HS256"),
+        "the old key under a new name": signed(key=configured.SECRET_KEY),
+        "the old key under no key's name": signed(key=configured.SECRET_KEY, kid="000000000000"),
+        "a name that is no text": with_header({"alg": "HS256", "kid": 7}, claims, newest.secret),
         "signature cut": f"{head}.{body}.",
         "signature changed": f"{head}.{body}.{signature[::-1]}",
         "without a session": without("sid"),
@@ -174,6 +242,13 @@ NAMES = [
     "wrong key",
     "another algorithm",
     "algorithm none",
+    "unknown key",
+    "key of another purpose",
+    "key of another purpose, by name",
+    "no name of its key",
+    "the old key under a new name",
+    "the old key under no key's name",
+    "a name that is no text",
     "signature cut",
     "signature changed",
     "without a session",

@@ -25,6 +25,7 @@ class VirtualCode(ServiceColumns):
     service_columns = (
         "code_encrypted",
         "code_hash",
+        "key_id",
         "order",
         "delivered_at",
     )
@@ -39,6 +40,7 @@ class VirtualCode(ServiceColumns):
         editable=False,
         help_text=_("Keyed; tells that the same code is loaded twice."),
     )
+    key_id = models.CharField(_("key id"), max_length=16, db_default="", editable=False)
     order = models.ForeignKey(
         Order,
         verbose_name=_("order"),

@@ -2,13 +2,15 @@
 
 from collections.abc import Iterable
 from datetime import datetime
+from itertools import chain
 
 from django.db import transaction
 
 from catalog.errors import NotEnoughStock, NotVirtual
 from catalog.models import Order, Product, ProductKind, StockOperation, VirtualCode
 from catalog.services.stock import lock_product, write_entry
-from ops.services.encryption import decrypt, encrypt, keyed_hash
+from ops.services import key_ring
+from ops.services.encryption import decrypt, encrypt, keyed_hashes
 
 
 @transaction.atomic
@@ -21,16 +23,19 @@ def add_codes(*, product_id: int, codes: Iterable[str], author_id: int | None = 
     product = lock_product(product_id)
     if product.kind != ProductKind.VIRTUAL:
         raise NotVirtual
-    by_hash = {keyed_hash("virtual code", code): code for code in map(str.strip, codes) if code}
+    wanted = {code: _hashes(code) for code in map(str.strip, codes) if code}
     known = set(
-        VirtualCode.objects.filter(product=product, code_hash__in=by_hash).values_list(
-            "code_hash", flat=True
-        )
+        VirtualCode.objects.filter(
+            product=product, code_hash__in=chain.from_iterable(wanted.values())
+        ).values_list("code_hash", flat=True)
     )
+    key_id = key_ring.newest("hash").id
     added = VirtualCode.objects.bulk_create(
-        VirtualCode(product=product, code_hash=code_hash, code_encrypted=encrypt(code))
-        for code_hash, code in by_hash.items()
-        if code_hash not in known
+        VirtualCode(
+            product=product, code_hash=hashes[0], key_id=key_id, code_encrypted=encrypt(code)
+        )
+        for code, hashes in wanted.items()
+        if known.isdisjoint(hashes)
     )
     if added:
         write_entry(
@@ -40,6 +45,17 @@ def add_codes(*, product_id: int, codes: Iterable[str], author_id: int | None = 
             author_id=author_id,
         )
     return len(added)
+
+
+def _hashes(code: str) -> list[str]:
+    """How a code may be known: under every hash key, newest first."""
+    return keyed_hashes("virtual code", code)
+
+
+def rehashed(code: VirtualCode) -> dict[str, str]:
+    """The columns of a code's hash, under the newest key. Raises InvalidToken where unreadable."""
+    newest, *_older = _hashes(decrypt(code.code_encrypted))
+    return {"code_hash": newest, "key_id": key_ring.newest("hash").id}
 
 
 def hand_out(*, order: Order, product: Product, moment: datetime) -> None:

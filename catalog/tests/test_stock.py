@@ -4,9 +4,11 @@ from django.db import DatabaseError, IntegrityError, transaction
 from catalog.errors import NotEnoughStock, NotVirtual, ProductNotFound, StockIsCodes
 from catalog.models import Product, StockEntry, StockOperation, VirtualCode
 from catalog.services.stock import change_stock, lock_products
-from catalog.services.virtual_codes import add_codes
+from catalog.services.virtual_codes import add_codes, rehashed
 from catalog.tests.factories import make_product, refused_unchanged
 from ops.realtime import push
+from ops.services import key_ring
+from tests.keys import NEW, OLD, OTHER, hash_as_before
 from tests.people import make_person
 
 pytestmark = pytest.mark.django_db
@@ -106,6 +108,22 @@ def test_codes_are_encrypted_at_rest():
     row = VirtualCode.objects.values().get()
 
     assert "SECRET-CODE" not in str(row)
+
+
+def test_a_code_loaded_under_an_older_key_is_known_before_and_after_it_is_hashed_anew(settings):
+    settings.HASH_KEYS, settings.FIELD_ENCRYPTION_KEYS = [OTHER], [OLD]
+    product = make_product(codes=["A-1", "A-2"])
+    VirtualCode.objects.filter(pk=VirtualCode.objects.earliest("pk").pk).update(
+        code_hash=hash_as_before("virtual code", "A-1"), key_id=""
+    )
+    settings.HASH_KEYS = [NEW, OTHER]
+    assert add_codes(product_id=product.pk, codes=["A-1", "A-2", "A-3"]) == 1
+    for code in VirtualCode.objects.all():
+        VirtualCode.objects.filter(pk=code.pk).update(**rehashed(code))
+        assert add_codes(product_id=product.pk, codes=["A-1", "A-2", "A-3"]) == 0
+    assert set(VirtualCode.objects.values_list("key_id", flat=True)) == {key_ring.newest("hash").id}
+    settings.HASH_KEYS, settings.FIELD_ENCRYPTION_KEYS = [NEW], [NEW]
+    assert add_codes(product_id=product.pk, codes=["A-1", "A-2", "A-3"]) == 0
 
 
 def test_only_virtual_products_have_codes():

@@ -13,6 +13,9 @@ SECURE = {
     "DEBUG": "0",
     "SECRET_KEY": "x" * 60,
     "FIELD_ENCRYPTION_KEYS": "y" * 60,
+    "HASH_KEYS": "h" * 60,
+    "TOKEN_KEYS": "t" * 60,
+    "SEAL_KEYS": "s" * 60,
     "ALLOWED_HOSTS": "shop.example",
 }
 
@@ -23,7 +26,7 @@ def manage(tmp_path, *arguments, **variables):
         "PATH": os.environ["PATH"],
         "DATA_DIR": str(tmp_path / "data"),
         **dict.fromkeys(("DATABASE_URL", "REDIS_URL", "SECRET_KEY", "ALLOWED_HOSTS"), ""),
-        "FIELD_ENCRYPTION_KEYS": "",
+        **dict.fromkeys(("FIELD_ENCRYPTION_KEYS", "HASH_KEYS", "TOKEN_KEYS", "SEAL_KEYS"), ""),
         **variables,
     }
     environment = {name: value for name, value in environment.items() if value is not None}
@@ -43,6 +46,9 @@ def manage(tmp_path, *arguments, **variables):
     [
         ({**SECURE, "SECRET_KEY": ""}, "SECRET_KEY is not set and DEBUG is off"),
         ({**SECURE, "FIELD_ENCRYPTION_KEYS": ""}, "FIELD_ENCRYPTION_KEYS is not set"),
+        ({**SECURE, "HASH_KEYS": ""}, "HASH_KEYS is not set and DEBUG is off. Set it to a long"),
+        ({**SECURE, "TOKEN_KEYS": ""}, "TOKEN_KEYS is not set and DEBUG is off"),
+        ({**SECURE, "SEAL_KEYS": ""}, "SEAL_KEYS is not set and DEBUG is off"),
         ({**SECURE, "ALLOWED_HOSTS": ""}, "ALLOWED_HOSTS is not set and DEBUG is off"),
         ({**SECURE, "SMS_FIXED_CODE": "123456"}, "SMS_FIXED_CODE is set and DEBUG is off"),
         ({"HOST": "0.0.0.0"}, "DEBUG is on and HOST is 0.0.0.0"),  # noqa: S104  refused
@@ -69,7 +75,15 @@ def test_development_starts_on_loopback_and_makes_its_secrets(tmp_path):
     finished = manage(tmp_path, HOST="::1")
     assert finished.returncode == 0, finished.stderr
     names = {path.name for path in (tmp_path / "data" / "secrets").iterdir()}
-    assert names == {"secret_key", "field_encryption_keys"}
+    rings = {"hash_keys", "token_keys", "field_encryption_keys", "seal_keys"}
+    assert names == {"secret_key"} | rings
+
+
+def test_no_secret_is_shown_with_the_settings(tmp_path):
+    shown = manage(tmp_path, "diffsettings", "--all", **SECURE).stdout
+    assert "HASH_KEYS = (<secret>,)" in shown
+    assert "SECRET_KEY = <secret>" in shown
+    assert [secret for secret in SECURE.values() if len(secret) == 60 and secret in shown] == []
 
 
 SHOW = (
@@ -99,7 +113,7 @@ def test_a_second_start_keeps_the_secrets(tmp_path):
 
 def test_the_example_names_every_setting():
     read = re.findall(
-        r'(?:env\.\w+|_secret)\("([A-Z0-9_]+)"', (ROOT / "config/settings.py").read_text()
+        r'(?:env\.\w+|_secret|_keys)\("([A-Z0-9_]+)"', (ROOT / "config/settings.py").read_text()
     )
     named = re.findall(r"^# ([A-Z0-9_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE)
     credentials = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}  # read by boto3 itself
@@ -120,6 +134,8 @@ def test_the_example_names_every_setting():
         ({"PHONE_PATTERN": "("}, "PHONE_PATTERN is no regular expression"),
         ({"REQUESTS_PER_PERSON": "many"}, "REQUESTS_PER_PERSON is 'many'"),
         ({**SECURE, "SECRET_KEY": "short"}, "SECRET_KEY is too short"),
+        ({**SECURE, "HASH_KEYS": f"{'h' * 60},short"}, "HASH_KEYS is too short"),
+        ({**SECURE, "TOKEN_KEYS": f"{'t' * 60},"}, "TOKEN_KEYS is too short"),
         ({**SECURE, "DEBUG": "off", "SECRET_KEY": ""}, "SECRET_KEY is not set"),
     ],
 )

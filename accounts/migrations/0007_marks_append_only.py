@@ -6,6 +6,6 @@ from ops.append_only import AppendOnly
 
 
 class Migration(migrations.Migration):
-    dependencies = [("accounts", "0004_marks_name_what_they_gave")]
+    dependencies = [("accounts", "0006_marks_name_their_key")]
 
     operations = [AppendOnly("RegistrationMark")]
