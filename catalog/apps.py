@@ -8,9 +8,10 @@ class CatalogConfig(AppConfig):
 
     def ready(self):
         from accounts.services import profile
-        from catalog import integrity, jobs
+        from catalog import integrity, jobs, key_uses
         from catalog.services.shops import is_merchant
 
         integrity.register()
         jobs.register()
+        key_uses.register()
         profile.facts.register("is_merchant", is_merchant)

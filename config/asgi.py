@@ -1,57 +1,13 @@
-"""WebSockets, and HTTP as well in the embedded set-up, where daphne serves both."""
+"""WebSockets for production: uvicorn or daphne serve this; HTTP goes to config.wsgi."""
 
 import os
-from typing import Any
 
-from channels.routing import ProtocolTypeRouter, URLRouter
-from channels.security.websocket import WebsocketDenier
-from django.core.asgi import get_asgi_application
+from config.key_check import refuse_missing_keys_here
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
-# First of all: it sets Django up, which the imports below need.
-http = get_asgi_application()
+from config.routing import application
 
-from django.conf import settings  # noqa: E402
-from django.http.request import split_domain_port, validate_host  # noqa: E402
-from django.urls import re_path  # noqa: E402
+__all__ = ["application"]
 
-from accounts.consumers import RealtimeConsumer  # noqa: E402
-
-
-class KnownOrigin:
-    """Refuses at the handshake a page of another site. A native app sends no Origin and may in."""
-
-    def __init__(self, application: Any) -> None:
-        self.application = application
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> Any:
-        headers = dict(scope["headers"])
-        origin = headers.get(b"origin")
-        is_known = origin is None or _is_ours(origin.decode("latin-1"), headers.get(b"host", b""))
-        chosen = self.application if is_known else WebsocketDenier.as_asgi()
-        return await chosen(scope, receive, send)
-
-
-def _is_ours(origin: str, host: bytes) -> bool:
-    """Whether a page of this origin came from this host and port, or is let in by a setting."""
-    if origin in settings.CORS_ALLOWED_ORIGINS:
-        return True
-    name = host.decode("latin-1")
-    is_same = origin in {f"http://{name}", f"https://{name}"}
-    return is_same and validate_host(split_domain_port(name)[0], settings.ALLOWED_HOSTS)
-
-
-application = ProtocolTypeRouter(
-    {
-        "http": http,
-        "websocket": KnownOrigin(
-            URLRouter(
-                [
-                    re_path(r"^ws/?$", RealtimeConsumer.as_asgi()),
-                    re_path(r"", WebsocketDenier.as_asgi()),
-                ]
-            ),
-        ),
-    }
-)
+refuse_missing_keys_here()

@@ -57,6 +57,8 @@ HASH_KEYS = _keys("HASH_KEYS")
 TOKEN_KEYS = _keys("TOKEN_KEYS")
 FIELD_ENCRYPTION_KEYS = _keys("FIELD_ENCRYPTION_KEYS")
 SEAL_KEYS = _keys("SEAL_KEYS")
+# Ids of keys that are gone for good: their rows no longer refuse the start.
+LOST_KEYS = env.list("LOST_KEYS", default=[])
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[])
 if not DEBUG and not ALLOWED_HOSTS:
     raise ImproperlyConfigured(

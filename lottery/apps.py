@@ -7,6 +7,7 @@ class LotteryConfig(AppConfig):
     verbose_name = _("Lottery")
 
     def ready(self):
-        from lottery import integrity
+        from lottery import integrity, key_uses
 
         integrity.register()
+        key_uses.register()

@@ -7,7 +7,8 @@ class OpsConfig(AppConfig):
     verbose_name = _("Operations")
 
     def ready(self):
-        from ops import health_checks, jobs
+        from ops import health_checks, jobs, key_uses
 
         health_checks.register()
         jobs.register()
+        key_uses.register()

@@ -79,10 +79,8 @@ def test_a_body_in_chunks_is_read(running):
     assert data_of(answer)["user_info"]["mobile"] == "138****8001"
 
 
-def test_a_port_that_is_taken_is_said_in_a_sentence(running, tmp_path):
-    second = Platform(tmp_path, {})
-    second.environment.update(running.environment, DATA_DIR=str(tmp_path), PORT=str(running.port))
-    finished = second.manage("serve")
+def test_a_port_that_is_taken_is_said_in_a_sentence(running):
+    finished = running.manage("serve")
     assert finished.returncode == 1
     assert f"127.0.0.1:{running.port}" in finished.stderr.strip().splitlines()[-1]
 

@@ -10,7 +10,7 @@ from functools import partial
 from django.conf import settings
 from django.core.cache import cache
 from django.db import IntegrityError, transaction
-from django.db.models import F
+from django.db.models import Count, F, Max
 from django.utils import timezone
 
 from accounts.errors import CodeAskedTooOften, CodeVoid, InvalidPhone, WrongCode
@@ -20,6 +20,7 @@ from accounts.sms import NotTaken, sender
 from ops.days import seconds_left
 from ops.errors import TooManyRequests, Unavailable
 from ops.services.encryption import keyed_hash, keyed_hashes
+from ops.services.key_uses import Alive
 
 logger = logging.getLogger(__name__)
 
@@ -127,6 +128,12 @@ def _is_right(sent: SignInCode, code: str, now: datetime) -> bool:
     typed = keyed_hashes("sign-in code", f"{sent.phone}:{code}")
     is_equal = any(hmac.compare_digest(sent.code_hash, each) for each in typed)
     return (sent.expires_at > now and is_equal) or _is_fixed_code(code)
+
+
+def alive(_key_id: str) -> Alive:
+    """The unused codes that are still good. They do not say under which key they were made."""
+    codes = SignInCode.objects.filter(used_at__isnull=True, expires_at__gt=timezone.now())
+    return Alive(**codes.aggregate(count=Count("pk"), until=Max("expires_at")))
 
 
 def _is_fixed_code(code: str) -> bool:

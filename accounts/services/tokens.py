@@ -10,6 +10,8 @@ from typing import Any, override
 
 import jwt
 from django.conf import settings
+from django.db.models import Count, Max
+from django.utils import timezone
 from rest_framework_simplejwt.backends import TokenBackend
 from rest_framework_simplejwt.exceptions import TokenBackendError, TokenError
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken, Token
@@ -18,6 +20,7 @@ from accounts.models import DeviceSession
 from ops.errors import NotSignedIn
 from ops.services import key_ring
 from ops.services.key_ring import Key, UnknownKey
+from ops.services.key_uses import Alive
 
 ALGORITHM = "HS256"
 
@@ -98,6 +101,15 @@ def read_access(text: str) -> Claims:
 def read_refresh(text: str) -> Claims:
     """Read a refresh token. Raises NotSignedIn as `read_access` does."""
     return _read(_Refresh, text)
+
+
+def alive(key_id: str) -> Alive:
+    """The sign-ins whose present pair this key signed, and when the last of those pairs ends."""
+    now = timezone.now()
+    sessions = DeviceSession.objects.filter(
+        key_id=key_id, revoked_at__isnull=True, expires_at__gt=now
+    )
+    return Alive(**sessions.aggregate(count=Count("pk"), until=Max("expires_at")))
 
 
 def _read(kind: type[Token], text: str) -> Claims:

@@ -6,7 +6,7 @@ from channels.db import database_sync_to_async
 from channels.layers import InMemoryChannelLayer
 from channels.testing import WebsocketCommunicator
 
-from config.asgi import application
+from config.routing import application
 
 SECONDS = 5
 

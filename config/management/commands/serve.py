@@ -11,11 +11,12 @@ from django.utils.translation import gettext_noop
 from redis.exceptions import RedisError
 
 from accounts.models import User
-from config.asgi import application
 from config.daphne_server import EmbeddedServer
 from config.demo import CUSTOMER_PHONE, MERCHANT_PHONE, console_password
+from config.routing import application
 from ops.command_base import TranslatedCommand
 from ops.services.background import Background
+from ops.services.missing_keys import refuse_missing_keys
 
 # 60 seconds of silence, a ping, and 30 more for its answer: closed after 90 as promised.
 PING_INTERVAL, PING_TIMEOUT = 60, 30
@@ -34,6 +35,7 @@ class Command(TranslatedCommand):
         self.check_servers()
         self.check()
         call_command("migrate", interactive=False, verbosity=0)
+        refuse_missing_keys()
         if settings.DEBUG and not User.objects.exists():
             call_command("seed_demo")
         background = Background()
