@@ -47,7 +47,7 @@ def _secret(name: str) -> Secret:
 
 
 def _keys(name: str) -> tuple[Secret, ...]:
-    """Read the keys of one purpose, newest first."""
+    """Read the keys of one purpose, newest first (docs/keys.md)."""
     return tuple(map(Secret, _secret(name).split(",")))
 
 
