@@ -18,6 +18,7 @@ from accounts.services import sign_in_codes, tokens
 from accounts.services.tokens import TokenPair
 from accounts.services.welcome import welcome
 from ops.errors import NotSignedIn
+from ops.services import key_ring
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,17 +1,22 @@
 """check_integrity: what is wrong with the points ledger is found, by id."""
 
 import hashlib
+from importlib import import_module
 from io import StringIO
 
 import pytest
+from django.apps import apps
 from django.core.management import CommandError, call_command
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, IntegrityError, connection, transaction
 
-from accounts.models import PointsEntry, User
+from accounts.models import PointsEntry, PointsSource, RegistrationMark, User
+from accounts.services.points import change_points
 from accounts.tests.ledgers import TABLE, unguarded
 from ops.registry import Registry
 from ops.services import integrity
 from ops.tests.databases import elsewhere
+from tests.keys import hash_as_before
+from tests.ledgers import without_triggers
 from tests.people import give, make_person
 
 pytestmark = pytest.mark.django_db
@@ -215,3 +220,75 @@ def test_one_check_can_be_asked_for_by_name(person):
     assert "points" in integrity.checks.names()
     with pytest.raises(CommandError):
         call_command("check_integrity", "--only", "nothing")
+
+
+# --- Welcome points -----------------------------------------------------------------------------
+def test_marks_of_the_version_before_are_filled(settings):
+    person, other = make_person(points=5), make_person(points=7)
+    key_hash = hash_as_before("registered phone", person.phone, settings.FIELD_ENCRYPTION_KEYS[-1])
+    migration = import_module("accounts.migrations.0007_fill_marks")
+    with without_triggers(RegistrationMark):
+        RegistrationMark.objects.filter(person=person).update(
+            key_hash=key_hash, person=None, points=0, proof=""
+        )
+        assert findings("cause") == [("cause", f"entry {person.pk}/1")]
+        migration.fill_marks(apps, None)
+    assert list(integrity.run("points")) == []
+    assert RegistrationMark.objects.get(person=other).points == 7
+
+
+@pytest.mark.parametrize("wrong", [{"points": 1000}, {"proof": "0" * 64}, {"key_hash": "0" * 64}])
+def test_a_mark_that_was_altered_is_found(wrong):
+    make_person(points=5)
+    with without_triggers(RegistrationMark):
+        RegistrationMark.objects.update(**wrong)
+    mark = RegistrationMark.objects.get()
+    assert findings("welcome") == [("welcome", f"registration mark {mark.pk}")]
+
+
+def test_a_mark_of_somebody_else_proves_nothing():
+    make_person(points=5)
+    thief = make_person()
+    with without_triggers(RegistrationMark):
+        RegistrationMark.objects.update(person=thief)
+    change_points(
+        person_id=thief.pk, points=5, source=PointsSource.REGISTER, related_id=str(thief.pk)
+    )
+    mark = RegistrationMark.objects.get()
+    assert findings("welcome") == [("welcome", f"registration mark {mark.pk}")]
+
+
+def test_marks_are_append_only():
+    make_person(points=5)
+    for change in (
+        RegistrationMark.objects.all().delete,
+        lambda: RegistrationMark.objects.update(points=9),
+    ):
+        with pytest.raises(IntegrityError, match="append-only"), transaction.atomic():
+            change()
+    assert RegistrationMark.objects.get().points == 5
+
+
+# --- Kinds and sums -----------------------------------------------------------------------------
+@pytest.mark.parametrize("source", ["adjust", "expire", "merge", "reverse"])
+def test_a_kind_that_no_service_writes_is_found(source):
+    person = make_person(points=5)
+    give(person, -1, source=source, related_id=str(person.points_entries.get().pk))
+    assert findings("cause") == [("cause", f"entry {person.pk}/2")]
+
+
+def test_lifetime_points_that_were_altered_are_found():
+    person = make_person(points=5)
+    User.objects.filter(pk=person.pk).update(lifetime_points=1)
+    assert findings() == [("lifetime", f"user {person.pk}")]
+
+
+def test_entries_of_nobody_are_found(person):
+    with unguarded() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("SET CONSTRAINTS ALL DEFERRED")
+        cursor.execute("UPDATE accounts_pointsentry SET user_id = 999999 WHERE sequence = 3")
+        assert ("balance", "user 999999") in findings()
+        cursor.execute(
+            "UPDATE accounts_pointsentry SET user_id = %s WHERE user_id = 999999", [person.pk]
+        )

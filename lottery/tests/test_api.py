@@ -143,7 +143,7 @@ def test_a_change_of_seeds_that_is_repeated_with_its_key_happens_once(wheel, per
 
 
 def test_no_deployment_demands_a_key_for_a_change_of_seeds(wheel, person, settings):
-    """The contract demands it where something is spent or awarded; clients in the field send none."""
+    """The contract demands it where something is spent or awarded, and here clients send none."""
     settings.REQUIRE_IDEMPOTENCY_KEY = True
     data_of(client_of(person).post("/api/lottery/seed", {}))
     assert SeedPair.objects.count() == 3

@@ -12,7 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import connection
 from django.utils import translation
 
-from accounts.models import DeviceSession, RegistrationMark
+from accounts.models import DeviceSession, RegistrationMark, User
 from accounts.tests.factories import make_sign_in
 from catalog.models import VirtualCode
 from catalog.tests.factories import make_product
@@ -185,7 +185,7 @@ def test_a_database_without_tables_or_of_an_older_version_starts():
             cursor.execute("CREATE TABLE accounts_registrationmark (id integer, key_hash text)")
             cursor.execute("INSERT INTO accounts_registrationmark VALUES (1, 'a')")
         assert missing_keys() == []
-    with on_sqlite(IdempotencyRecord, RegistrationMark):
+    with on_sqlite(IdempotencyRecord, User, RegistrationMark):
         RegistrationMark.objects.create(key_hash="a", key_id="000000000000")
         assert len(missing_keys()) == 1
 

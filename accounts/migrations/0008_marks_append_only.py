@@ -6,6 +6,6 @@ from ops.append_only import AppendOnly
 
 
 class Migration(migrations.Migration):
-    dependencies = [("accounts", "0006_marks_name_their_key")]
+    dependencies = [("accounts", "0007_fill_marks")]
 
     operations = [AppendOnly("RegistrationMark")]
