@@ -67,6 +67,13 @@ def own_folder(settings, tmp_path_factory):
     settings.DATA_DIR = tmp_path_factory.mktemp("data")
     settings.MEDIA_ROOT = settings.DATA_DIR / "media"
     settings.MEDIA_ROOT.mkdir()
+    settings.STORAGES = {
+        **settings.STORAGES,
+        "seals": {
+            "BACKEND": "django.core.files.storage.FileSystemStorage",
+            "OPTIONS": {"location": settings.DATA_DIR / "seals"},
+        },
+    }
     return settings.DATA_DIR
 
 

@@ -309,20 +309,37 @@ MEDIA_ROOT = DATA_DIR / "media"
 MEDIA_URL = "/media/"
 SIGNED_ADDRESS_LIFETIME = timedelta(minutes=15)
 S3_BUCKET = env.str("S3_BUCKET", default="")
+# Seals belong where whoever writes the database cannot write: best in a bucket of their own.
+SEALS_BUCKET = env.str("SEALS_BUCKET", default=S3_BUCKET)
+SEALS_DIR = env.folder("SEALS_DIR", default=DATA_DIR / "seals")
+
+
+def _s3(bucket: str, **options: str) -> dict[str, object]:
+    """A storage in a bucket; private, and nothing is overwritten."""
+    return {
+        "BACKEND": "storages.backends.s3.S3Storage",
+        "OPTIONS": {
+            "bucket_name": bucket,
+            "endpoint_url": env.str("S3_ENDPOINT_URL", default="") or None,
+            "region_name": env.str("S3_REGION", default="") or None,
+            "default_acl": "private",
+            "file_overwrite": False,
+            **options,
+        },
+    }
+
+
 STORAGES = {
     "default": (
-        {
-            "BACKEND": "storages.backends.s3.S3Storage",
-            "OPTIONS": {
-                "bucket_name": S3_BUCKET,
-                "endpoint_url": env.str("S3_ENDPOINT_URL", default="") or None,
-                "region_name": env.str("S3_REGION", default="") or None,
-                "default_acl": "private",
-                "file_overwrite": False,
-            },
+        _s3(S3_BUCKET) if S3_BUCKET else {"BACKEND": "django.core.files.storage.FileSystemStorage"}
+    ),
+    "seals": (
+        _s3(SEALS_BUCKET, location="seals")
+        if SEALS_BUCKET
+        else {
+            "BACKEND": "django.core.files.storage.FileSystemStorage",
+            "OPTIONS": {"location": SEALS_DIR},
         }
-        if S3_BUCKET
-        else {"BACKEND": "django.core.files.storage.FileSystemStorage"}
     ),
     "staticfiles": {
         "BACKEND": (

@@ -7,8 +7,9 @@ class OpsConfig(AppConfig):
     verbose_name = _("Operations")
 
     def ready(self):
-        from ops import health_checks, jobs, key_uses
+        from ops import health_checks, integrity, jobs, key_uses
 
         health_checks.register()
+        integrity.register()
         jobs.register()
         key_uses.register()

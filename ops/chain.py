@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any, ClassVar, override
 
 from django.db import models
@@ -36,12 +36,14 @@ class ChainedEntry(models.Model):
 
         SHA-256, in hex, of the canonical JSON of its hashed fields: UTF-8, sorted keys, no spaces.
         A time is written in UTC, as ISO 8601 with microseconds
-        (2026-01-31T04:05:06.000007+00:00).
+        (2026-01-31T04:05:06.000007+00:00), a day as 2026-01-31.
         """
         facts: dict[str, Any] = {name: getattr(self, name) for name in self.hashed_fields}
         for name, value in facts.items():
             if isinstance(value, datetime):
                 facts[name] = value.astimezone(UTC).isoformat(timespec="microseconds")
+            elif isinstance(value, date):
+                facts[name] = value.isoformat()
         canonical = json.dumps(facts, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(canonical.encode()).hexdigest()
 

@@ -15,6 +15,7 @@ from django.db import connection
 from django.db.models.signals import pre_save
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
 from accounts.models import User, UserStatus
 from accounts.services import sign_in
@@ -26,6 +27,7 @@ from lottery.models import Prize
 from lottery.services.draws import draw
 from ops.models import Alert, AlertRule, Backup, FailedRow, IdempotencyRecord, MigrationRun
 from ops.service_columns import ServiceColumns
+from ops.services.seals import seal_ledgers
 from reviews.tests.factories import make_receipt
 from tests.api import client_of
 from tests.console import form_of
@@ -60,6 +62,7 @@ def world():
     for phone in (str(customer.phone), "13800138009"):  # the second is new: it leaves a mark
         sign_in.sign_in_by_code(phone=phone, code="123456", device=device)
     client_of(None).post("/api/auth/code", {"phone": "13800138000"})
+    seal_ledgers(now=timezone.now())
     rule = AlertRule.objects.create(name="r", metric="m", comparison="above", threshold=1)
     Alert.objects.create(rule=rule, value=2)
     Backup.objects.create()

@@ -9,6 +9,7 @@ from ops.admin import (
     idempotency,
     migration_runs,
     queue,
+    seals,
 )
 
 __all__ = [
@@ -20,4 +21,5 @@ __all__ = [
     "idempotency",
     "migration_runs",
     "queue",
+    "seals",
 ]

@@ -7,6 +7,7 @@ from ops.models.failed_rows import FailedRow
 from ops.models.files import FilePurpose, StoredFile
 from ops.models.idempotency import IdempotencyRecord
 from ops.models.migration_runs import MigrationRun
+from ops.models.seals import LedgerSeal
 
 __all__ = [
     "Alert",
@@ -16,6 +17,7 @@ __all__ = [
     "FailedRow",
     "FilePurpose",
     "IdempotencyRecord",
+    "LedgerSeal",
     "MigrationRun",
     "RunStatus",
     "Severity",

@@ -1,0 +1,247 @@
+"""Sealing the ledgers: what was sealed cannot be rewritten by whoever has the database alone.
+
+Once a day the heads of all chains are put under one Merkle root, which is signed with a key that
+is not in the database. The heads behind it are in a file that is not there either. So a tail that
+was rewritten, cut or replaced is found and named, even where every hash was made anew.
+"""
+
+import hashlib
+import logging
+from collections.abc import Iterable, Iterator
+from datetime import date, datetime
+from itertools import batched
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from django.db import IntegrityError, connection, transaction
+from django.db.models import Max
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from ops.chain import GENESIS_HASH
+from ops.merkle import root_of
+from ops.models import LedgerSeal
+from ops.services import key_ring, seal_files
+from ops.services.integrity import Finding, snapshot, unguarded_tables
+from ops.services.ledgers import Ledger, ledgers
+from ops.services.seal_files import Head, SealFile
+
+logger = logging.getLogger(__name__)
+
+BATCH_SIZE = 1000  # heads that one statement looks for
+
+type Heads = dict[tuple[str, int], Head]
+
+
+class SealsContradict(Exception):
+    """The files tell of another course than the database: nothing is sealed until that is clear."""
+
+
+# --- Sealing ------------------------------------------------------------------------------------
+def seal_ledgers(*, now: datetime) -> LedgerSeal | None:
+    """Seal what all ledgers came to, once a day; None when this day has its seal already.
+
+    Raises SealsContradict when there are seals that this database does not know, as after a
+    restore: `set_newer_aside` says that it is known.
+    """
+    today = timezone.localdate(now)
+    if LedgerSeal.objects.filter(date=today).exists():
+        return None
+    sealed, newest, heads = _present()
+    if unknown := [day for day in seal_files.days() if newest is None or day > newest.date]:
+        return _take_up(unknown, newest, heads)
+    seal = LedgerSeal(
+        sequence=newest.sequence + 1 if newest else 1,
+        date=today,
+        root=root_of(head.leaf for head in sorted(heads.values())),
+        accounts=len(heads),
+        entries=sum(head.sequence for head in heads.values()),
+        sealed_at=now,
+        key_id=key_ring.newest("seal").id,
+        previous_hash=newest.entry_hash if newest else GENESIS_HASH,
+    )
+    seal.entry_hash = seal.computed_hash()
+    key = _private_key(seal.key_id)
+    seal.signature = key.sign(seal.entry_hash.encode()).hex()
+    changed = [head for account, head in sorted(heads.items()) if sealed.get(account) != head]
+    return _keep(SealFile(seal, changed), public_key=key.public_key().public_bytes_raw().hex())
+
+
+def _present() -> tuple[Heads, LedgerSeal | None, Heads]:
+    """The heads that are sealed, the newest seal, and all heads of this moment."""
+    with snapshot():
+        newest = LedgerSeal.objects.order_by("-sequence").first()
+        heads = {
+            (name, account_id): Head(name, account_id, sequence, entry_hash)
+            for name, ledger in ledgers.items()
+            for account_id, sequence, entry_hash in ledger.heads.iterator()
+        }
+    sealed: Heads = {}
+    for day in seal_files.days():
+        if newest is not None and day <= newest.date:
+            _replay(sealed, seal_files.read(day).heads)
+    return sealed, newest, heads
+
+
+def _replay(sealed: Heads, heads: Iterable[Head]) -> None:
+    sealed.update({(head.ledger, head.account_id): head for head in heads})
+
+
+def _keep(file: SealFile, *, public_key: str = "") -> LedgerSeal | None:
+    """Write the row, and the file unless it is there; None when another machine was first."""
+    try:
+        with transaction.atomic():
+            file.seal.save(force_insert=True)
+            if public_key:
+                seal_files.write(file.seal, public_key=public_key, heads=file.heads)
+    except IntegrityError:
+        return None
+    logger.info("Sealed the ledgers of %s", file.seal.date)
+    return file.seal
+
+
+def _take_up(days: list[date], newest: LedgerSeal | None, heads: Heads) -> LedgerSeal | None:
+    """Write the row of a seal whose file alone is there: its machine was killed between the two.
+
+    Only the one that follows, when all that it seals is in the database; anything else belongs
+    to another course of it.
+    """
+    file = seal_files.read(days[0])
+    follows = file.seal.previous_hash == (newest.entry_hash if newest else GENESIS_HASH)
+    if len(days) > 1 or not follows or any(_not_ours(file.seal)) or any(_rewritten(file.heads)):
+        raise SealsContradict(
+            f"The seal of {days[0]} is not in this database. If it was restored to a moment before "
+            "that, run `manage.py seal_ledgers --after-restore`; if not, somebody removed it."
+        )
+    return _keep(file)
+
+
+def set_newer_aside() -> list[date]:
+    """Put aside the files of seals that this database does not know, because it was restored."""
+    known = LedgerSeal.objects.aggregate(newest=Max("date"))["newest"]
+    newer = [day for day in seal_files.days() if known is None or day > known]
+    for day in newer:
+        seal_files.set_aside(day)
+    return newer
+
+
+def _private_key(key_id: str) -> Ed25519PrivateKey:
+    """The signing key of an entry of the key ring; raises key_ring.UnknownKey."""
+    secret = key_ring.find("seal", key_id).secret
+    return Ed25519PrivateKey.from_private_bytes(hashlib.sha256(secret).digest())
+
+
+# --- Checking -----------------------------------------------------------------------------------
+def check_seals() -> Iterator[Finding]:
+    """Compare the ledgers with every seal, and the seals with their files and with each other.
+
+    A copy that was restored is judged by the seals up to its own moment.
+    """
+    yield from unguarded_tables(LedgerSeal)
+    rows = {seal.date: seal for seal in LedgerSeal.objects.order_by("sequence")}
+    moment = _moment_of_database()
+    sealed: Heads = {}
+    previous_hash = GENESIS_HASH
+    for day in sorted({*rows, *seal_files.days()}):
+        name = f"seal {day}"
+        try:
+            file = seal_files.read(day)
+        except FileNotFoundError:
+            yield Finding("seal", name, _("its file is missing: what it seals cannot be checked"))
+            return
+        except seal_files.UnreadableSeal:
+            yield Finding("seal", name, _("its file is damaged: what it seals cannot be checked"))
+            return
+        seal = file.seal
+        if day not in rows:
+            if moment is None or seal.sealed_at > moment:
+                return
+            yield Finding("seal", name, _("was removed from the database"))
+        elif seal_files.differ(rows[day], seal):
+            yield Finding("seal", name, _("says something else than its file"))
+        for problem in _not_ours(seal):
+            yield Finding("seal", name, problem)
+        if seal.previous_hash != previous_hash:
+            yield Finding("seal", name, _("does not follow the seal before it"))
+        previous_hash = seal.entry_hash
+        _replay(sealed, file.heads)
+        facts = (seal.root, seal.accounts, seal.entries)
+        if facts != _summed(sealed):
+            yield Finding("seal", name, _("its heads do not come to its root"))
+        for head in _rewritten(file.heads):
+            problem = _("its entry %(number)d is not the one that was sealed on %(day)s")
+            account = ledgers[head.ledger].name_account(head.account_id)
+            yield Finding("seal", account, problem % {"number": head.sequence, "day": day})
+
+
+def _summed(heads: Heads) -> tuple[str, int, int]:
+    """Root, accounts and entries of these heads."""
+    root = root_of(head.leaf for head in sorted(heads.values()))
+    return root, len(heads), sum(head.sequence for head in heads.values())
+
+
+def say_what_is_unsealed() -> Iterator[str]:
+    """How much came after the last seal, and which seals are of a time after this database's."""
+    newest = LedgerSeal.objects.order_by("-sequence").first()
+    entries = sum(ledger.entries._base_manager.count() for ledger in ledgers.values())
+    later = [day for day in seal_files.days() if newest is None or day > newest.date]
+    if newest is None:
+        yield _("Nothing is sealed yet: %(count)d entries.") % {"count": entries}
+    else:
+        yield _("Not sealed yet, since %(day)s: %(count)d entries.") % {
+            "day": newest.date,
+            "count": entries - newest.entries,
+        }
+    if later:
+        yield _("This database ends before the seal of %(day)s.") % {"day": later[0]}
+
+
+def _moment_of_database() -> datetime | None:
+    """The time of the newest thing in the ledgers; None when they are empty."""
+    moments = [
+        ledger.entries._base_manager.aggregate(newest=Max("created_at"))["newest"]
+        for ledger in ledgers.values()
+    ]
+    return max((moment for moment in moments if moment is not None), default=None)
+
+
+def _not_ours(seal: LedgerSeal) -> Iterator[str]:
+    """Why a seal was not made by this platform, if it was not."""
+    if seal.entry_hash != seal.computed_hash():
+        yield _("was altered: its hash is not that of its fields")
+    try:
+        public_key = _private_key(seal.key_id).public_key()
+        public_key.verify(bytes.fromhex(seal.signature), seal.entry_hash.encode())
+    except key_ring.UnknownKey:
+        yield _("was signed with the key %(key)s, which is not in the key ring") % {
+            "key": seal.key_id
+        }
+    except (InvalidSignature, ValueError):
+        yield _("its signature is not the platform's")
+
+
+def _rewritten(heads: Iterable[Head]) -> Iterator[Head]:
+    """Those of these sealed heads whose entry is not in the database as it was sealed."""
+    for batch in batched(sorted(heads), BATCH_SIZE):
+        for name in {head.ledger for head in batch}:
+            of_ledger = [head for head in batch if head.ledger == name]
+            gone = _without_entry(ledgers[name], of_ledger)
+            yield from (head for head in of_ledger if (head.account_id, head.sequence) in gone)
+
+
+def _without_entry(ledger: Ledger, heads: list[Head]) -> set[tuple[int, int]]:
+    meta = ledger.entries._meta
+    account = meta.get_field(ledger.account).column  # type: ignore[union-attr]
+    sealed = ", ".join(["(%s, %s, %s)"] * len(heads))
+    values = [
+        value for head in heads for value in (head.account_id, head.sequence, head.entry_hash)
+    ]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"WITH sealed(account, number, hash) AS (VALUES {sealed}) "  # noqa: S608
+            f"SELECT account, number FROM sealed LEFT JOIN {meta.db_table} entry "
+            f"ON entry.{account} = account AND entry.sequence = number "
+            "WHERE entry.entry_hash IS NULL OR entry.entry_hash <> hash",
+            values,
+        )
+        return set(cursor.fetchall())

@@ -1,0 +1,360 @@
+"""Seals of ledgers: what was sealed and rewritten with all its hashes is found, by account."""
+
+import gzip
+import json
+from datetime import timedelta
+from io import StringIO
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from django.core.management import CommandError, call_command
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+from django.utils.translation import override
+
+from accounts.models import PointsEntry, User
+from catalog.models import Product, StockEntry, StockOperation
+from catalog.services.stock import change_stock
+from catalog.tests.factories import make_product
+from ops.chain import GENESIS_HASH
+from ops.models import LedgerSeal
+from ops.services import integrity, seal_files, seals
+from ops.services.seals import seal_ledgers
+from tests.ledgers import without_triggers
+from tests.people import give, make_person
+
+pytestmark = pytest.mark.django_db
+DAY = timedelta(days=1)
+NOW = timezone.now()
+
+
+def sealed_at(moment):
+    """The seal of this moment."""
+    seal = seal_ledgers(now=moment)
+    assert seal is not None
+    return seal
+
+
+def findings():
+    return [(found.object_id, found.problem) for found in integrity.run("seals")]
+
+
+def named():
+    return [object_id for object_id, _problem in findings()]
+
+
+@pytest.fixture(autouse=True)
+def english():
+    with override("en"):
+        yield
+
+
+@pytest.fixture
+def person():
+    """Somebody with three entries, somebody else, and a product with two."""
+    make_person(points=7)
+    person = make_person(points=100)
+    give(person, -30)
+    give(person, 5)
+    change_stock(product_id=make_product(stock=5).pk, quantity=2, operation=StockOperation.RESTOCK)
+    return person
+
+
+def rewrite(model, account, entries, **head):
+    """Make a chain anew from its start, with right hashes, as who knows the rule can."""
+    previous_hash = GENESIS_HASH
+    for entry in entries:
+        entry.previous_hash = previous_hash
+        entry.entry_hash = previous_hash = entry.computed_hash()
+    with without_triggers(model):
+        model.objects.filter(pk__in=[entry.pk for entry in entries]).delete()
+        model.objects.bulk_create(entries)
+    type(account).objects.filter(pk=account.pk).update(**head, **{HEADS[model]: previous_hash})
+
+
+HEADS = {PointsEntry: "points_hash", StockEntry: "stock_hash"}
+
+
+def test_a_seal_says_what_all_ledgers_came_to(person):
+    seal = sealed_at(NOW)
+    assert (seal.sequence, seal.accounts, seal.entries) == (1, 3, 6)
+    assert seal.date == timezone.localdate(NOW)
+    assert seal.previous_hash == GENESIS_HASH
+    assert findings() == []
+    assert integrity.remarks("seals") == [f"Not sealed yet, since {seal.date}: 0 entries."]
+
+
+def test_anybody_can_check_a_seal_from_its_file_alone(person, own_folder):
+    seal = sealed_at(NOW)
+    (path,) = (own_folder / "seals").iterdir()
+    first, *heads = map(json.loads, gzip.decompress(path.read_bytes()).decode().splitlines())
+    key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(first["public_key"]))
+    key.verify(bytes.fromhex(first["signature"]), first["entry_hash"].encode())
+    assert [first["root"], len(heads)] == [seal.root, 3]
+    assert ["points", person.pk, 3, User.objects.get(pk=person.pk).points_hash] in heads
+
+
+def test_a_day_is_sealed_once(person):
+    assert sealed_at(NOW)
+    give(person, 1)
+    assert seal_ledgers(now=NOW) is None
+    assert LedgerSeal.objects.count() == 1
+
+
+def test_the_next_seal_follows_and_its_file_has_only_what_changed(person, own_folder):
+    first = sealed_at(NOW)
+    give(person, 1)
+    assert integrity.remarks("seals") == [f"Not sealed yet, since {first.date}: 1 entries."]
+    second = sealed_at(NOW + DAY)
+    assert second.previous_hash == first.entry_hash
+    assert [head.account_id for head in seal_files.read(second.date).heads] == [person.pk]
+    assert (second.accounts, second.entries) == (3, 7)
+    assert findings() == []
+
+
+def test_before_the_first_seal_everything_is_said_to_be_unsealed(person):
+    assert findings() == []
+    assert integrity.remarks("seals") == ["Nothing is sealed yet: 6 entries."]
+
+
+def test_seals_cannot_be_altered_or_deleted(person):
+    sealed_at(NOW)
+    for change in (LedgerSeal.objects.all().delete, lambda: LedgerSeal.objects.update(entries=1)):
+        with pytest.raises(IntegrityError, match="append-only"), transaction.atomic():
+            change()
+
+
+# --- Rewritten ledgers --------------------------------------------------------------------------
+def chain_is_sound():
+    """Whether the chains alone show nothing: then only a seal can."""
+    rules = {found.rule for name in ("points", "stock") for found in integrity.run(name)}
+    return rules <= {"cause"}
+
+
+def test_a_tail_that_was_rewritten_is_found(person):
+    sealed_at(NOW)
+    entries = list(PointsEntry.objects.filter(user=person).order_by("sequence"))
+    entries[2].points, entries[2].balance_after = 500, 570
+    rewrite(PointsEntry, person, entries, total_points=570)
+    assert chain_is_sound()
+    assert named() == [f"user {person.pk}"]
+
+
+def test_a_tail_that_was_cut_is_found(person):
+    sealed_at(NOW)
+    entries = list(PointsEntry.objects.filter(user=person).order_by("sequence"))
+    with without_triggers(PointsEntry):
+        entries[2].delete()
+    User.objects.filter(pk=person.pk).update(
+        total_points=70, points_version=2, points_hash=entries[1].entry_hash
+    )
+    assert chain_is_sound()
+    assert findings() == [
+        (
+            f"user {person.pk}",
+            f"its entry 3 is not the one that was sealed on {timezone.localdate(NOW)}",
+        )
+    ]
+
+
+def test_what_was_rewritten_and_sealed_again_is_found_all_the_same(person):
+    sealed_at(NOW)
+    entries = list(PointsEntry.objects.filter(user=person).order_by("sequence"))
+    entries[0].points, entries[0].balance_after = 200, 200
+    entries[1].balance_after, entries[2].balance_after = 170, 175
+    rewrite(PointsEntry, person, entries, total_points=175)
+    sealed_at(NOW + DAY)
+    assert named() == [f"user {person.pk}"]
+
+
+def test_stock_that_was_rewritten_is_found(person):
+    sealed_at(NOW)
+    product = Product.objects.get()
+    entries = list(StockEntry.objects.order_by("sequence"))
+    entries[1].quantity, entries[1].stock_after = 90, 95
+    rewrite(StockEntry, product, entries, stock=95)
+    assert chain_is_sound()
+    assert named() == [f"product {product.pk}"]
+
+
+def test_what_comes_after_the_seal_is_no_finding(person):
+    sealed_at(NOW)
+    give(person, 5)
+    make_person(points=3)
+    assert findings() == []
+
+
+# --- Seals that were touched ---------------------------------------------------------------------
+@pytest.fixture
+def sealed(person):
+    """Three days of seals."""
+    days = []
+    for number in range(3):
+        days.append(sealed_at(NOW - 2 * DAY + number * DAY).date)
+        give(person, 1)
+    return days
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"root": "0" * 64}, {"entries": 1}, {"signature": "00" * 64}, {"key_id": "other"}]
+)
+def test_a_row_that_differs_from_its_file_is_found(sealed, wrong):
+    with without_triggers(LedgerSeal):
+        LedgerSeal.objects.filter(date=sealed[1]).update(**wrong)
+    assert findings() == [(f"seal {sealed[1]}", "says something else than its file")]
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_a_row_that_was_removed_is_found(sealed, number):
+    with without_triggers(LedgerSeal):
+        LedgerSeal.objects.filter(date=sealed[number]).delete()
+    assert (f"seal {sealed[number]}", "was removed from the database") in findings()
+
+
+def alter(own_folder, day, change):
+    """Change the lines of a file, the first being the seal."""
+    path = own_folder / "seals" / f"{day}.json.gz"
+    lines = [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
+    change(lines)
+    path.write_bytes(gzip.compress("\n".join(map(json.dumps, lines)).encode()))
+    with without_triggers(LedgerSeal):
+        facts = {name: value for name, value in lines[0].items() if name != "public_key"}
+        LedgerSeal.objects.filter(date=day).update(**facts)
+
+
+def forge_root(lines):
+    lines[0]["root"] = "0" * 64
+
+
+def forge_hash(lines):
+    lines[0]["root"] = "0" * 64
+    lines[0]["entry_hash"] = seal_files._seal(dict(lines[0])).computed_hash()
+
+
+def forge_key(lines):
+    lines[0]["key_id"] = "0" * 12
+    lines[0]["entry_hash"] = seal_files._seal(dict(lines[0])).computed_hash()
+
+
+def forge_signature(lines):
+    lines[0]["signature"] = "no signature"
+
+
+def leave_out_a_head(lines):
+    lines.pop()
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (forge_root, "was altered: its hash is not that of its fields"),
+        (forge_hash, "its signature is not the platform's"),
+        (forge_key, "was signed with the key 000000000000, which is not in the key ring"),
+        (forge_signature, "its signature is not the platform's"),
+        (leave_out_a_head, "its heads do not come to its root"),
+    ],
+)
+def test_a_seal_that_was_forged_in_row_and_file_is_found(sealed, own_folder, change, problem):
+    alter(own_folder, sealed[1], change)
+    assert (f"seal {sealed[1]}", problem) in findings()
+
+
+def test_a_file_that_is_missing_or_damaged_is_found(sealed, own_folder):
+    path = own_folder / "seals" / f"{sealed[1]}.json.gz"
+    path.write_bytes(path.read_bytes()[:-20])
+    assert findings() == [
+        (f"seal {sealed[1]}", "its file is damaged: what it seals cannot be checked")
+    ]
+    path.unlink()
+    assert findings() == [
+        (f"seal {sealed[1]}", "its file is missing: what it seals cannot be checked")
+    ]
+
+
+# --- Killed and restored ------------------------------------------------------------------------
+def forget(day):
+    """Undo a row, as a restore or a kill does."""
+    with without_triggers(LedgerSeal):
+        LedgerSeal.objects.filter(date=day).delete()
+
+
+def test_a_seal_whose_machine_was_killed_before_the_row_is_taken_up(person):
+    day = sealed_at(NOW).date
+    forget(day)
+    give(person, 5)
+    assert sealed_at(NOW + DAY).date == day
+    assert findings() == []
+    assert sealed_at(NOW + DAY).sequence == 2
+    assert findings() == []
+
+
+def restore(person, sequence):
+    """Bring the database back to the moment after this entry of the person."""
+    with without_triggers(PointsEntry):
+        PointsEntry.objects.filter(user=person, sequence__gt=sequence).delete()
+    entry = PointsEntry.objects.get(user=person, sequence=sequence)
+    User.objects.filter(pk=person.pk).update(
+        total_points=entry.balance_after,
+        points_version=entry.sequence,
+        points_hash=entry.entry_hash,
+    )
+
+
+def test_a_restored_copy_is_judged_by_the_seals_up_to_its_own_moment(person):
+    first = sealed_at(timezone.now())
+    give(person, 5)
+    second = sealed_at(timezone.now() + DAY)
+    restore(person, 3)
+    forget(second.date)
+
+    assert findings() == []
+    assert integrity.remarks("seals") == [
+        f"Not sealed yet, since {first.date}: 0 entries.",
+        f"This database ends before the seal of {second.date}.",
+    ]
+    entries = list(PointsEntry.objects.filter(user=person).order_by("sequence"))
+    entries[2].points, entries[2].balance_after = 500, 570
+    rewrite(PointsEntry, person, entries, total_points=570)
+    assert named() == [f"user {person.pk}"]
+
+
+def test_after_a_restore_nothing_is_sealed_until_somebody_says_so(person, own_folder):
+    sealed_at(timezone.now())
+    give(person, 5)
+    second = sealed_at(timezone.now() + DAY)
+    restore(person, 3)
+    forget(second.date)
+
+    with pytest.raises(seals.SealsContradict, match="--after-restore"):
+        seal_ledgers(now=timezone.now() + DAY)
+    assert LedgerSeal.objects.count() == 1
+
+    output = StringIO()
+    call_command("seal_ledgers", "--after-restore", stdout=output)
+    assert output.getvalue() == f"Put aside: {second.date}\nThis day is sealed already.\n"
+    (aside,) = (own_folder / "seals" / "set-aside").iterdir()
+    assert aside.name == f"{second.date}.json.gz"
+    assert sealed_at(timezone.now() + DAY).sequence == 2
+    assert findings() == []
+
+
+def test_the_command_says_what_contradicts(person):
+    forget(sealed_at(timezone.now()).date)
+    restore(person, 2)
+    with pytest.raises(CommandError, match="--after-restore"):
+        call_command("seal_ledgers")
+    assert not LedgerSeal.objects.exists()
+
+
+def test_the_command_seals_and_says_the_root(person):
+    output = StringIO()
+    call_command("seal_ledgers", stdout=output)
+    seal = LedgerSeal.objects.get()
+    assert output.getvalue() == f"Sealed: {seal.date}, {seal.root}\n"
+
+
+def test_when_another_machine_was_first_nothing_is_written(person, own_folder, monkeypatch):
+    sealed_at(NOW)
+    file = seal_files.read(timezone.localdate(NOW))
+    assert seals._keep(file, public_key="00") is None
+    assert len(list((own_folder / "seals").iterdir())) == 1
