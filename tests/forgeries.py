@@ -1,0 +1,377 @@
+"""What somebody does who may write every row and knows how entries are hashed, but has no key.
+
+A subject is a person with a product of their own, and what came of them by the services. Each
+forgery changes one subject past all triggers and returns what a finding has to name.
+"""
+
+from dataclasses import dataclass
+
+from django.db.models import F
+from django.utils import timezone
+
+from accounts.models import PointsEntry, RegistrationMark, User
+from catalog.models import Order, Product, StockEntry
+from catalog.services import orders
+from catalog.tests.factories import make_product
+from lottery.models import Draw, PityCounter, SeedPair
+from lottery.tests.factories import draw_once
+from ops.chain import GENESIS_HASH
+from ops.services import seals
+from reviews.models import Receipt
+from reviews.tests.factories import make_receipt, pay, settle
+from tests.people import make_person
+
+
+@dataclass
+class Subject:
+    """A person, their product, their receipts, what they ordered and drew."""
+
+    person: User
+    product: Product
+    receipts: list[Receipt]
+    orders: list[Order]
+    draw: Draw
+
+    def entry(self, sequence):
+        """How a finding names an entry of the person."""
+        return f"entry {self.person.pk}/{sequence}"
+
+
+def make_subjects(count, *, shop, wheel, reviewer):
+    """So many subjects, sealed before the last order of each."""
+    subjects = [make_subject(shop=shop, wheel=wheel, reviewer=reviewer) for _ in range(count)]
+    seals.seal_ledgers(now=timezone.now())
+    for one in subjects:
+        one.orders.append(buy(one.person, one.product))
+    return subjects
+
+
+def make_subject(*, shop, wheel, reviewer):
+    person = make_person(points=2000)  # entry 1
+    product = make_product(stock=20, shop=shop, limit_per_person=5)
+    receipts = [approved(shop=shop, person=person, reviewer=reviewer)]  # entry 2
+    kept, returned = buy(person, product), buy(person, product)  # entries 3 and 4
+    orders.cancel(person_id=person.pk, order_id=returned.pk)  # entry 5
+    drawn = draw_once(person, wheel)  # entries 6 and 7
+    receipts.append(approved(shop=shop, person=person, reviewer=reviewer))  # entry 8
+    return Subject(person, product, receipts, [kept, returned], drawn)
+
+
+def approved(*, shop, person, reviewer):
+    receipt = make_receipt(shop=shop, person=person, process=None)
+    settle(receipt, reviewer, "approved", points=1000)
+    pay(receipt, 1000)
+    return receipt
+
+
+def buy(person, product):
+    return orders.exchange(person_id=person.pk, product_id=product.pk, quantity=1)
+
+
+def delete(rows):
+    """One DELETE, which asks nobody."""
+    rows._raw_delete(rows.db)
+
+
+# --- Chains made anew ---------------------------------------------------------------------------
+def chain_of(subject):
+    return list(PointsEntry.objects.filter(user=subject.person).order_by("sequence"))
+
+
+def rewrite(entries, *, balance, amount):
+    """Make a chain anew, with right sums and right hashes; returns its last balance and hash."""
+    total, previous_hash = 0, GENESIS_HASH
+    for entry in entries:
+        total += getattr(entry, amount)
+        setattr(entry, balance, total)
+        entry.previous_hash = previous_hash
+        entry.entry_hash = previous_hash = entry.computed_hash()
+    type(entries[0]).objects.bulk_update(entries, [amount, balance, "previous_hash", "entry_hash"])
+    return total, previous_hash
+
+
+def rewrite_points(subject, entries):
+    PointsEntry.objects.bulk_update(entries, ["source", "related_id"])
+    total, head = rewrite(entries, balance="balance_after", amount="points")
+    people = User.objects.filter(pk=subject.person.pk)
+    people.update(total_points=total, points_version=len(entries), points_hash=head)
+
+
+def append(subject, points, source, related_id=""):
+    """One more entry, as a service would write it."""
+    person = User.objects.get(pk=subject.person.pk)
+    entry = PointsEntry(
+        user=person,
+        sequence=person.points_version + 1,
+        points=points,
+        source=source,
+        related_id=related_id,
+        balance_after=person.total_points + points,
+        previous_hash=person.points_hash,
+        created_at=timezone.now(),
+    )
+    entry.entry_hash = entry.computed_hash()
+    entry.save()
+    User.objects.filter(pk=person.pk).update(
+        total_points=entry.balance_after,
+        points_version=entry.sequence,
+        points_hash=entry.entry_hash,
+        lifetime_points=F("lifetime_points") + (points if source == "photo_upload" else 0),
+    )
+    return subject.entry(entry.sequence)
+
+
+# --- People, receipts, draws --------------------------------------------------------------------
+def edit_an_entry(subject):
+    PointsEntry.objects.filter(user=subject.person, sequence=2).update(points=F("points") + 5)
+    return subject.entry(2)
+
+
+def rewrite_what_was_sealed(subject):
+    entries = chain_of(subject)
+    entries[0].points += 500
+    rewrite_points(subject, entries)
+    return f"user {subject.person.pk}"
+
+
+def add_an_adjustment(subject):
+    return append(subject, 500, "adjust")
+
+
+def add_a_merge(subject):
+    return append(subject, 500, "merge", "1")
+
+
+def add_an_expiry(subject):
+    return append(subject, -5, "expire")
+
+
+def add_a_reversal(subject):
+    return append(subject, 100, "reverse", str(chain_of(subject)[2].pk))
+
+
+def return_an_order_that_is_kept(subject):
+    return append(subject, 100, "cancel", str(subject.orders[2].pk))
+
+
+def welcome_twice(subject):
+    return append(subject, 1000, "register", f"{subject.person.pk} ")
+
+
+def pay_for_no_receipt(subject):
+    return append(subject, 1000, "photo_upload", f"9{subject.person.pk:09d}")
+
+
+def win_without_a_draw(subject):
+    return append(subject, 50, "prize", f"{subject.draw.pk}".upper())
+
+
+def welcome_with_a_mark_of_ones_own(subject):
+    stranger = User.objects.create(nickname="stranger")
+    append(Subject(stranger, *[subject] * 4), 1000, "register", str(stranger.pk))
+    mark = RegistrationMark.objects.create(
+        key_hash=f"{stranger.pk:064x}", person=stranger, points=1000, proof="0" * 64
+    )
+    return f"registration mark {mark.pk}"
+
+
+def delete_an_entry(subject):
+    delete(PointsEntry.objects.filter(user=subject.person, sequence=4))
+    return subject.entry(5)
+
+
+def cut_below_the_seal(subject):
+    """The last receipt never was: neither its row nor its entry, nor anything after it."""
+    entries = chain_of(subject)
+    delete(PointsEntry.objects.filter(user=subject.person, sequence__gt=7))
+    delete(Receipt.objects.filter(pk=subject.receipts[1].pk))
+    User.objects.filter(pk=subject.person.pk).update(
+        total_points=entries[6].balance_after,
+        points_version=7,
+        points_hash=entries[6].entry_hash,
+        lifetime_points=1000,
+    )
+    return f"user {subject.person.pk}"
+
+
+def take_the_receipt_of_somebody_else(subject):
+    entries = chain_of(subject)
+    entries[1].related_id = str(subject.receipts[0].pk + 10_000_000)
+    rewrite_points(subject, entries)
+    return f"receipt {subject.receipts[0].pk}"
+
+
+def raise_a_prize(subject):
+    entries = chain_of(subject)
+    entries[6].points += 100
+    rewrite_points(subject, entries)
+    return subject.entry(7)
+
+
+def raise_a_balance(subject):
+    User.objects.filter(pk=subject.person.pk).update(total_points=F("total_points") + 1)
+    return f"user {subject.person.pk}"
+
+
+def raise_lifetime_points(subject):
+    User.objects.filter(pk=subject.person.pk).update(lifetime_points=F("lifetime_points") + 1)
+    return f"user {subject.person.pk}"
+
+
+def raise_a_receipt(subject):
+    Receipt.objects.filter(pk=subject.receipts[0].pk).update(points_awarded=5000)
+    return f"receipt {subject.receipts[0].pk}"
+
+
+def have_a_receipt_paid_again(subject):
+    Receipt.objects.filter(pk=subject.receipts[0].pk).update(
+        status="pending", points_awarded=None, reviewer=None, reviewed_at=None, paid_as=None
+    )
+    return subject.entry(2)
+
+
+def edit_a_draw(subject):
+    Draw.objects.filter(pk=subject.draw.pk).update(ticket=(subject.draw.ticket + 1) % 10_000)
+    return f"draw {subject.draw.pk}"
+
+
+def delete_a_draw(subject):
+    delete(Draw.objects.filter(pk=subject.draw.pk))
+    return f"seed pair {subject.draw.seed_pair_id}"
+
+
+def exchange_a_client_seed(subject):
+    SeedPair.objects.filter(pk=subject.draw.seed_pair_id).update(client_seed="lucky")
+    return f"draw {subject.draw.pk}"
+
+
+def push_pity(subject):
+    PityCounter.objects.filter(person=subject.person).update(current=90)
+    return f"pity counter of user {subject.person.pk}, wheel {subject.draw.wheel_id}"
+
+
+# --- Products and orders ------------------------------------------------------------------------
+def stock_of(subject):
+    return list(StockEntry.objects.filter(product=subject.product).order_by("sequence"))
+
+
+def take_stock_for_no_order(subject):
+    product = Product.objects.get(pk=subject.product.pk)
+    entry = StockEntry(
+        product=product,
+        sequence=product.stock_version + 1,
+        quantity=-1,
+        operation="purchase",
+        stock_after=product.stock - 1,
+        related_id=f"9{product.pk:09d}",
+        previous_hash=product.stock_hash,
+        created_at=timezone.now(),
+    )
+    entry.entry_hash = entry.computed_hash()
+    entry.save()
+    Product.objects.filter(pk=product.pk).update(
+        stock=entry.stock_after, stock_version=entry.sequence, stock_hash=entry.entry_hash
+    )
+    return f"stock entry {product.pk}/{entry.sequence}"
+
+
+def raise_stock(subject):
+    Product.objects.filter(pk=subject.product.pk).update(stock=F("stock") + 1)
+    return f"product {subject.product.pk}"
+
+
+def raise_sales(subject):
+    Product.objects.filter(pk=subject.product.pk).update(sales_count=F("sales_count") + 1)
+    return f"product {subject.product.pk}"
+
+
+def rewrite_sealed_stock(subject):
+    entries = stock_of(subject)
+    entries[0].quantity += 10
+    total, head = rewrite(entries, balance="stock_after", amount="quantity")
+    Product.objects.filter(pk=subject.product.pk).update(stock=total, stock_hash=head)
+    return f"product {subject.product.pk}"
+
+
+def edit_a_stock_entry(subject):
+    StockEntry.objects.filter(product=subject.product, sequence=1).update(reason="another")
+    return f"stock entry {subject.product.pk}/1"
+
+
+def cut_stock(subject):
+    entries = stock_of(subject)
+    delete(StockEntry.objects.filter(pk=entries[-1].pk))
+    Product.objects.filter(pk=subject.product.pk).update(
+        stock=entries[-2].stock_after,
+        stock_version=entries[-2].sequence,
+        stock_hash=entries[-2].entry_hash,
+    )
+    return f"order {subject.orders[2].pk}"
+
+
+def cancel_by_hand(subject):
+    Order.objects.filter(pk=subject.orders[0].pk).update(
+        status="cancelled", returned_at=timezone.now()
+    )
+    return f"order {subject.orders[0].pk}"
+
+
+def lower_a_price(subject):
+    Order.objects.filter(pk=subject.orders[0].pk).update(unit_points=1, total_points=1)
+    return f"order {subject.orders[0].pk}"
+
+
+def give_an_order_away(subject):
+    other = User.objects.exclude(pk=subject.person.pk).earliest("pk")
+    Order.objects.filter(pk=subject.orders[0].pk).update(person=other)
+    return f"order {subject.orders[0].pk}"
+
+
+def delete_an_order(subject):
+    delete(Order.objects.filter(pk=subject.orders[0].pk))
+    return f"stock entry {subject.product.pk}/2"
+
+
+def order_above_the_limit(subject):
+    Order.objects.filter(pk=subject.orders[2].pk).update(limit_per_person=1)
+    return f"order {subject.orders[2].pk}"
+
+
+OF_PEOPLE = (
+    edit_an_entry,
+    rewrite_what_was_sealed,
+    add_an_adjustment,
+    add_a_merge,
+    add_an_expiry,
+    add_a_reversal,
+    return_an_order_that_is_kept,
+    welcome_twice,
+    pay_for_no_receipt,
+    win_without_a_draw,
+    welcome_with_a_mark_of_ones_own,
+    delete_an_entry,
+    cut_below_the_seal,
+    take_the_receipt_of_somebody_else,
+    raise_a_prize,
+    raise_a_balance,
+    raise_lifetime_points,
+    raise_a_receipt,
+    have_a_receipt_paid_again,
+    edit_a_draw,
+    delete_a_draw,
+    exchange_a_client_seed,
+    push_pity,
+)
+OF_PRODUCTS = (
+    take_stock_for_no_order,
+    raise_stock,
+    raise_sales,
+    rewrite_sealed_stock,
+    edit_a_stock_entry,
+    cut_stock,
+    cancel_by_hand,
+    lower_a_price,
+    give_an_order_away,
+    delete_an_order,
+    order_above_the_limit,
+)

@@ -1,0 +1,51 @@
+"""A thousand forgeries by somebody with the database's password are found, each by its id."""
+
+from contextlib import ExitStack
+from itertools import cycle
+
+import pytest
+
+from accounts.models import PointsEntry, RegistrationMark
+from catalog.models import StockEntry
+from catalog.tests.factories import make_shop
+from lottery.models import Draw
+from lottery.tests.factories import make_wheel, points_prize
+from ops.services import integrity
+from tests.forgeries import OF_PEOPLE, OF_PRODUCTS, make_subjects
+from tests.ledgers import without_triggers
+from tests.people import make_person
+
+pytestmark = [pytest.mark.django_db, pytest.mark.story]
+
+SUBJECTS = 500  # each is forged twice: the person, and the product
+
+
+def findings():
+    """Everything that all checks find, by the id of the object."""
+    return {found.object_id for name in integrity.checks.names() for found in integrity.run(name)}
+
+
+@pytest.fixture
+def subjects():
+    return make_subjects(
+        SUBJECTS,
+        shop=make_shop(),
+        wheel=make_wheel(points_prize("50", probability=1), pity_threshold=None),
+        reviewer=make_person(),
+    )
+
+
+def test_a_thousand_forgeries_are_found_by_id_and_nothing_before_them(subjects):
+    assert findings() == set()
+
+    planted = []
+    with ExitStack() as guards:
+        for ledger in (PointsEntry, StockEntry, Draw, RegistrationMark):
+            guards.enter_context(without_triggers(ledger))
+        for kinds in (OF_PEOPLE, OF_PRODUCTS):
+            for subject, forge in zip(subjects, cycle(kinds), strict=False):
+                planted.append((forge.__name__, forge(subject)))
+
+    assert len(planted) == 2 * SUBJECTS
+    found = findings()
+    assert [one for one in planted if one[1] not in found] == []
