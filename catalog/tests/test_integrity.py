@@ -1,18 +1,24 @@
+from importlib import import_module
+
 import pytest
+from django.apps import apps
 from django.db import connection
 from django.db.models import F
 
 from accounts.models import PointsSource
 from accounts.services.points import change_points
 from catalog import integrity
-from catalog.models import Order, Product, StockEntry, VirtualCode
+from catalog.models import Order, Product, StockEntry, StockOperation, VirtualCode
 from catalog.services import orders
+from catalog.services.stock import change_stock, write_entry
 from catalog.tests.factories import (
     make_member,
     make_order,
     make_prize_order,
     make_product,
 )
+from ops.chain import GENESIS_HASH
+from tests.ledgers import without_triggers
 from tests.people import make_person
 
 pytestmark = pytest.mark.django_db
@@ -156,3 +162,117 @@ def test_a_code_that_opens_two_orders_is_found():
     Order.objects.filter(pk=second.pk).update(exchange_code=first.exchange_code)
 
     assert order_findings() == {("exchange code", first.exchange_code)}
+
+
+# --- Entries, causes, sums ----------------------------------------------------------------------
+def test_the_ledger_of_the_version_before_is_chained_by_the_migration():
+    product, other = make_product(stock=5), make_product(stock=3)
+    make_order(product=product)
+    change_stock(
+        product_id=product.pk,
+        quantity=-1,
+        operation=StockOperation.ADMIN_ADJUST,
+        author_id=make_person().pk,
+        reason='broken "glass" 玻璃',
+    )
+    hashes = list(StockEntry.objects.order_by("pk").values_list("entry_hash", flat=True))
+    migration = import_module("catalog.migrations.0005_hash_stock_ledger")
+    with without_triggers(StockEntry):
+        StockEntry.objects.update(previous_hash="", entry_hash="")
+        Product.objects.update(stock_hash=GENESIS_HASH)
+        migration.hash_ledger(apps, None)
+    assert stock_findings() == []
+    again = StockEntry.objects.order_by("pk").values_list("entry_hash", flat=True)
+    assert list(again) == hashes
+    assert Product.objects.get(pk=other.pk).stock_hash != GENESIS_HASH
+
+
+@pytest.mark.parametrize(
+    ("operation", "quantity", "related_id"),
+    [
+        ("purchase", -1, "999999"),
+        ("purchase", -1, "nothing"),
+        ("cancel", 1, "999999"),
+        ("prize", -1, "no draw"),
+        ("restock", -1, ""),
+        ("restock", 1, "order 1"),
+        ("admin_adjust", 1, "order 1"),
+    ],
+)
+def test_stock_that_nothing_accounts_for_is_found(operation, quantity, related_id):
+    product = make_product(stock=5)
+    write_entry(
+        product=product,
+        quantity=quantity,
+        operation=StockOperation(operation),
+        related_id=related_id,
+    )
+    assert stock_findings() == [("cause", f"stock entry {product.pk}/2")]
+
+
+def test_stock_that_was_taken_for_another_product_is_found():
+    order, other = make_order(), make_product()
+    Order.objects.filter(pk=order.pk).update(product=other)
+    assert set(stock_findings()) == {
+        ("cause", f"order {order.pk}"),
+        ("cause", f"stock entry {order.product_id}/2"),
+        ("sales", f"product {order.product_id}"),
+        ("sales", f"product {other.pk}"),
+    }
+
+
+def test_sales_that_were_altered_are_found():
+    product = make_product()
+    make_order(product=product)
+    Product.objects.update(sales_count=2)
+    assert stock_findings() == [("sales", f"product {product.pk}")]
+
+
+def test_an_order_keeps_the_limit_that_was_in_force():
+    product = make_product(limit_per_person=2)
+    order = make_order(product=product)
+    Product.objects.update(limit_per_person=1)
+    order.refresh_from_db()
+    assert order.limit_per_person == 2
+
+
+def test_orders_within_their_limits_are_sound_whatever_came_before_and_after():
+    person, product = make_person(points=5000), make_product(stock=20)
+    for limit, quantity in ((None, 3), (5, 2)):
+        Product.objects.update(limit_per_person=limit)
+        make_order(person=person, product=product, quantity=quantity)
+    for _again in range(3):  # over the limit together, never at one time
+        returned = Order.objects.latest("pk")
+        orders.cancel(person_id=person.pk, order_id=returned.pk)
+        make_order(person=person, product=product, quantity=2)
+    Product.objects.update(limit_per_person=1)
+    make_order(product=product)
+    assert order_findings() == set()
+
+
+def test_an_order_above_its_limit_is_found():
+    person, product = make_person(points=5000), make_product(limit_per_person=3)
+    make_order(person=person, product=product, quantity=2)
+    over = make_order(person=person, product=product)
+    Order.objects.filter(pk=over.pk).update(limit_per_person=2)
+    assert order_findings() == {("limit", f"order {over.pk}")}
+
+
+@pytest.mark.parametrize("wrong", ["product", "order"])
+def test_a_code_that_was_given_to_another_order_is_found(wrong):
+    order = make_order(product=make_product(codes=["A-1", "A-2"]))
+    code = VirtualCode.objects.get(order=order)
+    if wrong == "product":
+        VirtualCode.objects.filter(pk=code.pk).update(product=make_product(codes=["B-1"]))
+    else:
+        waiting = make_order()
+        VirtualCode.objects.filter(pk=code.pk).update(order=waiting)
+    assert ("codes", f"code {code.pk}") in order_findings()
+
+
+def test_however_many_orders_a_few_queries_compare_them(django_assert_num_queries):
+    product = make_product(stock=20, limit_per_person=3)
+    for _order in range(5):
+        make_order(product=product)
+    with django_assert_num_queries(5):
+        assert order_findings() == set()
