@@ -67,13 +67,13 @@ def days() -> list[date]:
     )
 
 
-def write(seal: LedgerSeal, *, public_key: str, heads: Iterable[Head]) -> None:
+def write(file: SealFile, *, public_key: str) -> None:
     """Write the file of a seal. Call it in the transaction that writes the row, after the row."""
     content = io.BytesIO()
     with gzip.open(content, "wt", encoding="utf-8") as lines:
-        lines.write(json.dumps({**_facts(seal), "public_key": public_key}) + "\n")
-        lines.writelines(f"{head.leaf.decode()}\n" for head in heads)
-    storage().save(_name(seal.date), ContentFile(content.getvalue()))
+        lines.write(json.dumps({**_facts(file.seal), "public_key": public_key}) + "\n")
+        lines.writelines(f"{head.leaf.decode()}\n" for head in file.heads)
+    storage().save(_name(file.seal.date), ContentFile(content.getvalue()))
 
 
 def read(day: date) -> SealFile:

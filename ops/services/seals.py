@@ -61,10 +61,9 @@ def seal_ledgers(*, now: datetime) -> LedgerSeal | None:
         previous_hash=newest.entry_hash if newest else GENESIS_HASH,
     )
     seal.entry_hash = seal.computed_hash()
-    key = _private_key(seal.key_id)
-    seal.signature = key.sign(seal.entry_hash.encode()).hex()
+    seal.signature = _private_key(seal.key_id).sign(seal.entry_hash.encode()).hex()
     changed = [head for account, head in sorted(heads.items()) if sealed.get(account) != head]
-    return _keep(SealFile(seal, changed), public_key=key.public_key().public_bytes_raw().hex())
+    return _keep(SealFile(seal, changed), is_new=True)
 
 
 def _present() -> tuple[Heads, LedgerSeal | None, Heads]:
@@ -87,13 +86,13 @@ def _replay(sealed: Heads, heads: Iterable[Head]) -> None:
     sealed.update({(head.ledger, head.account_id): head for head in heads})
 
 
-def _keep(file: SealFile, *, public_key: str = "") -> LedgerSeal | None:
+def _keep(file: SealFile, *, is_new: bool) -> LedgerSeal | None:
     """Write the row, and the file unless it is there; None when another machine was first."""
     try:
         with transaction.atomic():
             file.seal.save(force_insert=True)
-            if public_key:
-                seal_files.write(file.seal, public_key=public_key, heads=file.heads)
+            if is_new:
+                seal_files.write(file, public_key=public_key())
     except IntegrityError:
         return None
     logger.info("Sealed the ledgers of %s", file.seal.date)
@@ -113,7 +112,7 @@ def _take_up(days: list[date], newest: LedgerSeal | None, heads: Heads) -> Ledge
             f"The seal of {days[0]} is not in this database. If it was restored to a moment before "
             "that, run `manage.py seal_ledgers --after-restore`; if not, somebody removed it."
         )
-    return _keep(file)
+    return _keep(file, is_new=False)
 
 
 def set_newer_aside() -> list[date]:
@@ -123,6 +122,12 @@ def set_newer_aside() -> list[date]:
     for day in newer:
         seal_files.set_aside(day)
     return newer
+
+
+def public_key() -> str:
+    """What the seals of today are verified with, in hex: to be published where anybody finds it."""
+    key = _private_key(key_ring.newest("seal").id)
+    return key.public_key().public_bytes_raw().hex()
 
 
 def _private_key(key_id: str) -> Ed25519PrivateKey:
@@ -210,8 +215,8 @@ def _not_ours(seal: LedgerSeal) -> Iterator[str]:
     if seal.entry_hash != seal.computed_hash():
         yield _("was altered: its hash is not that of its fields")
     try:
-        public_key = _private_key(seal.key_id).public_key()
-        public_key.verify(bytes.fromhex(seal.signature), seal.entry_hash.encode())
+        key = _private_key(seal.key_id).public_key()
+        key.verify(bytes.fromhex(seal.signature), seal.entry_hash.encode())
     except key_ring.UnknownKey:
         yield _("was signed with the key %(key)s, which is not in the key ring") % {
             "key": seal.key_id

@@ -27,5 +27,7 @@ class Command(TranslatedCommand):
             raise CommandError(str(contradiction)) from contradiction
         if seal is None:
             self.stdout.write(_("This day is sealed already."))
-            return
-        self.stdout.write(_("Sealed: %(day)s, %(root)s") % {"day": seal.date, "root": seal.root})
+        else:
+            said = {"day": seal.date, "root": seal.root}
+            self.stdout.write(_("Sealed: %(day)s, %(root)s") % said)
+        self.stdout.write(_("Public key: %(key)s") % {"key": seals.public_key()})
