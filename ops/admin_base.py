@@ -1,15 +1,91 @@
 """What the pages of every app's console build on."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
+from django import forms
 from django.contrib import messages
 from django.db.models import Model
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 
+from ops import stale_forms
 from ops.errors import DomainError
+from ops.locking import locked
+from ops.stale_forms import StaleCheckedForm, StaleCheckedFormSet
+
+
+class EditAdmin(ModelAdmin):  # type: ignore[misc]  # unfold is not typed
+    """A page whose form is refused where somebody else changed the row while it was open.
+
+    Pages where people change something build on it; their forms and rows need nothing for it.
+    """
+
+    change_form_before_template = "admin/what_was_shown.html"
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Any:
+        """Hold the row of a form that is sent, so that it is compared with what stays."""
+        row = super().get_object(request, object_id, from_field)
+        if row is None or request.method != "POST":
+            return row
+        try:
+            return locked(self.get_queryset(request)).get(pk=row.pk)
+        except self.model.DoesNotExist:
+            return None
+
+    def get_form(self, request: HttpRequest, obj: Any = None, **options: Any) -> Any:
+        form = super().get_form(request, obj, **options)
+        if obj is None:
+            return form
+        shown = _what_was_shown(request, obj)
+        digests = None if shown is None else shown.get(stale_forms.form_key(obj))
+        return type(form.__name__, (StaleCheckedForm, form), {"shown": digests})
+
+    def get_formsets_with_inlines(self, request: HttpRequest, obj: Any = None) -> Iterator[Any]:
+        for formset, inline in super().get_formsets_with_inlines(request, obj):
+            if obj is None or not inline.has_change_permission(request, obj):
+                yield formset, inline
+                continue
+            if request.method == "POST":
+                list(locked(inline.model._default_manager.filter(**{formset.fk.name: obj})))
+            facts = {
+                "form": type(formset.form.__name__, (StaleCheckedForm, formset.form), {}),
+                "shown_rows": _what_was_shown(request, obj) or {},
+            }
+            yield type(formset.__name__, (StaleCheckedFormSet, formset), facts), inline
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **options: Any
+    ) -> HttpResponse:
+        form: forms.BaseForm = context["adminform"].form
+        formsets = [inline.formset for inline in context["inline_admin_formsets"]]
+        if isinstance(form, StaleCheckedForm):
+            rows = [one for one in formsets if isinstance(one, StaleCheckedFormSet)]
+            context["what_was_shown"] = stale_forms.sign(form, rows)
+            if form.is_stale or any(formset.is_stale for formset in rows):
+                text = _(
+                    "Nothing was saved: somebody changed this while the page was open. "
+                    "What you entered is kept. Look at the marked places, then save again."
+                )
+                self.message_user(request, text, messages.ERROR)
+                context["errors"] = None  # and no word of errors that somebody has to correct
+        for one in (form, *(one for formset in formsets for one in formset.forms)):
+            _ask_for_files_again(one)
+        answer: HttpResponse = super().render_change_form(request, context, *args, **options)
+        return answer
+
+
+def _what_was_shown(request: HttpRequest, row: Model) -> stale_forms.Shown | None:
+    return stale_forms.read(request.POST.get(stale_forms.SHOWN, ""), row)
+
+
+def _ask_for_files_again(form: forms.BaseForm) -> None:
+    """A browser keeps what was typed into a form that is refused, but no file."""
+    for name, field in form.fields.items():
+        if form.is_bound and isinstance(field, forms.FileField) and form[name].data:
+            form.add_error(name, _("Choose the file again."))
 
 
 class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]  # unfold is not typed

@@ -50,3 +50,8 @@ def form_of(page):
     parser = _Fields()
     parser.feed(page.content.decode())
     return {name: values for name, values in parser.data.items() if values}
+
+
+def fill_in(client, address, **fields):
+    """Open a page and send its form back with these fields filled in."""
+    return client.post(address, {**form_of(client.get(address)), **fields})

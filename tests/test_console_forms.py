@@ -1,17 +1,21 @@
-"""Forms of the console beside services: what a service wrote while a form was open stays.
+"""Forms of the console beside services and other people: what was written meanwhile stays.
 
 Every page that `admin.site` knows is walked, so that a new one is covered without a line here; a
 model of which the demo and `world` have no row fails, until they have one.
 """
 
 import re
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import datetime, timedelta
+from decimal import Decimal
+from functools import partial
 
 import pytest
 from django.apps import apps
 from django.contrib import admin
 from django.core.management import call_command
-from django.db import connection
+from django.db import DatabaseError, connection, transaction
+from django.db.models import DateTimeField, IntegerField
 from django.db.models.signals import pre_save
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -23,8 +27,9 @@ from catalog.models import Product, ProductTemplate, Selection, Shop
 from catalog.services.orders import exchange
 from config import demo
 from favorites.models import Favorite
-from lottery.models import Prize
+from lottery.models import Prize, Wheel
 from lottery.services.draws import draw
+from ops.admin_base import EditAdmin, ReadOnlyAdmin
 from ops.models import Alert, AlertRule, Backup, FailedRow, IdempotencyRecord, MigrationRun
 from ops.service_columns import ServiceColumns
 from ops.services.seals import seal_ledgers
@@ -127,6 +132,128 @@ def test_no_page_writes_back_what_services_own(model, world, console):
         assert not columns & owned.get(table, set()), table
 
 
+# --- A form that was open meanwhile ---------------------------------------------------------------
+EDITED = [
+    model
+    for model, page in admin.site._registry.items()
+    if type(page).has_change_permission is not ReadOnlyAdmin.has_change_permission
+]
+
+
+def rows_of(page):
+    """The form of a page and those of the rows below it, which all have a row already."""
+    yield page.context["adminform"].form
+    for inline in page.context["inline_admin_formsets"]:
+        yield from inline.formset.initial_forms
+
+
+def filled_by_people(form):
+    """The fields of a form that a person fills, and the columns behind them."""
+    stands_for = getattr(form, "stands_for", {})
+    for name, field in form.fields.items():
+        if not (field.disabled or form[name].is_hidden or name == "DELETE"):
+            yield (
+                name,
+                form.instance._meta.get_field(stands_for.get(name, name)),
+            )
+
+
+def other_values(field, value):
+    """Values that a column might have had instead, the likelier ones first."""
+    if field.is_relation:
+        others = field.related_model._base_manager.exclude(pk=value).order_by("pk")
+        nothing = [None] if field.null and value is not None else []
+        return [*others.values_list("pk", flat=True), *nothing]
+    if field.choices:
+        return [key for key, _label in field.flatchoices if key != value]
+    match value:
+        case bool():
+            return [not value]
+        case int() | float():
+            return [value + 1]
+        case Decimal():
+            return [value + 1, value + Decimal("0.01")]
+        case datetime():
+            return [value + timedelta(days=1)]
+    match field:
+        case DateTimeField():
+            return [timezone.now()]
+        case IntegerField():
+            return [1]
+        case _:
+            old = value or ""
+            return [old + "1", old[:-1] + "0", old[:-1] + "1"]
+
+
+def change_one(forms, name, column):
+    """Let one of these rows have another value; returns it, and how it becomes as it was."""
+    for form in forms:
+        rows = type(form.instance)._base_manager.filter(pk=form.instance.pk)
+        before = getattr(form.instance, column.attname)
+        for other in other_values(column, before):
+            with suppress(DatabaseError), transaction.atomic():
+                rows.update(**{column.attname: other})
+                return form, partial(rows.update, **{column.attname: before})
+    raise AssertionError(f"no other value of {column} found: help `other_values`")
+
+
+def told_as_stale(page):
+    """The fields that a refused page marks as changed meanwhile."""
+    return {
+        form[name].html_name
+        for form in rows_of(page)
+        for name, errors in form.errors.items()
+        if "Changed meanwhile" in str(errors)
+    }
+
+
+def contents(model):
+    """All that is stored in the table of a model and of the rows below it."""
+    page = admin.site._registry[model]
+    tables = [model, *(inline.model for inline in page.inlines)]
+    return {table: list(table._base_manager.order_by("pk").values()) for table in tables}
+
+
+@pytest.mark.parametrize("model", EDITED, ids=[model._meta.label for model in EDITED])
+def test_every_field_of_every_page_tells_that_it_changed_meanwhile(model, world, console):
+    console.defaults["HTTP_ACCEPT_LANGUAGE"] = "en"
+    row = model._default_manager.order_by("pk").first()
+    if model is Wheel:
+        row.prizes.filter(quantity=3).delete()  # so that another prize can take its place
+    Shop.objects.create(name="Another")  # where a form chooses one
+    before = contents(model)
+    page = console.get(page_of(row))
+    by_class: dict[type, list] = {}
+    for form in rows_of(page):
+        by_class.setdefault(type(form.instance), []).append(form)
+    assert {type(form.instance) for form in rows_of(page)} == set(before), "a row of each is needed"
+
+    for forms in by_class.values():
+        for name, column in filled_by_people(forms[0]):
+            form, change_meanwhile = change_one(forms, name, column)
+            shown = form_of(console.get(page_of(row)))
+            change_meanwhile()
+
+            refused = console.post(page_of(row), shown)
+
+            assert refused.status_code == 200, name
+            assert told_as_stale(refused) == {form[name].html_name}
+            assert contents(model) == before, name
+
+            # What the person had left alone is the value of now: saving again undoes nothing.
+            assert console.post(page_of(row), form_of(refused)).status_code == 302, name
+            assert contents(model) == before, name
+
+
+def test_every_page_with_a_form_refuses_a_stale_one():
+    """A page of the console is to look at, or it builds on `EditAdmin`."""
+    pages = admin.site._registry
+    assert [model for model in EDITED if not isinstance(pages[model], EditAdmin)] == []
+    # Forms in lists carry nothing yet of what they showed: see `EditAdmin` before one is made.
+    assert [page for page in pages.values() if page.list_editable] == []
+
+
+# --- What services own ----------------------------------------------------------------------------
 def test_what_no_form_shows_is_declared_as_the_services():
     """A column that is not editable is a service's, or it never changes."""
     unchanging = {"created_at"}

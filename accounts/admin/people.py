@@ -1,9 +1,12 @@
+from contextlib import nullcontext
+from typing import Any
+
 from django import forms
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
+from django.db import transaction
 from django.utils.translation import gettext_lazy as _
-from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from accounts.models import (
@@ -11,7 +14,8 @@ from accounts.models import (
     UserStatus,
 )
 from accounts.services import sign_in
-from ops.admin_base import change_each
+from ops import stale_forms
+from ops.admin_base import EditAdmin, change_each
 
 # Roles come as groups of their own; until then a page of single permissions helps nobody.
 admin.site.unregister(Group)
@@ -32,11 +36,32 @@ class PersonCreationForm(UserCreationForm):
         field_classes = {"username": forms.CharField}
 
 
+class PasswordForm(AdminPasswordChangeForm):
+    """Refused where the password was changed while the page was open."""
+
+    data: Any
+    shown = forms.CharField(required=False, widget=forms.HiddenInput)
+
+    def __init__(self, user, *args, **options):
+        super().__init__(user, *args, **options)
+        self.initial["shown"] = stale_forms.digest(f"{user.pk} {user.password}")
+
+    def clean(self):
+        cleaned = super().clean()
+        if cleaned.get("shown") != self.initial["shown"]:
+            self.data = {**self.data.dict(), "shown": self.initial["shown"]}
+            self.add_error(
+                "password1", _("The password was changed meanwhile: saving again replaces it.")
+            )
+        return cleaned
+
+
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin, ModelAdmin):
+class UserAdmin(DjangoUserAdmin, EditAdmin):
     form = PersonForm
     add_form = PersonCreationForm
-    change_password_form = AdminPasswordChangeForm
+    change_password_form = PasswordForm
+    change_user_password_template = "admin/accounts/user/change_password.html"  # noqa: S105
     list_display = ["__str__", "masked_phone", "status", "total_points", "is_premium", "last_login"]
     list_filter = ["status", "is_premium", "is_staff"]
     search_fields = ["nickname", "phone", "username"]
@@ -65,6 +90,10 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):
     ]
     add_fieldsets = [(None, {"fields": ["username", "password1", "password2"]})]
     filter_horizontal = []
+
+    def user_change_password(self, request, *args, **options):
+        with transaction.atomic() if request.method == "POST" else nullcontext():
+            return super().user_change_password(request, *args, **options)
 
     def has_delete_permission(self, request, obj=None):
         return False

@@ -1,9 +1,9 @@
 from django.contrib import admin
-from unfold.admin import ModelAdmin
 
 from accounts.models import Tier
+from ops.admin_base import EditAdmin
 
 
 @admin.register(Tier)
-class TierAdmin(ModelAdmin):
+class TierAdmin(EditAdmin):
     list_display = ["name", "threshold", "multiplier"]

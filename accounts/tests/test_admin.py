@@ -6,6 +6,7 @@ from django.urls import reverse
 from accounts.models import DeviceSession, RegistrationMark, SignInCode, Tier, User, UserStatus
 from accounts.services.sign_in_codes import ask_code
 from accounts.tests.factories import make_sign_in
+from tests.console import fill_in
 from tests.people import make_person
 
 pytestmark = pytest.mark.django_db
@@ -53,15 +54,8 @@ def test_what_services_write_cannot_be_edited(console, people, model):
 
 def test_the_form_of_a_person_changes_neither_points_nor_status(console, people):
     change = reverse("admin:accounts_user_change", args=[people.pk])
-    response = console.post(
-        change,
-        {
-            "nickname": "New",
-            "total_points": 9,
-            "status": "banned",
-            "points_version": 9,
-            "username": "",
-        },
+    response = fill_in(
+        console, change, nickname="New", total_points=9, status="banned", points_version=9
     )
     assert response.status_code == 302, response.context["adminform"].form.errors
     people.refresh_from_db()
@@ -73,7 +67,7 @@ def test_the_form_of_a_person_changes_neither_points_nor_status(console, people)
 def test_two_customers_can_be_saved_without_a_user_name(console, people):
     for person in (people, make_person()):
         change = reverse("admin:accounts_user_change", args=[person.pk])
-        assert console.post(change, {"nickname": "N", "username": ""}).status_code == 302
+        assert fill_in(console, change, nickname="N", username="").status_code == 302
     assert User.objects.filter(username=None).count() == 2
 
 

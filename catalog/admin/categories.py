@@ -1,10 +1,10 @@
 from django.contrib import admin
-from unfold.admin import ModelAdmin
 
 from catalog.models import Category
+from ops.admin_base import EditAdmin
 
 
 @admin.register(Category)
-class CategoryAdmin(ModelAdmin):
+class CategoryAdmin(EditAdmin):
     list_display = ["name", "position"]
     search_fields = ["name"]

@@ -1,11 +1,11 @@
 from django.contrib import admin
-from unfold.admin import ModelAdmin
 
 from catalog.models import ProductTemplate
+from ops.admin_base import EditAdmin
 
 
 @admin.register(ProductTemplate)
-class ProductTemplateAdmin(ModelAdmin):
+class ProductTemplateAdmin(EditAdmin):
     list_display = ["title", "shop", "name", "kind", "points_price"]
     list_filter = ["kind", "shop"]
     list_select_related = ["shop"]

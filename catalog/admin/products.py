@@ -3,7 +3,7 @@ from django.contrib import admin
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
-from unfold.admin import ModelAdmin, TabularInline
+from unfold.admin import TabularInline
 from unfold.decorators import action
 from unfold.forms import BaseDialogForm
 from unfold.widgets import (
@@ -20,11 +20,13 @@ from catalog.models import (
     StockOperation,
 )
 from catalog.services import pictures, stock, virtual_codes
-from ops.admin_base import change_page
+from ops.admin_base import EditAdmin, change_page
 from ops.services import files
 
 
 class PictureForm(forms.ModelForm):
+    stands_for = {"picture": "file"}
+
     picture = forms.FileField(label=_("picture"), required=False)
 
     class Meta:
@@ -94,7 +96,7 @@ class CodesForm(BaseDialogForm):
 
 
 @admin.register(Product)
-class ProductAdmin(ModelAdmin):
+class ProductAdmin(EditAdmin):
     list_display = [
         "name",
         "shop",

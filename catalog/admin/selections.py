@@ -1,11 +1,11 @@
 from django.contrib import admin
-from unfold.admin import ModelAdmin
 
 from catalog.models import Selection
+from ops.admin_base import EditAdmin
 
 
 @admin.register(Selection)
-class SelectionAdmin(ModelAdmin):
+class SelectionAdmin(EditAdmin):
     list_display = ["name", "shop", "supplier", "cost", "suggested_points", "margin", "score"]
     list_filter = ["status", "shop"]
     list_select_related = ["shop"]

@@ -1,10 +1,11 @@
 from django.contrib import admin
-from unfold.admin import ModelAdmin, TabularInline
+from unfold.admin import TabularInline
 
 from catalog.models import (
     Shop,
     ShopMember,
 )
+from ops.admin_base import EditAdmin
 
 
 class ShopMemberInline(TabularInline):
@@ -14,7 +15,7 @@ class ShopMemberInline(TabularInline):
 
 
 @admin.register(Shop)
-class ShopAdmin(ModelAdmin):
+class ShopAdmin(EditAdmin):
     list_display = ["name", "address", "is_open"]
     list_filter = ["is_open"]
     search_fields = ["name", "address"]

@@ -34,4 +34,4 @@ class ProductImage(models.Model):
 
     @override
     def __str__(self) -> str:
-        return f"{self.product_id} {self.position}"
+        return f"{_('picture')} {self.position}"

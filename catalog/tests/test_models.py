@@ -155,5 +155,5 @@ def test_rows_have_names_for_people():
     assert str(member).startswith(f"{member.person_id} ")
     assert str(StockEntry.objects.earliest("pk")) == f"{product.pk}/1: +2"
     assert str(VirtualCode.objects.earliest("pk")).startswith(f"{product.pk} ")
-    assert str(ProductImage.objects.get(pk=image.pk)) == f"{product.pk} 0"
+    assert str(ProductImage.objects.get(pk=image.pk)) == "图片 0"
     assert str(favorite) == f"{order.person_id} {product.pk}"

@@ -1,10 +1,10 @@
 from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
-from unfold.admin import ModelAdmin, TabularInline
+from unfold.admin import TabularInline
 
 from lottery.models import Prize, Wheel, WheelStatus
 from lottery.services import publishing, wheels
-from ops.admin_base import change_each
+from ops.admin_base import EditAdmin, change_each
 
 
 class PrizeInline(TabularInline):
@@ -32,7 +32,7 @@ class PrizeInline(TabularInline):
 
 
 @admin.register(Wheel)
-class WheelAdmin(ModelAdmin):
+class WheelAdmin(EditAdmin):
     """The draft of a wheel. What is published changes by the action alone."""
 
     inlines = [PrizeInline]

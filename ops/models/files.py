@@ -54,4 +54,4 @@ class StoredFile(ServiceColumns):
 
     @override
     def __str__(self) -> str:
-        return self.path
+        return self.name or self.path

@@ -54,7 +54,7 @@ def test_a_file_is_stored_with_the_row_that_knows_it():
     assert (row.size, row.media_type) == (len(CONTENT), "image/png")
     assert row.sha256 == hashlib.sha256(CONTENT).hexdigest()
     assert (row.is_temporary, row.expires_at) == (False, None)
-    assert str(row) == row.path
+    assert str(row) == row.name
     assert row.path.startswith(f"receipt/{timezone.localdate():%Y/%m}/")
     assert row.path.endswith(".png")
     assert "IMG_1" not in row.path
