@@ -26,6 +26,7 @@ UNFOLD: dict[str, Any] = {
     "SITE_FAVICONS": [
         {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("start/icon.svg")}
     ],
+    "SCRIPTS": [lambda request: static("console/dialogs.js")],
     "SHOW_LANGUAGES": True,
     "SHOW_BACK_BUTTON": True,
     "COLORS": {

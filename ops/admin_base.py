@@ -2,18 +2,22 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, cast
+from uuid import uuid4
 
 from django import forms
 from django.contrib import messages
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
+from unfold.forms import BaseDialogForm
 
 from ops import stale_forms
 from ops.errors import DomainError
 from ops.locking import locked
+from ops.services import idempotency
 from ops.stale_forms import StaleCheckedForm, StaleCheckedFormSet
 
 
@@ -140,3 +144,45 @@ def change_page(
     if success:
         page.message_user(request, str(success()), messages.SUCCESS)
     return True
+
+
+class BookingForm(BaseDialogForm):  # type: ignore[misc]  # unfold is not typed
+    """What a dialog asks for that books something. Every dialog that is opened books once."""
+
+    request_key = forms.UUIDField(initial=uuid4, widget=forms.HiddenInput)
+
+
+def book_once(
+    page: ModelAdmin,
+    request: HttpRequest,
+    form: BookingForm,
+    *,
+    book: Callable[[], object],
+    success: Callable[[], object],
+    back_to: str,
+) -> HttpResponse:
+    """Book what a dialog asked for, tell how it went, and go on to the page `back_to`.
+
+    However often and at whatever moment the same dialog is sent, it books once; the other answers
+    say so. A refusal books nothing, and the same dialog may be sent again.
+    """
+
+    def effect() -> None:
+        book()
+
+    def change() -> None:
+        outcome = idempotency.run_once(
+            owner_id=cast("int", request.user.pk),
+            path=request.path[:255],
+            key=str(form.cleaned_data["request_key"]),
+            fingerprint="",  # whatever it says the second time: it is not booked
+            effect=effect,
+        )
+        told = _("This was sent twice and booked once.") if outcome.is_replay else success()
+        page.message_user(request, str(told), messages.SUCCESS)
+
+    change_page(page, request, change=change)
+    if "HX-Request" in request.headers:
+        # A dialog lies in the page: a redirect would be loaded into it.
+        return HttpResponse(headers={"HX-Redirect": back_to})
+    return redirect(back_to)

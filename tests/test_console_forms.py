@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
+from typing import Any
 
 import pytest
 from django.apps import apps
@@ -29,7 +30,7 @@ from config import demo
 from favorites.models import Favorite
 from lottery.models import Prize, Wheel
 from lottery.services.draws import draw
-from ops.admin_base import EditAdmin, ReadOnlyAdmin
+from ops.admin_base import BookingForm, EditAdmin, ReadOnlyAdmin
 from ops.models import Alert, AlertRule, Backup, FailedRow, IdempotencyRecord, MigrationRun
 from ops.service_columns import ServiceColumns
 from ops.services.seals import seal_ledgers
@@ -251,6 +252,23 @@ def test_every_page_with_a_form_refuses_a_stale_one():
     assert [model for model in EDITED if not isinstance(pages[model], EditAdmin)] == []
     # Forms in lists carry nothing yet of what they showed: see `EditAdmin` before one is made.
     assert [page for page in pages.values() if page.list_editable] == []
+
+
+def test_every_dialog_books_once():
+    pages: Any = admin.site._registry.values()
+    dialogs = {
+        action.action_name: action.dialog["form_class"]
+        for page in pages
+        for action in (
+            *page._get_base_actions_detail(),
+            *page._get_base_actions_list(),
+            *page._get_base_actions_row(),
+            *page._get_base_actions_submit_line(),
+        )
+        if action.dialog
+    }
+    assert dialogs
+    assert {name: form for name, form in dialogs.items() if not issubclass(form, BookingForm)} == {}
 
 
 # --- What services own ----------------------------------------------------------------------------

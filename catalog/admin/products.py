@@ -1,11 +1,9 @@
 from django import forms
 from django.contrib import admin
-from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import TabularInline
 from unfold.decorators import action
-from unfold.forms import BaseDialogForm
 from unfold.widgets import (
     UnfoldAdminIntegerFieldWidget,
     UnfoldAdminTextareaWidget,
@@ -20,7 +18,7 @@ from catalog.models import (
     StockOperation,
 )
 from catalog.services import pictures, stock, virtual_codes
-from ops.admin_base import EditAdmin, change_page
+from ops.admin_base import BookingForm, EditAdmin, book_once
 from ops.services import files
 
 
@@ -58,7 +56,7 @@ class ProductImageInline(TabularInline):
     extra = 0
 
 
-class StockForm(BaseDialogForm):
+class StockForm(BookingForm):
     """What the console asks for before it changes the stock."""
 
     quantity = forms.IntegerField(
@@ -89,7 +87,7 @@ class StockForm(BaseDialogForm):
         return wanted
 
 
-class CodesForm(BaseDialogForm):
+class CodesForm(BookingForm):
     codes = forms.CharField(
         label=_("codes"), help_text=_("One in each line."), widget=UnfoldAdminTextareaWidget
     )
@@ -134,17 +132,17 @@ class ProductAdmin(EditAdmin):
     )
     def change_stock(self, request, form, object_id):
         wanted = form.cleaned_data
-        return self._answer(
-            request,
-            object_id,
-            lambda: stock.change_stock(
+
+        def book():
+            stock.change_stock(
                 product_id=object_id,
                 quantity=wanted["quantity"],
                 operation=StockOperation(wanted["operation"]),
                 author_id=request.user.pk,
                 reason=wanted["reason"],
-            ),
-        )
+            )
+
+        return self._book_once(request, form, object_id, book=book)
 
     @action(
         description=_("Add codes"),
@@ -156,16 +154,21 @@ class ProductAdmin(EditAdmin):
         },
     )
     def add_codes(self, request, form, object_id):
-        return self._answer(
-            request,
-            object_id,
-            lambda: virtual_codes.add_codes(
+        def book():
+            virtual_codes.add_codes(
                 product_id=object_id,
                 codes=form.cleaned_data["codes"].splitlines(),
                 author_id=request.user.pk,
-            ),
-        )
+            )
 
-    def _answer(self, request, object_id, change):
-        change_page(self, request, change=change, success=lambda: _("The stock was changed."))
-        return redirect(reverse("admin:catalog_product_change", args=[object_id]))
+        return self._book_once(request, form, object_id, book=book)
+
+    def _book_once(self, request, form, object_id, *, book):
+        return book_once(
+            self,
+            request,
+            form,
+            book=book,
+            success=lambda: _("The stock was changed."),
+            back_to=reverse("admin:catalog_product_change", args=[object_id]),
+        )

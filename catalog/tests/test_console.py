@@ -1,5 +1,6 @@
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
 from django.urls import reverse
 
 from accounts.models import User
@@ -15,7 +16,9 @@ from catalog.tests.factories import (
     make_shop,
 )
 from favorites import services as favorites
-from tests.console import fill_in
+from ops.models import IdempotencyRecord
+from tests.console import fill_in, form_of
+from tests.races import race, without_constraint
 
 pytestmark = pytest.mark.django_db
 
@@ -121,9 +124,11 @@ def test_a_new_row_needs_a_picture(console):
 
 
 def send_action(console, product, action, **answers):
-    path = reverse(f"admin:catalog_product_{action}", args=[product.pk])
-    assert console.get(path).status_code == 200
-    return console.post(path, {"_form_submitted": "on", **answers})
+    return fill_in(console, dialog_of(product, action), **answers)
+
+
+def dialog_of(product, action="change_stock"):
+    return reverse(f"admin:catalog_product_{action}", args=[product.pk])
 
 
 def test_stock_changes_with_a_reason(console, staff):
@@ -155,6 +160,84 @@ def test_a_wrong_change_of_stock_is_refused(console, answers):
     send_action(console, product, "change_stock", **answers)
 
     assert StockEntry.objects.count() == 1
+
+
+RESTOCK = {"quantity": "5", "operation": "restock", "reason": "came"}
+
+
+def told(console, product):
+    page = console.get(reverse("admin:catalog_product_change", args=[product.pk]))
+    return [str(message) for message in page.context["messages"]]
+
+
+def test_a_dialog_that_is_sent_twice_books_once(console):
+    product = make_product(stock=5)
+    sent = {**form_of(console.get(dialog_of(product))), **RESTOCK}
+    console.defaults["HTTP_ACCEPT_LANGUAGE"] = "en"
+
+    console.post(dialog_of(product), sent)
+    assert told(console, product) == ["The stock was changed."]
+    console.post(dialog_of(product), {**sent, "quantity": "7"})
+    assert told(console, product) == ["This was sent twice and booked once."]
+
+    assert StockEntry.objects.filter(reason="came").count() == 1
+    send_action(console, product, "change_stock", **RESTOCK)  # another dialog
+    assert Product.objects.get().stock == 15
+
+
+def test_a_dialog_that_was_refused_may_be_sent_again(console):
+    product = make_product(stock=5)
+    sent = {**form_of(console.get(dialog_of(product))), **RESTOCK, "operation": "admin_adjust"}
+
+    console.post(dialog_of(product), {**sent, "quantity": "-9"})
+    assert Product.objects.get().stock == 5
+    console.post(dialog_of(product), {**sent, "quantity": "-2"})
+    assert Product.objects.get().stock == 3
+
+
+def test_a_dialog_without_its_key_books_nothing(console):
+    product = make_product(stock=5)
+    console.post(dialog_of(product), {"_form_submitted": "True", **RESTOCK})
+    assert Product.objects.get().stock == 5
+
+
+def test_the_page_around_a_dialog_is_loaded_anew(console):
+    product = make_product(stock=5)
+    sent = {**form_of(console.get(dialog_of(product))), **RESTOCK}
+
+    answer = console.post(dialog_of(product), sent, headers={"HX-Request": "true"})
+
+    page = reverse("admin:catalog_product_change", args=[product.pk])
+    assert (answer.status_code, answer["HX-Redirect"]) == (200, page)
+
+
+def send_at_once(staff, product):
+    """The same dialog, sent twice at the same moment."""
+    client = Client()
+    client.force_login(staff)
+    sent = {**form_of(client.get(dialog_of(product))), **RESTOCK}
+
+    def send():
+        one = Client()
+        one.force_login(staff)
+        return one.post(dialog_of(product), sent).status_code
+
+    assert race([send, send]) == [302, 302]
+    return Product.objects.get().stock
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_a_dialog_that_is_sent_twice_at_the_same_time_books_once(staff):
+    assert send_at_once(staff, make_product(stock=5)) == 10
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_without_the_constraint_it_books_twice(staff):
+    product = make_product(stock=5)
+    with without_constraint(IdempotencyRecord, "idempotencyrecord_one_effect"):
+        assert send_at_once(staff, product) == 15
 
 
 def test_codes_are_added_line_by_line(console):
