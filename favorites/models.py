@@ -8,9 +8,10 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from catalog.models import Product
+from ops.updated_at import Mutable
 
 
-class Favorite(models.Model):
+class Favorite(Mutable):
     """That a person keeps a product; it outlives the product's time in the mall."""
 
     person = models.ForeignKey(

@@ -27,6 +27,7 @@ class EditAdmin(ModelAdmin):  # type: ignore[misc]  # unfold is not typed
     Pages where people change something build on it; their forms and rows need nothing for it.
     """
 
+    dates = ("created_at", "updated_at")  # those of a row that is there
     change_form_before_template = "admin/what_was_shown.html"
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Any:
@@ -38,6 +39,16 @@ class EditAdmin(ModelAdmin):  # type: ignore[misc]  # unfold is not typed
             return locked(self.get_queryset(request)).get(pk=row.pk)
         except self.model.DoesNotExist:
             return None
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        fieldsets = super().get_fieldsets(request, obj)
+        if obj is not None:
+            return fieldsets
+        kept = []
+        for name, facts in fieldsets:
+            if fields := [field for field in facts["fields"] if field not in self.dates]:
+                kept.append((name, {**facts, "fields": fields}))
+        return kept
 
     def get_form(self, request: HttpRequest, obj: Any = None, **options: Any) -> Any:
         form = super().get_form(request, obj, **options)

@@ -4,6 +4,8 @@ from typing import Any, Self
 
 from django.db.models import Model, QuerySet
 
+from ops.updated_at import MutableQuerySet
+
 
 def locked[Rows: QuerySet[Any]](rows: Rows) -> Rows:
     """Hold these rows until commit: in pk order always, without blocking foreign-key inserts.
@@ -13,7 +15,7 @@ def locked[Rows: QuerySet[Any]](rows: Rows) -> Rows:
     return rows.order_by("pk").select_for_update(of=("self",), no_key=True)
 
 
-class LockingQuerySet[M: Model](QuerySet[M]):
+class LockingQuerySet[M: Model](MutableQuerySet[M]):
     """Rows that services hold while they change them."""
 
     def locked(self) -> Self:

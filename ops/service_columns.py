@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 from typing import Any, ClassVar, override
 
-from django.db import models
+from ops.updated_at import Mutable
 
 
-class ServiceColumns(models.Model):
+class ServiceColumns(Mutable):
     """A model some of whose columns only services write.
 
     Whoever reads a row, shows it and saves it (a form of the console, `changepassword`, a library)
@@ -17,7 +17,7 @@ class ServiceColumns(models.Model):
 
     service_columns: ClassVar[tuple[str, ...]] = ()
 
-    class Meta:
+    class Meta(Mutable.Meta):
         abstract = True
 
     @override

@@ -78,6 +78,7 @@ class UserAdmin(DjangoUserAdmin, EditAdmin):
         "login_count",
         "last_login",
         "created_at",
+        "updated_at",
     ]
     fieldsets = [
         (
@@ -86,7 +87,7 @@ class UserAdmin(DjangoUserAdmin, EditAdmin):
         ),
         (_("Points"), {"fields": ["total_points", "lifetime_points", "points_version"]}),
         (_("Console"), {"fields": ["username", "password", "is_staff", "is_superuser"]}),
-        (_("Dates"), {"fields": ["created_at", "last_login", "login_count"]}),
+        (_("Dates"), {"fields": ["created_at", "updated_at", "last_login", "login_count"]}),
     ]
     add_fieldsets = [(None, {"fields": ["username", "password1", "password2"]})]
     filter_horizontal = []

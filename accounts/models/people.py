@@ -102,7 +102,7 @@ class User(ServiceColumns, AbstractBaseUser, PermissionsMixin):
     USERNAME_FIELD = "username"
     REQUIRED_FIELDS: ClassVar[list[str]] = []
 
-    objects = UserManager()
+    objects: ClassVar = UserManager()
 
     class Meta:
         verbose_name = _("person")

@@ -6,8 +6,10 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from ops.updated_at import Mutable
 
-class Tier(models.Model):
+
+class Tier(Mutable):
     """A level reached with lifetime points; its multiplier raises what a receipt gives."""
 
     name = models.CharField(_("name"), max_length=40, unique=True)

@@ -8,3 +8,4 @@ from ops.admin_base import EditAdmin
 class CategoryAdmin(EditAdmin):
     list_display = ["name", "position"]
     search_fields = ["name"]
+    readonly_fields = ["updated_at"]

@@ -10,3 +10,4 @@ class ProductTemplateAdmin(EditAdmin):
     list_filter = ["kind", "shop"]
     list_select_related = ["shop"]
     search_fields = ["title", "name"]
+    readonly_fields = ["created_at", "updated_at"]

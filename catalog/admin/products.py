@@ -111,12 +111,13 @@ class ProductAdmin(EditAdmin):
     search_fields = ["name", "description"]
     ordering = ["-id"]
     # Stock is no field of the form: it changes by entries of its ledger alone.
-    readonly_fields = ["stock", "stock_version", "sales_count", "created_at"]
+    readonly_fields = ["stock", "stock_version", "sales_count", "created_at", "updated_at"]
     fieldsets = [
         (None, {"fields": ["shop", "category", "name", "description", "kind"]}),
         (_("Price"), {"fields": ["points_price", "market_price", "limit_per_person"]}),
         (_("In the mall"), {"fields": ["status", "is_listed", "on_sale_from", "on_sale_until"]}),
-        (_("Stock"), {"fields": ["stock", "stock_version", "sales_count", "created_at"]}),
+        (_("Stock"), {"fields": ["stock", "stock_version", "sales_count"]}),
+        (_("Dates"), {"fields": ["created_at", "updated_at"]}),
     ]
     inlines = [ProductImageInline]
     actions_detail = ["change_stock", "add_codes"]

@@ -10,4 +10,4 @@ class SelectionAdmin(EditAdmin):
     list_filter = ["status", "shop"]
     list_select_related = ["shop"]
     search_fields = ["name", "supplier"]
-    readonly_fields = ["margin", "status", "product"]
+    readonly_fields = ["margin", "status", "product", "created_at", "updated_at"]

@@ -19,4 +19,5 @@ class ShopAdmin(EditAdmin):
     list_display = ["name", "address", "is_open"]
     list_filter = ["is_open"]
     search_fields = ["name", "address"]
+    readonly_fields = ["created_at", "updated_at"]
     inlines = [ShopMemberInline]

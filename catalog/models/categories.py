@@ -5,8 +5,10 @@ from typing import override
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from ops.updated_at import Mutable
 
-class Category(models.Model):
+
+class Category(Mutable):
     """A shelf of the mall, the same for all shops."""
 
     name = models.CharField(_("name"), max_length=40, unique=True)

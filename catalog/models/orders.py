@@ -1,6 +1,6 @@
 """What people got for their points or won on the wheel."""
 
-from typing import Self, override
+from typing import ClassVar, Self, override
 
 from django.conf import settings
 from django.db import models
@@ -13,6 +13,7 @@ from catalog.models.product_terms import ProductKind
 from catalog.models.products import Product
 from catalog.models.shops import Shop
 from ops.service_columns import ServiceColumns
+from ops.updated_at import MutableQuerySet
 
 
 class OrderSource(models.TextChoices):
@@ -32,7 +33,7 @@ class OrderStatus(models.TextChoices):
 RETURNED = (OrderStatus.CANCELLED, OrderStatus.EXPIRED)
 
 
-class OrderQuerySet(models.QuerySet["Order"]):
+class OrderQuerySet(MutableQuerySet["Order"]):
     def not_returned(self) -> Self:
         """Orders that were not taken back; these count towards a person's limit."""
         return self.exclude(status__in=RETURNED)
@@ -107,7 +108,7 @@ class Order(ServiceColumns):
         _("returned at"), null=True, blank=True, help_text=_("When it was cancelled or expired.")
     )
 
-    objects = OrderQuerySet.as_manager()
+    objects: ClassVar = OrderQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("order")

@@ -6,9 +6,10 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from catalog.models.products import Product
+from ops.updated_at import Mutable
 
 
-class ProductImage(models.Model):
+class ProductImage(Mutable):
     """One of a product's pictures; the one at the lowest position stands for it in lists."""
 
     product = models.ForeignKey(

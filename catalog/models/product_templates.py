@@ -8,9 +8,10 @@ from django.utils.translation import gettext_lazy as _
 
 from catalog.models.product_terms import ProductTerms
 from catalog.models.shops import Shop
+from ops.updated_at import Mutable
 
 
-class ProductTemplate(ProductTerms):
+class ProductTemplate(Mutable, ProductTerms):
     """A product form filled in once and used many times."""
 
     title = models.CharField(_("title"), max_length=100)

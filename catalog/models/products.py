@@ -1,7 +1,7 @@
 """What a shop offers for points."""
 
 from datetime import datetime
-from typing import Self
+from typing import ClassVar, Self
 
 from django.db import models
 from django.db.models import F, Q
@@ -57,7 +57,7 @@ class Product(ServiceColumns, ProductTerms):
     )
     created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
 
-    objects = ProductQuerySet.as_manager()
+    objects: ClassVar = ProductQuerySet.as_manager()
 
     class Meta(ProductTerms.Meta):
         verbose_name = _("product")

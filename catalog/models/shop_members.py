@@ -9,6 +9,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from catalog.models.shops import Shop
+from ops.updated_at import Mutable
 
 
 class ShopRole(models.TextChoices):
@@ -18,7 +19,7 @@ class ShopRole(models.TextChoices):
     CASHIER = "cashier", _("Cashier")
 
 
-class ShopMember(models.Model):
+class ShopMember(Mutable):
     """That a person works at a shop, and as what; this alone makes somebody a merchant."""
 
     shop = models.ForeignKey(

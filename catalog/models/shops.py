@@ -6,8 +6,10 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from ops.updated_at import Mutable
 
-class Shop(models.Model):
+
+class Shop(Mutable):
     """A place where receipts come from and where goods are handed over."""
 
     name = models.CharField(_("name"), max_length=100, unique=True)

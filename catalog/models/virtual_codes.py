@@ -1,6 +1,6 @@
 """The codes that are a virtual product's stock."""
 
-from typing import Self, override
+from typing import ClassVar, Self, override
 
 from django.db import models
 from django.db.models import Q
@@ -52,7 +52,7 @@ class VirtualCode(ServiceColumns):
     delivered_at = models.DateTimeField(_("delivered at"), null=True, blank=True)
     created_at = models.DateTimeField(_("created at"), default=timezone.now)
 
-    objects = VirtualCodeQuerySet.as_manager()
+    objects: ClassVar = VirtualCodeQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("virtual code")

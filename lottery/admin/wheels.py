@@ -40,7 +40,7 @@ class WheelAdmin(EditAdmin):
     list_filter = ["status", "shop"]
     list_select_related = ["shop"]
     search_fields = ["name"]
-    readonly_fields = ["status", "is_default", "created_at"]
+    readonly_fields = ["status", "is_default", "created_at", "updated_at"]
     fieldsets = [
         (None, {"fields": ["name", "shop", "organiser", "status", "is_default"]}),
         (_("When it is open"), {"fields": ["opens_at", "closes_at"]}),
@@ -48,6 +48,7 @@ class WheelAdmin(EditAdmin):
             _("Rules: they take effect when they are published"),
             {"fields": ["cost_points", "daily_limit", "pity_threshold", "fallback_prize"]},
         ),
+        (_("Dates"), {"fields": ["created_at", "updated_at"]}),
     ]
     actions = ["publish", "make_default", "activate", "pause", "deactivate"]
 

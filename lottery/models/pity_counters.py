@@ -1,6 +1,6 @@
 """How long a pity prize has been missing; the rule itself is `lottery.decision`."""
 
-from typing import override
+from typing import ClassVar, override
 
 from django.conf import settings
 from django.db import models
@@ -32,7 +32,7 @@ class PityCounter(ServiceColumns):
     )
     current = models.PositiveIntegerField(_("draws without a pity prize"), default=0)
 
-    objects = PityCounterQuerySet.as_manager()
+    objects: ClassVar = PityCounterQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("pity counter")

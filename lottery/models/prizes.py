@@ -2,7 +2,7 @@
 
 from datetime import date
 from decimal import Decimal
-from typing import override
+from typing import ClassVar, override
 
 from django.core.validators import RegexValidator
 from django.db import models
@@ -106,7 +106,7 @@ class Prize(ServiceColumns):
     given_on = models.DateField(_("last given on"), null=True, blank=True, editable=False)
     given_that_day = models.PositiveIntegerField(_("given that day"), default=0, editable=False)
 
-    objects = PrizeQuerySet.as_manager()
+    objects: ClassVar = PrizeQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("prize")

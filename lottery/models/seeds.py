@@ -1,6 +1,6 @@
 """The seeds that decide a person's draws."""
 
-from typing import override
+from typing import ClassVar, override
 
 from django.conf import settings
 from django.db import models
@@ -67,7 +67,7 @@ class SeedPair(ServiceColumns):
     activated_at = models.DateTimeField(_("in use since"), null=True, blank=True)
     revealed_at = models.DateTimeField(_("revealed at"), null=True, blank=True)
 
-    objects = SeedPairQuerySet.as_manager()
+    objects: ClassVar = SeedPairQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("seed pair")

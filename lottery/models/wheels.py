@@ -1,7 +1,7 @@
 """Wheels as drafts that people edit."""
 
 from datetime import datetime
-from typing import override
+from typing import ClassVar, override
 
 from django.db import models
 from django.db.models import F, Q
@@ -81,7 +81,7 @@ class Wheel(ServiceColumns):
     organiser = models.CharField(_("organiser"), max_length=100, blank=True)
     created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
 
-    objects = WheelQuerySet.as_manager()
+    objects: ClassVar = WheelQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("wheel")

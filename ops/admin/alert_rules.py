@@ -9,3 +9,4 @@ class AlertRuleAdmin(EditAdmin):
     list_display = ["name", "metric", "comparison", "threshold", "severity", "is_enabled"]
     list_filter = ["severity", "is_enabled"]
     search_fields = ["name", "metric"]
+    readonly_fields = ["updated_at"]

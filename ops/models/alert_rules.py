@@ -6,6 +6,8 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from ops.updated_at import Mutable
+
 
 class Severity(models.TextChoices):
     INFO = "info", _("Info")
@@ -18,7 +20,7 @@ class Comparison(models.TextChoices):
     BELOW = "below", _("below")
 
 
-class AlertRule(models.Model):
+class AlertRule(Mutable):
     """When a metric stays on the wrong side of a threshold for so long, somebody is told."""
 
     name = models.CharField(_("name"), max_length=100, unique=True)

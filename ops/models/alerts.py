@@ -8,9 +8,10 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from ops.models.alert_rules import AlertRule
+from ops.updated_at import Mutable
 
 
-class Alert(models.Model):
+class Alert(Mutable):
     """A rule that fired; resolved when the metric came back."""
 
     rule = models.ForeignKey(AlertRule, verbose_name=_("rule"), on_delete=models.PROTECT)

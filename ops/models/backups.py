@@ -7,6 +7,8 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from ops.updated_at import Mutable
+
 
 class RunStatus(models.TextChoices):
     RUNNING = "running", _("Running")
@@ -15,7 +17,7 @@ class RunStatus(models.TextChoices):
     ROLLED_BACK = "rolled_back", _("Rolled back")
 
 
-class Backup(models.Model):
+class Backup(Mutable):
     """One backup, and the last time it was proven by restoring it."""
 
     status = models.CharField(

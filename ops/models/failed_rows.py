@@ -6,8 +6,10 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from ops.updated_at import Mutable
 
-class FailedRow(models.Model):
+
+class FailedRow(Mutable):
     """A row that a periodic job could not do; set aside when it keeps failing."""
 
     job = models.CharField(_("job"), max_length=100)

@@ -6,10 +6,12 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from ops.updated_at import Mutable
+
 LONGEST_KEY = 128  # characters
 
 
-class IdempotencyRecord(models.Model):
+class IdempotencyRecord(Mutable):
     """The answer to a request with an Idempotency-Key, committed with the request's effect."""
 
     owner_id = models.BigIntegerField(_("person"))

@@ -8,9 +8,10 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from ops.models.backups import Backup, RunStatus
+from ops.updated_at import Mutable
 
 
-class MigrationRun(models.Model):
+class MigrationRun(Mutable):
     """One run of the safe migration: what it planned, what came of it."""
 
     status = models.CharField(

@@ -3,7 +3,7 @@
 import hashlib
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Self, override
+from typing import ClassVar, Self, override
 
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -134,7 +134,7 @@ class Receipt(ServiceColumns):
     )
     created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
 
-    objects = ReceiptQuerySet.as_manager()
+    objects: ClassVar = ReceiptQuerySet.as_manager()
 
     # Filled by `with_process`.
     processes: list[ProcessRecord]

@@ -1,0 +1,47 @@
+"""A row of everything there is: the demo, and what its people did."""
+
+from django.utils import timezone
+
+from accounts.services import sign_in
+from catalog.models import Product, ProductTemplate, Selection, Shop
+from config import demo
+from favorites.models import Favorite
+from lottery.services.draws import draw
+from ops.models import Alert, AlertRule, Backup, FailedRow, IdempotencyRecord, MigrationRun
+from ops.services.seals import seal_ledgers
+from reviews.tests.factories import make_receipt
+from tests.api import client_of
+from tests.people import make_person
+
+
+def make_world():
+    """At least one row of every model; returns the customer whose they are."""
+    demo.load()
+    customer = make_person(points=100_000)
+    shop = Shop.objects.get()
+    make_receipt(shop=shop, person=customer)
+    draw(person_id=customer.pk, default_wheel=True, count=10)
+    client_of(customer).post(
+        "/api/exchange/submit",
+        {"product_id": Product.objects.order_by("pk")[0].pk},
+        headers={"Idempotency-Key": "k"},
+    )
+    product = Product.objects.order_by("pk")[0]
+    Favorite.objects.create(person=customer, product=product)
+    template = {"name": "T", "kind": "physical", "points_price": 1, "market_price": 1}
+    ProductTemplate.objects.create(title="T", **template)
+    Selection.objects.create(
+        shop=shop, name="S", cost=1, market_price=2, suggested_points=1, score=1
+    )
+    device = sign_in.Device(address="127.0.0.1")
+    for phone in (str(customer.phone), "13800138009"):  # the second is new: it leaves a mark
+        sign_in.sign_in_by_code(phone=phone, code="123456", device=device)
+    client_of(None).post("/api/auth/code", {"phone": "13800138000"})
+    seal_ledgers(now=timezone.now())
+    rule = AlertRule.objects.create(name="r", metric="m", comparison="above", threshold=1)
+    Alert.objects.create(rule=rule, value=2)
+    Backup.objects.create()
+    MigrationRun.objects.create()
+    FailedRow.objects.create(job="j", row_id="1", error="E")
+    assert IdempotencyRecord.objects.exists()
+    return customer
