@@ -30,6 +30,14 @@ class Migration(migrations.Migration):
                         verbose_name="root",
                     ),
                 ),
+                (
+                    "changes",
+                    models.CharField(
+                        help_text="Merkle root over the heads that changed since the seal before: its file.",
+                        max_length=64,
+                        verbose_name="changes",
+                    ),
+                ),
                 ("accounts", models.PositiveBigIntegerField(verbose_name="accounts")),
                 ("entries", models.PositiveBigIntegerField(verbose_name="entries")),
                 ("sealed_at", models.DateTimeField(verbose_name="sealed at")),

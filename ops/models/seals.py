@@ -19,6 +19,7 @@ class LedgerSeal(ChainedEntry):
         "sequence",
         "date",
         "root",
+        "changes",
         "accounts",
         "entries",
         "sealed_at",
@@ -29,6 +30,11 @@ class LedgerSeal(ChainedEntry):
     date = models.DateField(_("date"), unique=True)
     root = models.CharField(
         _("root"), max_length=64, help_text=_("Merkle root over the heads of all accounts.")
+    )
+    changes = models.CharField(
+        _("changes"),
+        max_length=64,
+        help_text=_("Merkle root over the heads that changed since the seal before: its file."),
     )
     accounts = models.PositiveBigIntegerField(_("accounts"))
     entries = models.PositiveBigIntegerField(_("entries"))

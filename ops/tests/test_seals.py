@@ -245,6 +245,18 @@ def leave_out_a_head(lines):
     lines.pop()
 
 
+def sign_another_root(lines):
+    """Not even the platform's own signature makes a root of it that the heads do not come to."""
+    forge_hash(lines)
+    key = seals._private_key(lines[0]["key_id"])
+    lines[0]["signature"] = key.sign(lines[0]["entry_hash"].encode()).hex()
+
+
+def test_a_root_that_the_heads_do_not_come_to_is_found(sealed, own_folder):
+    alter(own_folder, sealed[2], sign_another_root)
+    assert findings() == [(f"seal {sealed[2]}", "its heads do not come to its root")]
+
+
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
