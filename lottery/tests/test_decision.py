@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from lottery import decision
-from lottery.decision import decide, draw_ticket, hash_seed, walk
+from lottery.decision import decide, draw_ticket, first_tickets, hash_seed, walk
 from lottery.odds import ANGLES, OddsSheet, PublishedPrize
 
 SEED = "00" * 31 + "01"
@@ -72,6 +72,13 @@ def test_the_ticket_is_hmac_by_its_definition(client_seed, nonce):
     by_hand = int(outer.hexdigest()[:16], 16) * 10000 // 2**64
 
     assert draw_ticket(server_seed=SEED, client_seed=client_seed, nonce=nonce) == by_hand
+
+
+@pytest.mark.parametrize("server_seed", [SEED, "ab" * 100])
+def test_the_first_tickets_are_those_that_draws_got(server_seed):
+    seeds = {"server_seed": server_seed, "client_seed": "种子"}
+    assert first_tickets(**seeds, count=12) == [draw_ticket(**seeds, nonce=n) for n in range(12)]
+    assert first_tickets(**seeds, count=0) == []
 
 
 def test_known_tickets_stay_as_they_were():

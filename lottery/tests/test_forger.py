@@ -4,11 +4,12 @@ import re
 from decimal import Decimal
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
+from catalog.models import Order
 from catalog.tests.factories import make_product
-from lottery import integrity
-from lottery.altered import server_seed_of, stock_out_of
+from lottery import draw_sql, integrity
+from lottery.altered import readable_versions, server_seed_of, stock_out_of
 from lottery.models import Draw, PityCounter, Prize, SeedPair, WheelVersion
 from lottery.services import publishing, seeds
 from lottery.services.draws import draw
@@ -19,6 +20,7 @@ from lottery.tests.forger import (
     NO_PRIZES,
     NO_SEEDS,
     NO_STOCK_OUT,
+    Forger,
     forge_draw,
     forge_version,
     write_json,
@@ -117,6 +119,49 @@ def test_draws_that_exchanged_their_orders_are_found(draws):
     forge_draw(other, order=one.order_id)
     forge_draw(one, order=other.order_id)
     assert {f"draw {one.pk}", f"draw {other.pk}"} <= named()
+
+
+@pytest.mark.parametrize("column", ["person", "product", "related_id"])
+def test_an_order_that_tells_of_another_draw_is_found(draws, column):
+    victim = next(one for one in draws if one.order and one.order.product)
+    other = {"person": make_person(), "product": make_product(), "related_id": "another"}
+    Order.objects.filter(pk=victim.order_id).update(**{column: other[column]})
+    assert ("order", f"draw {victim.pk}") in findings()
+
+
+def test_a_draw_that_was_moved_to_another_wheel_is_found():
+    """Where a pity prize was given each time, no counter tells of it."""
+    person = make_person(points=10_000)
+    fix_seeds(person)
+    sure = points_prize(probability="0.9999", is_pity_prize=True)
+    one, other = (make_wheel(sure, pity_threshold=2) for _number in range(2))
+    moved = draw(person_id=person.pk, wheel_id=one.pk, count=1).draws[0]
+    draw(person_id=person.pk, wheel_id=other.pk, count=1)
+    forge_draw(moved, wheel=other)
+    assert findings() == [("proof", f"draw {moved.pk}")]
+
+
+@pytest.mark.parametrize("limit", [3, 9])
+def test_a_draw_beyond_the_limit_of_its_day_is_found(limit):
+    person = make_person(points=10_000)
+    wheel = make_wheel(daily_limit=10)
+    made = draw(person_id=person.pk, wheel_id=wheel.pk, count=10).draws
+    draw(person_id=make_person(points=1_000).pk, wheel_id=wheel.pk, count=limit)
+    assert findings() == []
+    forge_version(wheel.versions.get(), daily_limit=limit)
+    assert findings() == [("limit", f"draw {one.pk}") for one in made[limit:]]
+
+
+def test_a_prize_that_was_given_beyond_its_number_is_found(draws, wheels):
+    """By draws that were slipped in, whatever the count of the prize says."""
+    scarce = wheels[0].prizes.get(angle=0)
+    given = Draw.objects.filter(prize_id=scarce.pk).order_by("created_at", "pk")
+    pks = list(given.values_list("pk", flat=True))
+    for version in wheels[0].versions.all():
+        first, *others = version.prizes
+        forge_version(version, prizes=[{**first, "quantity": 1, "daily_cap": 2}, *others])
+    rules = {object_id: rule for rule, object_id in findings() if rule in {"quantity", "daily_cap"}}
+    assert {one for one in rules if one.startswith("draw")} == {f"draw {pk}" for pk in pks[1:]}
 
 
 @pytest.mark.postgresql
@@ -235,3 +280,56 @@ def test_a_version_that_cannot_be_read_says_nothing_of_its_prizes(draws, wheels)
     Prize.objects.filter(wheel=wheels[0]).update(published_quantity=77)
     write_json(WheelVersion, "prizes", "null", pk=newest.pk)
     assert not {one for one in integrity.prizes_are_counted() if one.rule == "quantity"}
+
+
+# --- The database and the draws one by one ------------------------------------------------------
+def both_ways():
+    """What the check finds, and what it would find without the database's help."""
+    versions = readable_versions()
+    return (
+        list(integrity.recompute_all(versions)),
+        list(integrity.recompute(Draw.objects.all(), versions)),
+    )
+
+
+@pytest.mark.postgresql
+def test_the_database_suspects_nobody_who_is_honest(draws, monkeypatch):
+    rewritten = next(one for one in draws if len(one.stock_out) == 1)
+    write_json(Draw, "stock_out", f"[{rewritten.stock_out[0]}.0]", pk=rewritten.pk)
+    for draws_at_once in (draw_sql.DRAWS_AT_ONCE, 1, 30):
+        monkeypatch.setattr(draw_sql, "DRAWS_AT_ONCE", draws_at_once)
+        assert not [person for part in draw_sql.suspects(readable_versions()) for person in part]
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize("seed", range(12))
+def test_the_database_misses_nothing(draws, seed, monkeypatch):
+    """One forgery by itself, time and again, and all of them together: nothing hides anything."""
+    monkeypatch.setattr(draw_sql, "DRAWS_AT_ONCE", 30)
+    for number in range(24):
+        with transaction.atomic():
+            forger = Forger(seed * 1000 + number)
+            forger.forge()
+            quickly, slowly = both_ways()
+            assert quickly == slowly, forger.done
+            transaction.set_rollback(True)
+    forger = Forger(seed)
+    for _number in range(6):
+        forger.forge()
+    quickly, slowly = both_ways()
+    assert quickly == slowly, forger.done
+    findings()  # whatever else it looks at stops for nothing
+
+
+@pytest.mark.postgresql
+def test_a_pity_draw_that_is_said_to_be_none_is_found_by_the_database():
+    """Also where the ticket would have led to the same prize, and nothing else is different."""
+    person = make_person(points=10_000)
+    fix_seeds(person)
+    wheel = make_wheel(points_prize(probability="0.5", is_pity_prize=True), pity_threshold=2)
+    draws = draw(person_id=person.pk, wheel_id=wheel.pk, count=10).draws
+    victim = next(one for one in draws if one.is_pity and one.prize_id == one.landed_prize_id)
+    forge_draw(victim, is_pity=False)
+    quickly, slowly = both_ways()
+    assert [one.object_id for one in quickly] == [f"draw {victim.pk}"]
+    assert quickly == slowly
