@@ -77,6 +77,11 @@ test: $(READY_TO_TEST)
 	@$(PYTHON) -m coverage report --fail-under=$(COVERED_IN_ALL) --format=total
 endif
 
+# --- Benchmarks --------------------------------------------------------------------------------
+.PHONY: bench-integrity
+bench-integrity: $(READY_TO_TEST) ## Measure check_integrity on 100,000 draws of a PostgreSQL of its own
+	@$(PYTHON) -m bench.integrity
+
 # --- Static checks -----------------------------------------------------------------------------
 .PHONY: check
 check: lint types imports check-migrations check-deploy check-messages ## Run all static checks
