@@ -13,7 +13,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import PointsEntry, PointsSource, RegistrationMark, User
-from accounts.services.welcome import proof_of
+from accounts.services.welcome import proofs_of
 from catalog.models import (
     Order,
     OrderSource,
@@ -114,7 +114,7 @@ class _Filling:
     def _welcome(self, person):
         self._book_points(person, WELCOME, PointsSource.REGISTER, related_id=str(person.pk))
         key_hash = keyed_hash("registered phone", person.phone)
-        proof = proof_of(key_hash=key_hash, person_id=person.pk, points=WELCOME)
+        proof = proofs_of(key_hash=key_hash, person_id=person.pk, points=WELCOME)[0]
         return RegistrationMark(key_hash=key_hash, person=person, points=WELCOME, proof=proof)
 
     def _pairs(self, person, draws):
