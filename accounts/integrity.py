@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from accounts.models import PointsEntry, PointsSource, RegistrationMark, User
 from accounts.services.welcome import proofs_of
 from ops.services import integrity
-from ops.services.integrity import Check, Finding, unguarded_tables
+from ops.services.integrity import Check, Finding, unguarded_tables, unlike
 from ops.services.ledgers import Ledger, check_causes, check_chains, ledgers
 
 POINTS = Ledger(
@@ -56,14 +56,15 @@ def _lifetime_points() -> Iterator[Finding]:
         "points_entries__points", filter=Q(points_entries__source=PointsSource.PHOTO_UPLOAD)
     )
     people = User.objects.annotate(due=Coalesce(from_receipts, 0, output_field=BigIntegerField()))
-    wrong = people.exclude(lifetime_points=F("due")).order_by("pk")
+    wrong = unlike(people, lifetime_points=F("due")).order_by("pk")
     for pk, told, due in wrong.values_list("pk", "lifetime_points", "due"):
         problem = _("keeps %(told)d, receipts gave %(due)d") % {"told": told, "due": due}
         yield Finding("lifetime", POINTS.name_account(pk), problem)
 
 
 def _unknown_kinds() -> Iterator[Finding]:
-    entries = PointsEntry.objects.exclude(source__in=CHECKED).order_by("user_id", "sequence")
+    entries = unlike(PointsEntry.objects.all(), source__in=CHECKED)
+    entries = entries.order_by("user_id", "sequence")
     for person_id, sequence, source in entries.values_list("user_id", "sequence", "source"):
         problem = _("is of the kind %(kind)s, which nothing here writes") % {"kind": source}
         yield Finding("cause", POINTS.name_entry(person_id, sequence), problem)

@@ -19,7 +19,7 @@ from catalog.models import (
 )
 from catalog.models.orders import RETURNED
 from ops.services import integrity
-from ops.services.integrity import Check, Finding
+from ops.services.integrity import Check, Finding, unlike
 from ops.services.ledgers import Ledger, check_causes, check_chains, ledgers, without_cause
 
 STOCK = Ledger(
@@ -80,7 +80,8 @@ def _causes_of_stock() -> Iterator[Finding]:
     by_hand = Q(operation=StockOperation.ADMIN_ADJUST) | Q(
         operation=StockOperation.RESTOCK, quantity__gt=0
     )
-    others = StockEntry.objects.exclude(operation__in=OF_ORDERS).exclude(by_hand, related_id="")
+    known = Q(operation__in=OF_ORDERS) | (by_hand & Q(related_id=""))
+    others = StockEntry.objects.exclude(pk__in=StockEntry.objects.filter(known).values("pk"))
     for entry in others.order_by("product", "sequence"):
         yield without_cause(
             STOCK,
@@ -99,7 +100,7 @@ def _sales() -> Iterator[Finding]:
         .annotate(sold=Sum("quantity"))
     )
     products = Product.objects.annotate(sold=Coalesce(Subquery(sold.values("sold")), 0))
-    wrong = products.exclude(sales_count=F("sold")).order_by("pk")
+    wrong = unlike(products, sales_count=F("sold")).order_by("pk")
     for pk, told, due in wrong.values_list("pk", "sales_count", "sold"):
         problem = _("says %(told)d were sold, the orders say %(due)d") % {"told": told, "due": due}
         yield Finding("sales", STOCK.name_account(pk), problem)
@@ -109,7 +110,7 @@ def _free_codes() -> Iterator[Finding]:
     free = Count("codes", filter=Q(codes__order__isnull=True))
     wrong = Product.objects.filter(kind=ProductKind.VIRTUAL).annotate(free=free)
     for pk, stock, free_codes in (
-        wrong.exclude(stock=F("free")).order_by("pk").values_list("pk", "stock", "free")
+        unlike(wrong, stock=F("free")).order_by("pk").values_list("pk", "stock", "free")
     ):
         problem = _("keeps %(stock)d in stock, %(free)d codes are free") % {
             "stock": stock,
@@ -147,16 +148,15 @@ def _paid() -> Iterator[Finding]:
 
 def _codes_of_orders() -> Iterator[Finding]:
     delivered = Order.objects.filter(status=OrderStatus.DELIVERED)
-    wrong = delivered.annotate(number=Count("codes")).exclude(number=F("quantity"))
+    wrong = unlike(delivered.annotate(number=Count("codes")), number=F("quantity"))
     for pk, quantity, number in wrong.order_by("pk").values_list("pk", "quantity", "number"):
         problem = _("delivered %(quantity)d codes, %(number)d are its own") % {
             "quantity": quantity,
             "number": number,
         }
         yield Finding("codes", f"order {pk}", problem)
-    strays = VirtualCode.objects.filter(order__isnull=False).exclude(
-        order__status=OrderStatus.DELIVERED, order__product=F("product")
-    )
+    given = VirtualCode.objects.filter(order__isnull=False)
+    strays = unlike(given, order__status=OrderStatus.DELIVERED, order__product=F("product"))
     for pk, order_id in strays.order_by("pk").values_list("pk", "order"):
         problem = _("belongs to order %(order)d, which did not deliver it") % {"order": order_id}
         yield Finding("codes", f"code {pk}", problem)

@@ -77,7 +77,7 @@ class _Joined(Func):
 class _JsonText(Func):
     """A text as `json.dumps` writes it; both databases escape what it escapes, as it does."""
 
-    template = "to_json(%(expressions)s)::text"
+    template = "pg_catalog.to_json(%(expressions)s)::text"
     output_field = models.TextField()
 
     @override
@@ -89,8 +89,8 @@ class _JsonTime(Func):
     """A time in quotes, in UTC with microseconds."""
 
     template = (
-        "('\"' || to_char(%(expressions)s AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US') "
-        "|| '+00:00\"')"
+        "('\"' || pg_catalog.to_char(%(expressions)s AT TIME ZONE 'UTC', "
+        "'YYYY-MM-DD\"T\"HH24:MI:SS.US') || '+00:00\"')"
     )
     output_field = models.TextField()
 
@@ -98,8 +98,9 @@ class _JsonTime(Func):
     def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
         """SQLite keeps times as texts, in UTC, and leaves out microseconds when there are none."""
         template = (
+            "CASE WHEN length(%(expressions)s) IN (19, 26) THEN "
             "('\"' || substr(%(expressions)s, 1, 10) || 'T' || substr(%(expressions)s, 12, 8) "
-            "|| '.' || substr(substr(%(expressions)s, 21) || '000000', 1, 6) || '+00:00\"')"
+            "|| '.' || substr(substr(%(expressions)s, 21) || '000000', 1, 6) || '+00:00\"') END"
         )
         return self.as_sql(compiler, connection, template=template, **context)
 
@@ -107,7 +108,11 @@ class _JsonTime(Func):
 class _Sha256(Func):
     """SHA-256 of a text in UTF-8, in hex; in SQLite by the function that Django brings."""
 
-    template = "encode(sha256(convert_to(%(expressions)s, 'UTF8')), 'hex')"
+    # By their whole names: whoever sets a search path cannot put other functions before them.
+    template = (
+        "pg_catalog.encode(pg_catalog.sha256("
+        "pg_catalog.convert_to(%(expressions)s, 'UTF8')), 'hex')"
+    )
     output_field = models.CharField()
 
     @override
