@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from cryptography.fernet import InvalidToken
 from django.db.models import CharField, Count, F, OuterRef, Q, Subquery, Sum, Value, Window
 from django.db.models.functions import Cast, Coalesce
 from django.utils.translation import gettext as _
@@ -19,6 +20,7 @@ from catalog.models import (
 )
 from catalog.models.orders import RETURNED
 from ops.services import integrity
+from ops.services.encryption import decrypt, keyed_hashes
 from ops.services.integrity import Check, Finding, unlike
 from ops.services.ledgers import Ledger, check_causes, check_chains, ledgers, without_cause
 
@@ -156,10 +158,22 @@ def _codes_of_orders() -> Iterator[Finding]:
         }
         yield Finding("codes", f"order {pk}", problem)
     given = VirtualCode.objects.filter(order__isnull=False)
+    for code in VirtualCode.objects.order_by("pk").iterator():
+        if not _is_known_by_its_hash(code):
+            yield Finding("codes", f"code {code.pk}", _("is not what was loaded: it was altered"))
     strays = unlike(given, order__status=OrderStatus.DELIVERED, order__product=F("product"))
     for pk, order_id in strays.order_by("pk").values_list("pk", "order"):
         problem = _("belongs to order %(order)d, which did not deliver it") % {"order": order_id}
         yield Finding("codes", f"code {pk}", problem)
+
+
+def _is_known_by_its_hash(code: VirtualCode) -> bool:
+    """Whether a code can be read and is the one whose keyed hash stands beside it."""
+    try:
+        plain = decrypt(code.code_encrypted)
+    except (InvalidToken, ValueError):
+        return False
+    return code.code_hash in keyed_hashes("virtual code", plain)
 
 
 def _same_exchange_code() -> Iterator[Finding]:
@@ -179,14 +193,23 @@ def _over_the_limit() -> Iterator[Finding]:
         Sum("quantity"), partition_by=[F("person"), F("product")], order_by=F("pk").asc()
     )
     suspects = Order.objects.filter(BOUGHT).annotate(ordered=ordered)
-    for order in suspects.filter(ordered__gt=F("limit_per_person")).order_by("pk").iterator():
-        counted = Order.objects.filter(
-            BOUGHT, person=order.person_id, product=order.product_id, pk__lte=order.pk
-        ).exclude(returned_at__lte=order.created_at)
-        had = counted.aggregate(had=Sum("quantity"))["had"]
-        if had > order.limit_per_person:
-            problem = _("comes to %(had)d of its product, the limit was %(limit)d") % {
-                "had": had,
-                "limit": order.limit_per_person,
-            }
-            yield Finding("limit", f"order {order.pk}", problem)
+    counted = (
+        Order.objects.filter(
+            BOUGHT, person=OuterRef("person"), product=OuterRef("product"), pk__lte=OuterRef("pk")
+        )
+        .filter(Q(returned_at__isnull=True) | Q(returned_at__gt=OuterRef("created_at")))
+        .order_by()
+        .values("person")
+        .annotate(had=Sum("quantity"))
+    )
+    had = Subquery(counted.values("had"))
+    close = Order.objects.filter(
+        pk__in=suspects.filter(ordered__gt=F("limit_per_person")).values("pk")
+    )
+    over = close.annotate(had=had).filter(had__gt=F("limit_per_person")).order_by("pk")
+    for pk, number, limit in over.values_list("pk", "had", "limit_per_person"):
+        problem = _("comes to %(had)d of its product, the limit was %(limit)d") % {
+            "had": number,
+            "limit": limit,
+        }
+        yield Finding("limit", f"order {pk}", problem)

@@ -69,13 +69,15 @@ WITH judged AS (
             AND CASE WHEN d.order_id IS NULL THEN NOT o.opens_order ELSE
                 o.opens_order AND r.source = 'lottery' AND r.related_id = d.id::text
                 AND r.person_id = d.person_id AND r.product_id IS NOT DISTINCT FROM o.product_id
+                AND r.quantity = 1 AND r.product_name = o.name
+                AND (o.product_id IS NOT NULL OR r.kind = o.kind)
                 END AS fits
     FROM lottery_draw AS d
     LEFT JOIN json_to_recordset(%(outcomes)s) AS o (
         version_id bigint, stock_out jsonb, is_pity bool, landed_prize_id bigint, prize_id bigint,
         first_ticket int, last_ticket int, least_pity bigint, most_pity bigint,
         is_pity_prize bool, near_miss bool, value_given numeric, cost_points int, wheel_id bigint,
-        opens_order bool, product_id bigint
+        opens_order bool, product_id bigint, name text, kind text
     ) USING (version_id, stock_out, is_pity, landed_prize_id, prize_id)
     LEFT JOIN unnest(%(pairs)s::bigint[], %(starts)s::int[], %(draws)s::int[])
         AS t (pair_id, start, draws) ON t.pair_id = d.seed_pair_id
@@ -180,6 +182,8 @@ def _outcomes_of(published: Published, stock_out: list[float]) -> Iterator[dict[
                 "wheel_id": version.wheel_id,
                 "opens_order": given.kind.opens_order,
                 "product_id": given.product_id,
+                "name": given.name,
+                "kind": given.kind.product_kind,
             }
 
 

@@ -231,8 +231,26 @@ def _compare_order(draw: Draw, given: PublishedPrize, order: Order | None) -> It
         said = {"prize": draw.prize_id, "order": draw.order_id}
         yield Finding("order", _name(draw), problem % said)
     elif draw.order_id is not None:
-        told = order and (order.source, order.related_id, order.person_id, order.product_id)
-        if told != (OrderSource.LOTTERY, str(draw.pk), draw.person_id, given.product_id):
+        told = order and (
+            order.source,
+            order.related_id,
+            order.person_id,
+            order.product_id,
+            order.quantity,
+            order.product_name,
+            # A product decides the kind itself, when the order is opened.
+            order.kind if given.product_id is None else given.kind.product_kind,
+        )
+        due = (
+            OrderSource.LOTTERY,
+            str(draw.pk),
+            draw.person_id,
+            given.product_id,
+            1,
+            given.name,
+            given.kind.product_kind,
+        )
+        if told != due:
             problem = _("order %(order)s is not what this draw gave")
             yield Finding("order", _name(draw), problem % {"order": draw.order_id})
 

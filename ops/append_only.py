@@ -174,6 +174,18 @@ _FOUND_ON_POSTGRESQL = """
     WHERE t.tgrelid = %s::regclass AND NOT (t.tgisinternal AND t.tgenabled = 'O')
     UNION ALL
     SELECT rulename, ev_enabled, 0, false, '' FROM pg_rewrite WHERE ev_class = %s::regclass
+    UNION ALL
+    SELECT inhrelid::regclass::text::name, 'O', 0, false, '' FROM pg_inherits
+    WHERE inhparent = %s::regclass
+    UNION ALL
+    SELECT 'row level security', 'O', 0, false, '' FROM pg_class
+    WHERE oid = %s::regclass AND (relrowsecurity OR relforcerowsecurity)
+    UNION ALL
+    SELECT 'session_replication_role', 'O', 0, false, ''
+    WHERE current_setting('session_replication_role') <> 'origin' OR EXISTS (
+        SELECT FROM pg_db_role_setting
+        WHERE array_to_string(setconfig, ' ') LIKE '%%session_replication_role%%'
+    )
 """
 
 
@@ -184,7 +196,7 @@ def _guards_on_postgresql(connection: Any, table: str) -> tuple[_Guards, _Guards
         f"{table}_no_truncate": ("O", _BEFORE | _TRUNCATE, False, body),
     }
     with connection.cursor() as cursor:
-        cursor.execute(_FOUND_ON_POSTGRESQL, [table, table])
+        cursor.execute(_FOUND_ON_POSTGRESQL, [table] * 4)
         return due, {name: tuple(guard) for name, *guard in cursor.fetchall()}
 
 

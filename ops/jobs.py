@@ -7,6 +7,6 @@ from ops.services.jobs import jobs
 def register() -> None:
     """Register the jobs of the platform itself."""
     jobs.register("lost tasks", background.mark_lost_tasks)
-    jobs.register("seal ledgers", seals.seal_ledgers)
+    jobs.register("seal ledgers", seals.seal_daily)
     jobs.register("expired files", files.discard_expired)
     jobs.register("expired idempotency records", idempotency.forget_expired)

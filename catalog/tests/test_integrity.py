@@ -270,9 +270,16 @@ def test_a_code_that_was_given_to_another_order_is_found(wrong):
     assert ("codes", f"code {code.pk}") in order_findings()
 
 
+@pytest.mark.parametrize("wrong", [{"code_hash": "0" * 64}, {"code_encrypted": "garbage"}])
+def test_a_code_that_was_altered_is_found(wrong):
+    make_product(codes=["A-1"])
+    VirtualCode.objects.update(**wrong)
+    assert order_findings() == {("codes", f"code {VirtualCode.objects.get().pk}")}
+
+
 def test_however_many_orders_a_few_queries_compare_them(django_assert_num_queries):
     product = make_product(stock=20, limit_per_person=3)
     for _order in range(5):
         make_order(product=product)
-    with django_assert_num_queries(5):
+    with django_assert_num_queries(6):
         assert order_findings() == set()

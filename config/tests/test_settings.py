@@ -128,6 +128,7 @@ def test_the_example_names_every_setting():
         ({"PORT": "99999"}, "PORT is 99999"),
         ({"REGISTER_BONUS": "-5"}, "REGISTER_BONUS is -5"),
         ({"TIME_ZONE": "Mars/Base"}, "TIME_ZONE is 'Mars/Base'"),
+        ({"LANGUAGE_CODE": "tlh"}, "LANGUAGE_CODE is 'tlh'"),
         ({"LOG_LEVEL": "loud"}, "LOG_LEVEL is 'LOUD'"),
         ({"DATA_DIR": "/proc/nothing"}, "DATA_DIR cannot be made"),
         ({"REDIS_URL": "somewhere"}, "REDIS_URL must be a redis:// address"),

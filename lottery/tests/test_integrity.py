@@ -13,7 +13,14 @@ from catalog.tests.factories import make_prize_order, make_product
 from lottery.models import Draw, PityCounter, Prize, SeedPair, WheelVersion
 from lottery.services import seeds
 from lottery.services.draws import draw
-from lottery.tests.factories import fix_seeds, goods_prize, make_wheel, points_prize, prize_at
+from lottery.tests.factories import (
+    draw_once,
+    fix_seeds,
+    goods_prize,
+    make_wheel,
+    points_prize,
+    prize_at,
+)
 from lottery.tests.tables import findings
 from ops.services.encryption import encrypt
 from tests.ledgers import without_triggers
@@ -129,6 +136,17 @@ def test_an_order_that_belongs_to_another_draw_is_found(draws, person_differs):
     with without_triggers(Draw):
         Draw.objects.filter(pk=without_order.pk).update(order=order)
     assert ("order", f"draw {without_order.pk}") in findings()
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"quantity": 99}, {"product_name": "A better one"}, {"kind": "physical"}]
+)
+def test_an_order_that_says_something_else_than_its_prize_is_found(wrong):
+    wheel = make_wheel({"type": "coupon", "value": Decimal(5), "probability": 1})
+    drawn = draw_once(make_person(points=100), wheel)
+    assert findings() == []
+    Order.objects.filter(pk=drawn.order_id).update(**wrong)
+    assert ("order", f"draw {drawn.pk}") in findings()
 
 
 def test_an_order_of_no_draw_is_found():

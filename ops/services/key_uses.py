@@ -80,8 +80,8 @@ class EncryptedColumn:
 class KeyIdColumn:
     """A column with the id of the key that something else of the row was made under.
 
-    An empty one is from before there were ids: then it was the first hash key. Without `renewal`
-    its rows stay for ever as they are.
+    An empty one of a hash is from before there were ids: it was the first hash key. Without
+    `renewal` its rows stay for ever as they are.
     """
 
     purpose: Purpose
@@ -94,7 +94,7 @@ class KeyIdColumn:
 
     def count_by_key(self) -> dict[str, int]:
         counts = Counter(_count(self.rows()))
-        if unnamed := counts.pop("", 0):
+        if self.purpose == "hash" and (unnamed := counts.pop("", 0)):
             counts[key_ring.first_hash_key().id] += unnamed
         return dict(counts)
 

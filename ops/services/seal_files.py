@@ -7,6 +7,7 @@ Each is gzipped JSON lines: first the seal, then `[ledger, account, number, hash
 import gzip
 import io
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -16,7 +17,9 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import Storage, storages
 
 from ops.models import LedgerSeal
+from ops.services.ledgers import ledgers
 
+_NAME = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})\.json\.gz")
 # Where files of another course of the database are put, see `set_aside`.
 SET_ASIDE = "set-aside"
 
@@ -55,16 +58,13 @@ def storage() -> Storage:
 
 
 def days() -> list[date]:
-    """The days that have a file, in order."""
+    """The days that have a file, in order; files with another name are not ours."""
     try:
         _folders, names = storage().listdir("")
     except FileNotFoundError:
         return []
-    return sorted(
-        date.fromisoformat(name.removesuffix(".json.gz"))
-        for name in names
-        if name.endswith(".json.gz")
-    )
+    named = filter(None, map(_NAME.fullmatch, names))
+    return sorted(date.fromisoformat(match[1]) for match in named)
 
 
 def write(file: SealFile, *, public_key: str) -> None:
@@ -79,11 +79,13 @@ def write(file: SealFile, *, public_key: str) -> None:
 def read(day: date) -> SealFile:
     """Read the file of a day. Raises FileNotFoundError, and UnreadableSeal when it is damaged."""
     with storage().open(_name(day)) as stored:
-        try:
-            lines = gzip.decompress(stored.read()).decode().splitlines()
-            return SealFile(_seal(json.loads(lines[0])), list(_heads(lines[1:])))
-        except (EOFError, LookupError, OSError, TypeError, ValueError) as error:
-            raise UnreadableSeal(str(day)) from error
+        content = stored.read()
+    try:
+        first, *others = gzip.decompress(content).decode().splitlines()
+        return SealFile(_seal(json.loads(first)), list(_heads(others)))
+    # Whatever a bit that flipped comes to, from zlib to a number out of range.
+    except Exception as error:
+        raise UnreadableSeal(str(day)) from error
 
 
 def differ(one: LedgerSeal, other: LedgerSeal) -> bool:
@@ -115,6 +117,9 @@ def _facts(seal: LedgerSeal) -> dict[str, Any]:
 
 def _seal(facts: dict[str, Any]) -> LedgerSeal:
     facts.pop("public_key")
+    numbers = ("sequence", "accounts", "entries")
+    if not all(type(value) is (int if name in numbers else str) for name, value in facts.items()):
+        raise TypeError(facts)
     facts["date"] = date.fromisoformat(facts["date"])
     facts["sealed_at"] = datetime.fromisoformat(facts["sealed_at"])
     return LedgerSeal(**facts)
@@ -122,5 +127,13 @@ def _seal(facts: dict[str, Any]) -> LedgerSeal:
 
 def _heads(lines: Iterable[str]) -> Iterator[Head]:
     for line in lines:
-        ledger, account_id, sequence, entry_hash = json.loads(line)
-        yield Head(str(ledger), int(account_id), int(sequence), str(entry_hash))
+        head = Head(*json.loads(line))
+        types = (str, int, int, str)
+        if (
+            tuple(map(type, (head.ledger, head.account_id, head.sequence, head.entry_hash)))
+            != types
+        ):
+            raise TypeError(line)
+        if head.ledger not in ledgers.names() or not 0 < head.account_id < 2**63 > head.sequence:
+            raise ValueError(line)
+        yield head

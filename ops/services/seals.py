@@ -8,7 +8,7 @@ was rewritten, cut or replaced is found and named, even where every hash was mad
 import hashlib
 import logging
 from collections.abc import Iterable, Iterator
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from itertools import batched
 
 from cryptography.exceptions import InvalidSignature
@@ -29,6 +29,7 @@ from ops.services.seal_files import Head, SealFile
 logger = logging.getLogger(__name__)
 
 BATCH_SIZE = 1000  # heads that one statement looks for
+SETTLED = timedelta(hours=1)  # so long a row may come after its file, and clocks may differ
 
 type Heads = dict[tuple[str, int], Head]
 
@@ -38,18 +39,45 @@ class SealsContradict(Exception):
 
 
 # --- Sealing ------------------------------------------------------------------------------------
+def seal_daily(*, now: datetime) -> None:
+    """The job: seal this day, unless it was refused today already.
+
+    What contradicts stays so until somebody looks, and a round comes every few seconds.
+    """
+    today = timezone.localdate(now)
+    if _refused.get("on") == today:
+        return
+    try:
+        seal_ledgers(now=timezone.now())  # other jobs of this round may have taken long
+    except SealsContradict:
+        _refused["on"] = today
+        raise
+
+
+_refused: dict[str, date] = {}  # in this process
+
+
 def seal_ledgers(*, now: datetime) -> LedgerSeal | None:
     """Seal what all ledgers came to, once a day; None when this day has its seal already.
 
     Raises SealsContradict when there are seals that this database does not know, as after a
-    restore: `set_newer_aside` says that it is known.
+    restore: `set_newer_aside` says that it is known. A clock that goes back seals nothing.
     """
+    newest = LedgerSeal.objects.order_by("-sequence").first()
     today = timezone.localdate(now)
-    if LedgerSeal.objects.filter(date=today).exists():
+    if newest is not None and today <= newest.date:
         return None
-    sealed, newest, heads = _present()
     if unknown := [day for day in seal_files.days() if newest is None or day > newest.date]:
-        return _take_up(unknown, newest, heads)
+        taken_up = _take_up(unknown, newest)
+        if taken_up is not None:
+            return taken_up
+    with snapshot():
+        heads = {
+            (name, account_id): Head(name, account_id, sequence, entry_hash)
+            for name, ledger in ledgers.items()
+            for account_id, sequence, entry_hash in ledger.heads.iterator()
+        }
+    sealed = _sealed_until(newest)
     changed = [head for account, head in sorted(heads.items()) if sealed.get(account) != head]
     seal = LedgerSeal(
         sequence=newest.sequence + 1 if newest else 1,
@@ -67,20 +95,16 @@ def seal_ledgers(*, now: datetime) -> LedgerSeal | None:
     return _keep(SealFile(seal, changed), is_new=True)
 
 
-def _present() -> tuple[Heads, LedgerSeal | None, Heads]:
-    """The heads that are sealed, the newest seal, and all heads of this moment."""
-    with snapshot():
-        newest = LedgerSeal.objects.order_by("-sequence").first()
-        heads = {
-            (name, account_id): Head(name, account_id, sequence, entry_hash)
-            for name, ledger in ledgers.items()
-            for account_id, sequence, entry_hash in ledger.heads.iterator()
-        }
+def _sealed_until(newest: LedgerSeal | None) -> Heads:
+    """The heads that are in the files up to this seal; after a loss all of them are sealed anew."""
     sealed: Heads = {}
     for day in seal_files.days():
         if newest is not None and day <= newest.date:
-            _replay(sealed, seal_files.read(day).heads)
-    return sealed, newest, heads
+            try:
+                _replay(sealed, seal_files.read(day).heads)
+            except seal_files.UnreadableSeal:
+                sealed.clear()
+    return sealed
 
 
 def _root(heads: Iterable[Head]) -> str:
@@ -99,23 +123,36 @@ def _keep(file: SealFile, *, is_new: bool) -> LedgerSeal | None:
             if is_new:
                 seal_files.write(file, public_key=public_key())
     except IntegrityError:
+        if not LedgerSeal.objects.filter(date=file.seal.date).exists():
+            raise
         return None
     logger.info("Sealed the ledgers of %s", file.seal.date)
     return file.seal
 
 
-def _take_up(days: list[date], newest: LedgerSeal | None, heads: Heads) -> LedgerSeal | None:
+def _take_up(days: list[date], newest: LedgerSeal | None) -> LedgerSeal | None:
     """Write the row of a seal whose file alone is there: its machine was killed between the two.
 
     Only the one that follows, when all that it seals is in the database; anything else belongs
-    to another course of it.
+    to another course of it. A file that was cut off half way is put aside: nothing was sealed.
     """
-    file = seal_files.read(days[0])
+    try:
+        file = seal_files.read(days[0])
+    except seal_files.UnreadableSeal:
+        if len(days) == 1:
+            logger.warning("The seal of %s was written in part and is put aside", days[0])
+            seal_files.set_aside(days[0])
+            return None
+        raise
     follows = file.seal.previous_hash == (newest.entry_hash if newest else GENESIS_HASH)
     if len(days) > 1 or not follows or any(_not_ours(file.seal)) or any(_rewritten(file.heads)):
         raise SealsContradict(
-            f"The seal of {days[0]} is not in this database. If it was restored to a moment before "
-            "that, run `manage.py seal_ledgers --after-restore`; if not, somebody removed it."
+            _(
+                "The seal of %(day)s is not in this database. If it was restored to a moment "
+                "before that, run `manage.py seal_ledgers --after-restore`; if not, somebody "
+                "removed it."
+            )
+            % {"day": days[0]}
         )
     return _keep(file, is_new=False)
 
@@ -145,53 +182,68 @@ def _private_key(key_id: str) -> Ed25519PrivateKey:
 def check_seals() -> Iterator[Finding]:
     """Compare the ledgers with every seal, and the seals with their files and with each other.
 
-    A copy that was restored is judged by the seals up to its own moment.
+    A copy that was restored is judged by the seals up to its own moment. A file that is lost hides
+    what it sealed and nothing else.
     """
     yield from unguarded_tables(LedgerSeal)
     rows = {seal.date: seal for seal in LedgerSeal.objects.order_by("sequence")}
-    moment = _moment_of_database()
-    sealed: Heads = {}
+    sealed: Heads | None = {}  # None: a file is lost, and with it what all heads were
     previous_hash = GENESIS_HASH
     for day in sorted({*rows, *seal_files.days()}):
         name = f"seal {day}"
         try:
             file = seal_files.read(day)
-        except FileNotFoundError:
-            yield Finding("seal", name, _("its file is missing: what it seals cannot be checked"))
-            return
-        except seal_files.UnreadableSeal:
-            yield Finding("seal", name, _("its file is damaged: what it seals cannot be checked"))
-            return
+        except (FileNotFoundError, seal_files.UnreadableSeal) as error:
+            is_missing = isinstance(error, FileNotFoundError)
+            problem = (
+                _("its file is missing: what it seals cannot be checked")
+                if is_missing
+                else _("its file is damaged: what it seals cannot be checked")
+            )
+            yield Finding("seals", name, problem)
+            sealed = None
+            previous_hash = rows[day].entry_hash if day in rows else previous_hash
+            continue
         seal = file.seal
         if day not in rows:
-            if moment is None or seal.sealed_at > moment:
-                return
-            yield Finding("seal", name, _("was removed from the database"))
+            if not _is_of_before(seal):
+                return  # of a time that this database does not know, or not written down yet
+            yield Finding("seals", name, _("was removed from the database"))
         elif seal_files.differ(rows[day], seal):
-            yield Finding("seal", name, _("says something else than its file"))
+            yield Finding("seals", name, _("says something else than its file"))
         for problem in _not_ours(seal):
-            yield Finding("seal", name, problem)
+            yield Finding("seals", name, problem)
         if seal.previous_hash != previous_hash:
-            yield Finding("seal", name, _("does not follow the seal before it"))
+            yield Finding("seals", name, _("does not follow the seal before it"))
         previous_hash = seal.entry_hash
-        _replay(sealed, file.heads)
+        if len(file.heads) == seal.accounts:
+            sealed = {}  # after a loss, all heads were sealed anew
+        if sealed is not None:
+            _replay(sealed, file.heads)
         # The changes of each, and all heads of the newest: a year of seals costs no more to
         # read than what changed in it.
-        is_newest = day == max(rows, default=None)
+        is_newest = sealed is not None and day == max(rows, default=None)
         if seal.changes != _root(file.heads) or (is_newest and _summed(sealed) != _told(seal)):
-            yield Finding("seal", name, _("its heads do not come to its root"))
+            yield Finding("seals", name, _("its heads do not come to its root"))
         for head in _rewritten(file.heads):
             problem = _("its entry %(number)d is not the one that was sealed on %(day)s")
             account = ledgers[head.ledger].name_account(head.account_id)
-            yield Finding("seal", account, problem % {"number": head.sequence, "day": day})
+            yield Finding("seals", account, problem % {"number": head.sequence, "day": day})
+
+
+def _is_of_before(seal: LedgerSeal) -> bool:
+    """Whether this database goes on after a seal, for longer than writing it down takes."""
+    moment = _moment_of_database()
+    return moment is not None and moment > seal.sealed_at + SETTLED
 
 
 def _told(seal: LedgerSeal) -> tuple[str, int, int]:
     return seal.root, seal.accounts, seal.entries
 
 
-def _summed(heads: Heads) -> tuple[str, int, int]:
+def _summed(heads: Heads | None) -> tuple[str, int, int]:
     """Root, accounts and entries of these heads."""
+    heads = heads or {}
     return _root(heads.values()), len(heads), sum(head.sequence for head in heads.values())
 
 

@@ -148,6 +148,22 @@ FUNCTION = "CREATE OR REPLACE FUNCTION {}() RETURNS trigger LANGUAGE plpgsql AS 
             ["meddle is not the platform's: it could alter or hide rows"],
         ),
         (
+            f"CREATE TABLE child () INHERITS ({TABLE})",
+            ["child is not the platform's: it could alter or hide rows"],
+        ),
+        (
+            f"ALTER TABLE {TABLE} ENABLE ROW LEVEL SECURITY",
+            ["row level security is not the platform's: it could alter or hide rows"],
+        ),
+        (
+            "SET LOCAL session_replication_role = replica",
+            ["session_replication_role is not the platform's: it could alter or hide rows"],
+        ),
+        (
+            "ALTER ROLE CURRENT_USER SET session_replication_role = replica",
+            ["session_replication_role is not the platform's: it could alter or hide rows"],
+        ),
+        (
             f"CREATE RULE swallow AS ON INSERT TO {TABLE} DO INSTEAD NOTHING",
             ["swallow is not the platform's: it could alter or hide rows"],
         ),

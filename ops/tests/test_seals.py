@@ -191,7 +191,7 @@ def sealed(person):
     """Three days of seals."""
     days = []
     for number in range(3):
-        days.append(sealed_at(NOW - 2 * DAY + number * DAY).date)
+        days.append(sealed_at(NOW + (number - 3) * DAY).date)
         give(person, 1)
     return days
 
@@ -272,16 +272,87 @@ def test_a_seal_that_was_forged_in_row_and_file_is_found(sealed, own_folder, cha
     assert (f"seal {sealed[1]}", problem) in findings()
 
 
-def test_a_file_that_is_missing_or_damaged_is_found(sealed, own_folder):
+def test_a_file_that_is_missing_or_damaged_hides_what_it_sealed_and_nothing_else(
+    sealed, own_folder, person
+):
     path = own_folder / "seals" / f"{sealed[1]}.json.gz"
     path.write_bytes(path.read_bytes()[:-20])
     assert findings() == [
         (f"seal {sealed[1]}", "its file is damaged: what it seals cannot be checked")
     ]
     path.unlink()
+    lost = (f"seal {sealed[1]}", "its file is missing: what it seals cannot be checked")
+    assert findings() == [lost]
+    entries = list(PointsEntry.objects.filter(user=person).order_by("sequence"))
+    entries[0].points += 1
+    for entry in entries:
+        entry.balance_after += 1
+    rewrite(PointsEntry, person, entries, total_points=entries[-1].balance_after)
+    assert lost in findings()
+    assert {f"user {person.pk}"} == set(named()) - {lost[0]}
+
+
+def test_after_a_loss_the_next_seal_has_all_heads_and_its_root_is_proved_again(sealed, own_folder):
+    (own_folder / "seals" / f"{sealed[0]}.json.gz").write_bytes(b"lost")
+    again = sealed_at(NOW)
+    assert len(seal_files.read(again.date).heads) == again.accounts == 3
+    assert named() == [f"seal {sealed[0]}"]
+    alter(own_folder, again.date, sign_another_root)
+    assert named() == [f"seal {sealed[0]}", f"seal {again.date}"]
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"",
+        b"no gzip",
+        gzip.compress(b""),
+        gzip.compress(b"null"),
+        gzip.compress(b'"abc"'),
+        gzip.compress(b"{}"),
+        gzip.compress(b"[" * 100_000),
+        gzip.compress(b"\xff"),
+        gzip.compress(b"x" * 200)[:-40] + b"\x00" * 40,
+    ],
+)
+def test_a_file_of_garbage_is_damaged(sealed, own_folder, garbage):
+    (own_folder / "seals" / f"{sealed[2]}.json.gz").write_bytes(garbage)
     assert findings() == [
-        (f"seal {sealed[1]}", "its file is missing: what it seals cannot be checked")
+        (f"seal {sealed[2]}", "its file is damaged: what it seals cannot be checked")
     ]
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        [1],
+        ["points", 1, 1],
+        ["points", "1", 1, "h"],
+        ["points", True, 1, "h"],
+        ["coins", 1, 1, "h"],
+        ["points", 2**70, 1, "h"],
+        ["points", 1, 1e400, "h"],
+        ["points", 1, 1, None],
+    ],
+)
+def test_a_head_of_garbage_damages_its_file(sealed, own_folder, head):
+    alter(own_folder, sealed[2], lambda lines: lines.append(head))
+    assert named() == [f"seal {sealed[2]}"]
+
+
+def test_a_seal_of_garbage_is_damaged(sealed, own_folder):
+    path = own_folder / "seals" / f"{sealed[2]}.json.gz"
+    first, *others = gzip.decompress(path.read_bytes()).decode().splitlines()
+    first = json.dumps({**json.loads(first), "signature": 3})
+    path.write_bytes(gzip.compress("\n".join([first, *others]).encode()))
+    assert named() == [f"seal {sealed[2]}"]
+
+
+@pytest.mark.parametrize("name", ["copy of 2026-01-01.json.gz", "20260101.json.gz", "notes.txt"])
+def test_a_file_that_is_not_ours_is_left_alone(sealed, own_folder, name):
+    (own_folder / "seals" / name).write_bytes(b"x")
+    assert findings() == []
+    assert sealed_at(NOW).sequence == 4
 
 
 # --- Killed and restored ------------------------------------------------------------------------
@@ -299,6 +370,53 @@ def test_a_seal_whose_machine_was_killed_before_the_row_is_taken_up(person):
     assert findings() == []
     assert sealed_at(NOW + DAY).sequence == 2
     assert findings() == []
+
+
+def test_a_file_that_was_written_in_part_is_put_aside(person, own_folder):
+    day = sealed_at(NOW).date
+    path = own_folder / "seals" / f"{day}.json.gz"
+    path.write_bytes(path.read_bytes()[:100])
+    forget(day)
+    assert sealed_at(NOW).date == day
+    assert (own_folder / "seals" / "set-aside" / path.name).exists()
+    assert findings() == []
+
+
+def test_a_damaged_file_among_others_that_are_not_known_is_for_people(sealed, own_folder):
+    for day in sealed[1:]:
+        forget(day)
+    (own_folder / "seals" / f"{sealed[1]}.json.gz").write_bytes(b"")
+    with pytest.raises(seal_files.UnreadableSeal):
+        seal_ledgers(now=NOW)
+
+
+def test_a_clock_that_goes_back_seals_nothing(person):
+    sealed_at(NOW)
+    assert seal_ledgers(now=NOW - DAY) is None
+    assert LedgerSeal.objects.count() == 1
+
+
+def test_the_job_refuses_once_a_day(person, monkeypatch):
+    monkeypatch.setattr(seals, "_refused", {})
+    forget(sealed_at(NOW - DAY).date)
+    restore(person, 2)
+    with pytest.raises(seals.SealsContradict):
+        seals.seal_daily(now=NOW)
+    seals.seal_daily(now=NOW)
+    assert not LedgerSeal.objects.exists()
+    seals.set_newer_aside()
+    monkeypatch.setattr(seals, "_refused", {})
+    seals.seal_daily(now=NOW)
+    seals.seal_daily(now=NOW)
+    assert LedgerSeal.objects.count() == 1
+
+
+def test_another_fault_of_the_row_is_not_taken_for_another_machine(person):
+    sealed_at(NOW - DAY)
+    file = seal_files.read(timezone.localdate(NOW - DAY))
+    file.seal.date += 5 * DAY
+    with pytest.raises(IntegrityError):
+        seals._keep(file, is_new=False)
 
 
 def restore(person, sequence):
