@@ -230,9 +230,15 @@ def _moment(text) -> datetime | None:
         moment = parse_datetime(text) if isinstance(text, str) else None
         if moment and timezone.is_naive(moment):
             moment = timezone.make_aware(moment)
-        return moment and moment.astimezone(UTC)
-    except (ValueError, OverflowError):
+    except ValueError:
         return None
+    if moment is None:
+        return None
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        # "Never" in a client's own time zone is before the first moment of UTC.
+        return datetime.min.replace(tzinfo=UTC) if moment.year == 1 else None
 
 
 def _ended_sessions(session_ids):

@@ -1,6 +1,6 @@
 """What a person's sockets hear about their receipts, after commit."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import cast
 
 from django.utils import timezone
@@ -13,6 +13,7 @@ from reviews.models import ProcessRecord, Receipt
 # within the first of these, or not at all, and the connection's time-outs bound what is left then.
 WRITTEN_WITHIN = timedelta(minutes=1)
 COMMITTED_WITHIN = timedelta(minutes=5)
+EARLIEST = datetime.min.replace(tzinfo=UTC)
 
 
 def review_event(receipt: Receipt, *, is_replay: bool = False) -> Event:
@@ -38,7 +39,9 @@ def reviewed_since(person_id: int, since: datetime) -> list[Event]:
     knows by `upload_id` which it has heard of. One more than may be sent again: whoever missed more
     starts afresh.
     """
-    missed = Receipt.objects.filter(person_id=person_id, reviewed_at__gt=since - COMMITTED_WITHIN)
+    # Many a client says "never" with the first moment there is; nothing can be before that.
+    further_back = max(since, EARLIEST + COMMITTED_WITHIN) - COMMITTED_WITHIN
+    missed = Receipt.objects.filter(person_id=person_id, reviewed_at__gt=further_back)
     return [
         review_event(one, is_replay=True)
         for one in missed.order_by("reviewed_at")[: push.REPLAY_LIMIT + 1]

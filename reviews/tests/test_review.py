@@ -1,6 +1,7 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from functools import partial
 
 import pytest
 from django.contrib.auth.models import Permission
@@ -8,11 +9,15 @@ from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from accounts.models import PointsEntry
+from accounts.tests.factories import make_sign_in
+from accounts.tests.sockets import in_database, opened
 from catalog.errors import NotAMerchant
 from catalog.models import ShopRole
 from catalog.tests.factories import make_member, make_shop
 from ops.errors import NotAllowed
 from ops.realtime import push
+from ops.tests.layers import IN_MEMORY
+from ops.tests.sockets import end_of_the_process
 from reviews import events
 from reviews.errors import AlreadyReviewed, PaidBefore
 from reviews.models import ProcessStatus, Receipt, ReceiptStatus
@@ -457,6 +462,42 @@ def test_missed_results_are_sent_again_oldest_first():
     assert all(event.is_replay and event.owner_id == person.pk for event in missed)
     assert missed[0].message()["replayed"] is True
     assert missed[0].message()["type"] == "review_result"
+
+
+@pytest.fixture
+async def serving_sockets(settings):
+    """A process that serves sockets, on the in-memory layer."""
+    settings.CHANNEL_LAYERS = IN_MEMORY
+    yield
+    await end_of_the_process()
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    "never",
+    [
+        "0001-01-01T00:00:00Z",
+        "0001-01-01T00:04:00Z",
+        "0001-01-01T00:00:00",
+        "0001-01-01T00:00:00+14:00",
+        "0001-01-01T00:00:00+23:59",
+        "0001-01-01T00:00:00-12:00",
+    ],
+)
+async def test_whoever_never_heard_anything_resumes_from_the_first_moment_there_is(
+    serving_sockets, never
+):
+    me = await in_database(make_sign_in)
+    receipt = await in_database(partial(make_decided, person=me.person))
+    client, _hello = await opened(me.pair.access_token)
+
+    await client.say("resume", data={"points_version": 0, "since": never})
+
+    heard = await client.heard_before_a_pong()
+    results = [message["data"] for message in heard if message["type"] == "review_result"]
+    assert [result["upload_id"] for result in results] == [receipt.pk]
+    await client.leave()
 
 
 def resume_while_it_commits(receipt):
