@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 from django.db import OperationalError, connection
+from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -36,7 +37,7 @@ def go_round():
 
 
 def let_the_wait_pass():
-    earlier = timezone.now() - WAITS - timedelta(seconds=1)
+    earlier = timezone.now() - WAITS[-1] - timedelta(seconds=1)
     FailedRow.objects.update(last_failed_at=earlier)
 
 
@@ -50,14 +51,31 @@ def test_a_row_that_fails_stops_no_other_and_leaves_nothing_half_written(rows, c
     assert f"The job finish failed at row {rows[1].pk}" in caplog.text
 
 
-def test_a_row_that_failed_waits_a_minute(rows):
+@pytest.mark.parametrize(
+    ("failures", "minutes"), [(1, 1), (2, 5), (3, 25), (4, 125), (5, 125), (FAILURES - 1, 125)]
+)
+def test_a_row_that_failed_waits_longer_each_time(rows, failures, minutes):
     go_round()
+    due = timezone.now() - timedelta(minutes=minutes)
+    FailedRow.objects.update(failures=failures, last_failed_at=due + timedelta(seconds=30))
     go_round()
-    assert FailedRow.objects.get().failures == 1
+    assert FailedRow.objects.get().failures == failures
 
-    let_the_wait_pass()
+    FailedRow.objects.update(last_failed_at=due)
     go_round()
-    assert FailedRow.objects.get().failures == 2
+    assert FailedRow.objects.get().failures == failures + 1
+
+
+def test_no_row_is_blamed_for_what_is_away_for_less_than_a_day(rows):
+    go_round()
+    failed, minutes = FailedRow.objects.get(), 0
+    while failed.set_aside_at is None:
+        minutes += 25
+        FailedRow.objects.update(last_failed_at=F("last_failed_at") - timedelta(minutes=25))
+        go_round()
+        failed.refresh_from_db()
+
+    assert 24 * 60 < minutes < 28 * 60
 
 
 def test_a_row_that_keeps_failing_is_set_aside_until_somebody_says_so(rows):
@@ -170,7 +188,7 @@ def test_two_machines_that_fail_in_the_same_round_count_as_one():
 @pytest.mark.postgresql
 @pytest.mark.django_db(transaction=True)
 def test_twin_without_the_wait_each_of_them_counts(monkeypatch):
-    monkeypatch.setattr(failed_rows, "WAITS", timedelta(seconds=-1))
+    monkeypatch.setattr(failed_rows, "WAITS", [timedelta(seconds=-1)])
     assert fail_on_two_machines() == 2
 
 
