@@ -64,21 +64,35 @@ def _claim(
     name = {"owner_id": owner_id, "path": path, "key": key}
     try:
         _limit_lock_wait(f"{TWIN_WAITS}s")
-        try:
-            with transaction.atomic():
-                record = IdempotencyRecord.objects.create(**name, fingerprint=fingerprint)
-            is_new = True
-        except IntegrityError:
-            record = IdempotencyRecord.objects.select_for_update().get(**name)
-            is_new = record.created_at <= timezone.now() - KEPT_FOR
-            if is_new:
-                record.created_at, record.fingerprint = timezone.now(), fingerprint
-                record.save(update_fields=["created_at", "fingerprint"])
+        # Neither succeeds when the job forgets an expired record that was just in the way.
+        while not (found := _inserted(name, fingerprint) or _taken(name, fingerprint)):
+            pass
     except OperationalError as error:
         if _is_lock_timeout(error):
             raise StillRunning from error
         raise
     _limit_lock_wait("DEFAULT")
+    return found
+
+
+def _inserted(name: dict[str, Any], fingerprint: str) -> tuple[IdempotencyRecord, bool] | None:
+    """Insert the record; None when there is one already."""
+    try:
+        with transaction.atomic():
+            return IdempotencyRecord.objects.create(**name, fingerprint=fingerprint), True
+    except IntegrityError:
+        return None
+
+
+def _taken(name: dict[str, Any], fingerprint: str) -> tuple[IdempotencyRecord, bool] | None:
+    """Hold the record there is, for new use when its 24 hours are over; None when it is gone."""
+    record = IdempotencyRecord.objects.select_for_update().filter(**name).first()
+    if record is None:
+        return None
+    is_new = record.created_at <= timezone.now() - KEPT_FOR
+    if is_new:
+        record.created_at, record.fingerprint = timezone.now(), fingerprint
+        record.save(update_fields=["created_at", "fingerprint"])
     return record, is_new
 
 

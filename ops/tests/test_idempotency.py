@@ -498,3 +498,24 @@ def test_a_key_used_anew_while_records_are_forgotten_has_one_effect(api):
 
     assert left_anew == [{**first, "balance": first["balance"] + 1}]
     assert data_of(post(api, "k")) == left_anew[0]
+
+
+def test_a_key_whose_record_is_forgotten_while_it_is_claimed_is_a_new_one(api):
+    first = data_of(post(api, "k"))
+    now = timezone.now()
+    IdempotencyRecord.objects.update(created_at=now - idempotency.KEPT_FOR)
+    forgotten: list[int | None] = []
+
+    def forget_it_before_it_is_read(execute, sql, params, many, context):
+        if not forgotten and sql.startswith("SELECT") and "ops_idempotencyrecord" in sql:
+            forgotten.append(None)
+            forgotten[0] = idempotency.forget_expired(now=now)
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(forget_it_before_it_is_read):
+        anew = post(api, "k")
+
+    assert forgotten == [1]
+    assert data_of(anew)["balance"] == first["balance"] + 1
+    assert "Idempotent-Replay" not in anew
+    assert post(api, "k")["Idempotent-Replay"] == "true"
