@@ -6,6 +6,7 @@ import re
 import secrets
 from datetime import date, datetime, timedelta
 from functools import partial
+from typing import Literal
 
 from django.conf import settings
 from django.core.cache import cache
@@ -40,8 +41,9 @@ def ask_code(*, phone: str, address: str) -> None:
 
     The answer never tells whether the phone has an account. Raises InvalidPhone, and
     CodeAskedTooOften per phone (60 seconds, so many a day) and per address (an hour). When the
-    provider fails the code is taken back, and the phone may ask again at once: Unavailable, after
-    commit. Where it may have arrived all the same it is one of the phone's codes of the day.
+    provider fails the code is taken back, so that the one before stays good, and the phone may ask
+    again at once: Unavailable, after commit. Where it may have arrived all the same it counts as
+    sent: for the day, and for the 60 seconds that Unavailable then tells to wait.
     """
     check_phone(phone)
     now = timezone.now()
@@ -50,7 +52,9 @@ def ask_code(*, phone: str, address: str) -> None:
     # Counted first: whoever asks at the same time is seen below, or wants the same number.
     sent_today = codes.filter(day=today).count()
     newest = codes.order_by("-created_at").first()
-    if newest and (wait := newest.created_at + settings.SMS_RESEND_AFTER - now) > timedelta():
+    # Where there is an unsure one it came after every row: the row would have held it back.
+    sent_at = cache.get(_unsure_key(phone, "newest")) or (newest and newest.created_at)
+    if sent_at and (wait := sent_at + settings.SMS_RESEND_AFTER - now) > timedelta():
         raise CodeAskedTooOften(retry_after=_seconds(wait))
     if sent_today + cache.get(_unsure_key(phone, today), 0) >= settings.SMS_CODES_A_DAY:
         raise CodeAskedTooOften(retry_after=seconds_left(now))
@@ -79,17 +83,23 @@ def _send(row: SignInCode, code: str) -> None:
         sender().send_code(phone=row.phone, code=code)
     except Exception as error:
         logger.exception("A sign-in code could not be sent")
+        refusal = Unavailable()
         if not isinstance(error, NotTaken):
             # Else a provider that delivers and then fails would send a phone any number of them.
             _increase(_unsure_key(row.phone, row.day), timeout=DAY)
-        # The phone may ask again at once, at this provider or another.
+            wait = _seconds(row.created_at + settings.SMS_RESEND_AFTER - timezone.now())
+            cache.set(_unsure_key(row.phone, "newest"), row.created_at, timeout=wait)
+            refusal = Unavailable(retry_after=wait)
         row.delete()
-        raise Unavailable from error
+        raise refusal from error
 
 
-def _unsure_key(phone: str, day: date) -> str:
-    """Where codes are counted of which nobody knows whether they reached the phone that day."""
-    return f"sign-in:unsure-codes:{keyed_hash('unsure code', phone)}:{day}"
+def _unsure_key(phone: str, of: date | Literal["newest"]) -> str:
+    """Where codes are kept of which nobody knows whether they reached the phone.
+
+    Of a day how many, and of the newest when it was sent.
+    """
+    return f"sign-in:unsure-codes:{keyed_hash('unsure code', phone)}:{of}"
 
 
 def use_code(*, phone: str, code: str, address: str) -> None:

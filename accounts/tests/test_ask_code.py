@@ -283,10 +283,11 @@ def ask_from(number):
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("name", ["AwaySender", "DeliveringSender"])
-def test_a_code_that_could_not_be_sent_was_never_asked_for(settings, sent, name):
-    settings.SMS_SENDER = f"accounts.tests.test_ask_code.{name}"
-    assert refused(ask_from(1), 1503) is None
+def test_a_code_that_could_not_be_sent_was_never_asked_for(settings, sent):
+    settings.SMS_SENDER = "accounts.tests.test_ask_code.AwaySender"
+    response = ask_from(1)
+    assert refused(response, 1503) is None
+    assert int(response["Retry-After"]) <= 5
     assert not SignInCode.objects.exists()
 
     settings.SMS_SENDER = "accounts.tests.factories.RecordingSender"
@@ -295,11 +296,30 @@ def test_a_code_that_could_not_be_sent_was_never_asked_for(settings, sent, name)
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_earlier_code_stays_good_when_a_later_one_fails(settings, sent):
+def test_after_a_code_that_may_have_arrived_the_next_waits_its_minute(settings, sent):
+    """Whoever asks for somebody else's phone, from however many addresses."""
+    settings.SMS_SENDER = "accounts.tests.test_ask_code.DeliveringSender"
+    responses = [ask_from(number) for number in range(1, 6)]
+    assert refused(responses[0], 1503) is None
+    for response in responses[1:]:
+        assert refused(response, 1003) is None
+    assert all(50 <= int(response["Retry-After"]) <= 60 for response in responses)
+    assert len(sent) == 1
+    assert not SignInCode.objects.exists()
+
+    settings.SMS_SENDER = "accounts.tests.factories.RecordingSender"
+    data_of(client_of().post("/api/auth/code", {"phone": "13800138002"}))
+    settings.SMS_RESEND_AFTER = timedelta()
+    data_of(ask_from(6))
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("name", ["AwaySender", "DeliveringSender"])
+def test_an_earlier_code_stays_good_when_a_later_one_fails(settings, sent, name):
     settings.SMS_FIXED_CODE = ""
     data_of(ask_from(1))
     SignInCode.objects.update(created_at=F("created_at") - timedelta(seconds=61))
-    settings.SMS_SENDER = "accounts.tests.test_ask_code.AwaySender"
+    settings.SMS_SENDER = f"accounts.tests.test_ask_code.{name}"
     refused(ask_from(2), 1503)
     sign_in_codes.use_code(phone=PHONE, code=sent[0][1], address="")
 
@@ -308,8 +328,8 @@ def test_an_earlier_code_stays_good_when_a_later_one_fails(settings, sent):
 def test_a_provider_that_delivers_and_fails_sends_a_phone_no_more_than_a_days_codes(settings, sent):
     """Whoever asks for somebody else's phone, from however many addresses."""
     settings.SMS_CODES_A_DAY = 3
+    settings.SMS_RESEND_AFTER = timedelta()
     data_of(ask_from(1))
-    SignInCode.objects.update(created_at=F("created_at") - timedelta(seconds=61))
     settings.SMS_SENDER = "accounts.tests.test_ask_code.DeliveringSender"
     for number in range(2, 4):
         refused(ask_from(number), 1503)
