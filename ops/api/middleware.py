@@ -10,6 +10,9 @@ from django.utils import translation
 
 from ops.api.exception_handler import answer_status
 
+# Headers that describe a body: the envelope has its own.
+OF_THE_BODY = {"content-type", "content-length", "content-encoding", "content-disposition", "etag"}
+
 
 def is_api_path(path: str) -> bool:
     """Whether it is the API that answers there."""
@@ -35,8 +38,8 @@ class EnvelopeMiddleware:
         with translation.override(translation.get_language_from_request(request)):
             answer = answer_status(response.status_code)
         for name, value in response.items():
-            # Without the latter a web page could not read the refusal.
-            if name in {"Allow", "Vary"} or name.lower().startswith("access-control-"):
+            # The rest is of the answer as a whole: how browsers treat it, who may read it.
+            if name.lower() not in OF_THE_BODY:
                 answer[name] = value
         return answer
 

@@ -3,8 +3,11 @@
 import logging
 
 import pytest
+from django.http import HttpResponse
+from django.test import RequestFactory
 
 from accounts.tests.factories import sign_in
+from ops.api.middleware import EnvelopeMiddleware
 from ops.request_id import RequestIdFilter
 from ops.tests.databases import other_parameters
 from tests.api import data_of
@@ -112,6 +115,22 @@ def test_what_answers_outside_the_envelope_refuses_inside_it(api, debug, path, m
         assert refused(response, 1012) is None
         assert message in response.json()["msg"]
         assert {"get", "head"} <= names(response["Allow"])
+
+
+@pytest.mark.parametrize("path", ["/health", "/api/health", "/api/docs"])
+def test_what_is_put_into_the_envelope_keeps_the_headers_every_answer_has(api, path):
+    response, any_refusal = api.post(path), api.delete("/api/auth/code")
+    assert response["Content-Type"] == "application/json"
+    assert response["Content-Language"] == any_refusal["Content-Language"]
+    assert "Content-Security-Policy" in response
+    assert {*any_refusal.headers} - {*response.headers} <= {"Content-Length"}
+
+
+def test_what_is_put_into_the_envelope_keeps_its_time_and_not_the_length_of_what_it_was():
+    page = HttpResponse("x" * 500, status=503, headers={"Retry-After": "77", "ETag": '"page"'})
+    page["Content-Length"] = "500"
+    answer = EnvelopeMiddleware(lambda _request: page)(RequestFactory().get("/api/x"))
+    assert {**answer.headers} == {"Content-Type": "application/json", "Retry-After": "77"}
 
 
 @pytest.mark.parametrize("path", ["/health", "/api/health", "/api/docs", "/api/schema"])
