@@ -4,13 +4,17 @@
 """
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, datetime
 from functools import partial
 
 import pytest
 from django.contrib.auth.models import Permission
 from django.core import signing
+from django.core.files.storage import FileSystemStorage
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connection, transaction
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -24,6 +28,8 @@ from catalog.tests.factories import make_png, make_product, make_shop
 from lottery.models import Prize
 from lottery.tests.factories import make_draft
 from ops import admin_base
+from ops.models import StoredFile
+from ops.services import files
 from tests.console import form_of
 from tests.people import make_person
 from tests.races import Unlocked, race
@@ -406,6 +412,70 @@ def test_a_new_picture_beside_a_row_that_came_meanwhile_keeps_its_number(console
     assert "images-0-picture" not in told(refused)
     assert told(refused)["images-1-picture"] == ["Choose the file again."]
     assert form_of(refused)["images-1-position"] == ["4"]
+
+
+@pytest.fixture
+def slow_storage(monkeypatch):
+    """A storage that writes nothing before it is let go."""
+
+    class SlowStorage(FileSystemStorage):
+        is_asked, goes_on = threading.Event(), threading.Event()
+
+        def save(self, *args, **options):
+            self.is_asked.set()
+            assert self.goes_on.wait(30)
+            return super().save(*args, **options)
+
+    storage = SlowStorage()
+    monkeypatch.setattr(files, "default_storage", storage)
+    yield storage
+    storage.goes_on.set()
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_nobody_waits_for_a_product_while_its_pictures_are_stored(console, slow_storage):
+    product = make_product(stock=5)
+    picture = SimpleUploadedFile("mine.png", make_png((6, 6)))
+    new = {"images-TOTAL_FORMS": "1", "images-0-picture": picture, "images-0-position": "4"}
+    sent = {**form_of(console.get(page_of(product))), **new}
+
+    def send():
+        with closing(connection):
+            return console.post(page_of(product), sent).status_code
+
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(send)
+        try:
+            assert slow_storage.is_asked.wait(30)
+            with transaction.atomic(), connection.cursor() as cursor:
+                cursor.execute("SET LOCAL lock_timeout = '2s'")
+                stock.change_stock(
+                    product_id=product.pk,
+                    quantity=-1,
+                    operation=StockOperation.ADMIN_ADJUST,
+                    reason="x",
+                )
+        finally:
+            slow_storage.goes_on.set()
+        assert answer.result(30) == 302
+
+    image = product.images.get()
+    assert not image.file.is_temporary
+    assert not image.thumbnail.is_temporary
+
+
+def test_pictures_of_a_form_that_is_refused_are_taken_away_again(console):
+    product = make_product(points_price=100)
+    page = console.get(page_of(product))
+    Product.objects.update(points_price=120)
+
+    picture = SimpleUploadedFile("mine.png", make_png((6, 6)))
+    new = {"images-TOTAL_FORMS": "1", "images-0-picture": picture, "images-0-position": "4"}
+    refused = console.post(page_of(product), {**form_of(page), **new})
+
+    assert "points_price" in told(refused)
+    assert not StoredFile.objects.exists()
 
 
 # --- Passwords ------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 from django import forms
 from django.contrib import admin
+from django.core.files.uploadedfile import UploadedFile
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import TabularInline
@@ -19,6 +20,7 @@ from catalog.models import (
 )
 from catalog.services import pictures, stock, virtual_codes
 from ops.admin_base import BookingForm, EditAdmin, book_once
+from ops.models import StoredFile
 from ops.services import files
 
 
@@ -35,19 +37,30 @@ class PictureForm(forms.ModelForm):
         sent = self.cleaned_data["picture"]
         if not sent and self.instance.pk is None:
             raise forms.ValidationError(_("Choose a picture."))
-        try:
-            self.renditions = pictures.read_picture(sent.read()) if sent else None
-        except NotAPicture as error:
-            raise forms.ValidationError(str(error)) from error
+        if sent and sent.refusal:
+            raise forms.ValidationError(str(sent.refusal)) from sent.refusal
         return sent
 
     def save(self, commit=True):
-        if self.renditions:
-            name = self.cleaned_data["picture"].name
-            stored = pictures.store_picture(self.renditions, name=name)
-            files.make_permanent(*stored)
-            self.instance.file, self.instance.thumbnail = stored
+        if sent := self.cleaned_data["picture"]:
+            files.make_permanent(*sent.stored)
+            self.instance.file, self.instance.thumbnail = sent.stored
         return super().save(commit)
+
+
+class SentPicture(UploadedFile):
+    """A picture of a form, read and stored already; temporary until a product has it."""
+
+    def __init__(self, sent):
+        super().__init__(sent.file, sent.name, sent.content_type, sent.size)
+        self.stored: tuple[StoredFile, ...] = ()
+        self.refusal: NotAPicture | None = None
+        try:
+            renditions = pictures.read_picture(sent.read())
+        except NotAPicture as error:
+            self.refusal = error
+        else:
+            self.stored = pictures.store_picture(renditions, name=sent.name)
 
 
 class ProductImageInline(TabularInline):
@@ -125,6 +138,17 @@ class ProductAdmin(EditAdmin):
     def get_readonly_fields(self, request, obj=None):
         # The stock of a virtual product is its codes, so the kind stays what it was.
         return [*self.readonly_fields, *(["kind"] if obj else [])]
+
+    def changeform_view(self, request, object_id=None, *args, **options):
+        """Store the pictures of a form before its product is held: whoever buys it would wait."""
+        may_write = self.has_change_permission if object_id else self.has_add_permission
+        sent = request.FILES if may_write(request) else {}
+        for name in sent:
+            sent[name] = SentPicture(sent[name])
+        answer = super().changeform_view(request, object_id, *args, **options)
+        for picture in sent.values():
+            files.discard(*picture.stored)  # what a product has by now stays
+        return answer
 
     @action(
         description=_("Change stock"),
