@@ -4,11 +4,13 @@ Every page that `admin.site` knows is walked, so that a new one is covered witho
 model of which `make_world` has no row fails, until they have one.
 """
 
+import getpass
 import re
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
+from io import StringIO
 from typing import Any
 
 import pytest
@@ -375,6 +377,59 @@ def test_a_new_password_beside_a_sale_costs_nobody_points(world, console):
         world.points_version,
     )
     call_command("check_integrity")
+
+
+def revoke(person):
+    User.objects.filter(pk=person.pk).update(is_superuser=False, is_staff=False, nickname="Gone")
+
+
+def assert_password_alone_was_saved(person, password):
+    before = values_of(person)
+    assert (before["is_superuser"], before["is_staff"], before["nickname"]) == (
+        False,
+        False,
+        "Gone",
+    )
+    person.refresh_from_db()
+    assert person.check_password(password)
+
+
+def test_a_password_from_the_command_line_restores_no_rights(monkeypatch):
+    person = User.objects.create_superuser("root", "s3cret-s3cret")
+
+    def type_it(prompt):
+        revoke(person)  # while the command waits for the password
+        return "an0ther-s3cret"
+
+    monkeypatch.setattr(getpass, "getpass", type_it)
+    call_command("changepassword", "root", stdout=StringIO())
+
+    assert_password_alone_was_saved(person, "an0ther-s3cret")
+
+
+def test_ones_own_new_password_restores_no_rights(console):
+    person = User.objects.get(username="root")
+    new = {"new_password1": "an0ther-s3cret", "new_password2": "an0ther-s3cret"}
+
+    with between_reading_and_saving(User, lambda: revoke(person)):
+        answer = console.post(
+            reverse("admin:password_change"), {"old_password": "s3cret-s3cret", **new}
+        )
+
+    assert answer.status_code == 302
+    assert_password_alone_was_saved(person, "an0ther-s3cret")
+
+
+def test_a_person_who_is_new_is_saved_whole():
+    person = User(username="new", nickname="New", is_staff=True)
+    person.set_password("s3cret-s3cret")
+    person.save()
+    stored = User.objects.get(username="new")
+    assert (stored.nickname, stored.is_staff) == ("New", True)
+    person.nickname = "Newer"
+    person.save()
+    stored.refresh_from_db()
+    assert stored.nickname == "Newer", "the password is saved once"
 
 
 def test_a_row_that_is_gone_is_not_saved_as_a_new_one(world):

@@ -1,6 +1,6 @@
 """Who somebody is, and the head of their ledger."""
 
-from typing import ClassVar, override
+from typing import Any, ClassVar, override
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
@@ -102,6 +102,8 @@ class User(ServiceColumns, AbstractBaseUser, PermissionsMixin):
     USERNAME_FIELD = "username"
     REQUIRED_FIELDS: ClassVar[list[str]] = []
 
+    _password: str | None  # what `set_password` was given, until it is saved
+
     objects: ClassVar = UserManager()
 
     class Meta:
@@ -119,6 +121,18 @@ class User(ServiceColumns, AbstractBaseUser, PermissionsMixin):
     @override
     def __str__(self) -> str:
         return self.nickname or self.username or self.masked_phone or f"#{self.pk}"
+
+    @override
+    def save(self, **options: Any) -> None:
+        """Save; after `set_password` the password alone of a person who is there already.
+
+        What changes passwords (`changepassword`, one's own page of the console) holds the row it
+        read for as long as somebody types, and would write back rights that were revoked meanwhile.
+        """
+        is_set = self._password is not None and not self._state.adding
+        if is_set and options.get("update_fields") is None:
+            options["update_fields"] = ["password"]
+        super().save(**options)
 
     @property
     @override
