@@ -7,6 +7,7 @@ from uuid import uuid4
 
 from django import forms
 from django.contrib import messages
+from django.db import transaction
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -31,9 +32,13 @@ class EditAdmin(ModelAdmin):  # type: ignore[misc]  # unfold is not typed
     change_form_before_template = "admin/what_was_shown.html"
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Any:
-        """Hold the row of a form that is sent, so that it is compared with what stays."""
+        """Hold the row of a form that is sent, so that it is compared with what stays.
+
+        Every page that saves a form does it in a transaction; the others change nothing.
+        """
         row = super().get_object(request, object_id, from_field)
-        if row is None or request.method != "POST":
+        is_sent = request.method == "POST" and transaction.get_connection().in_atomic_block
+        if row is None or not is_sent:
             return row
         try:
             return locked(self.get_queryset(request)).get(pk=row.pk)
