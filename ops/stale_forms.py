@@ -18,6 +18,7 @@ from django.core import signing
 from django.core.exceptions import ValidationError
 from django.db.models import Field, Model
 from django.forms.boundfield import BoundField
+from django.forms.models import InlineForeignKeyField
 from django.http import QueryDict
 from django.utils.crypto import salted_hmac
 from django.utils.datastructures import MultiValueDict
@@ -179,8 +180,12 @@ class StaleCheckedFormSet(forms.BaseInlineFormSet[Model, Model, StaleCheckedForm
         shown = self._shown_of(number)
         return any(
             _digest_entered(form[name], left_alone=shown.get(name)) != shown.get(name)
-            for name in compared_fields(form)
+            for name in self._compared_fields(form)
         )
+
+    def _compared_fields(self, form: StaleCheckedForm) -> list[str]:
+        # The row above is known by its page; a form that is not the set's own would ask for it.
+        return [name for name in compared_fields(form) if name != self.fk.name]
 
     def _name_of_id(self, number: int) -> str:
         return f"{self.add_prefix(number)}-{self.model._meta.pk.name}"
@@ -217,7 +222,7 @@ class StaleCheckedFormSet(forms.BaseInlineFormSet[Model, Model, StaleCheckedForm
     def _as_sent(self, row: Model) -> dict[str, list[str]]:
         form = self.form(instance=row)
         sent = {self.model._meta.pk.name: [str(row.pk)]}
-        for name in compared_fields(form):
+        for name in self._compared_fields(form):
             sent |= _as_sent(form[name])
         return sent
 
@@ -250,8 +255,13 @@ def read(signed: str, row: Model) -> Shown | None:
 
 def compared_fields(form: StaleCheckedForm) -> list[str]:
     """The fields of a form that a person fills; a form set adds others, which name the row."""
-    fields = form.fields.items()
-    return [name for name, field in fields if name in form.base_fields and not field.disabled]
+    return [
+        name
+        for name, field in form.fields.items()
+        if name in form.base_fields
+        and not field.disabled
+        and not isinstance(field, InlineForeignKeyField)
+    ]
 
 
 def digests_of(form: StaleCheckedForm) -> Digests:

@@ -21,7 +21,7 @@ from django.utils import timezone
 
 from accounts.admin.people import UserAdmin
 from accounts.models import User
-from catalog.models import Product, ProductImage, Shop, StockOperation
+from catalog.models import Product, ProductImage, Shop, ShopMember, StockOperation
 from catalog.services import pictures, stock
 from catalog.services.pictures import add_picture
 from catalog.tests.factories import make_png, make_product, make_shop
@@ -306,6 +306,25 @@ def test_a_row_that_came_meanwhile_is_shown(console):
     ), "each row is drawn beside its own form"
     assert sent_as_it_is(console, refused).status_code == 302
     assert names_of(wheel) == [(0, "A"), (45, "B"), (90, "C2")]
+
+
+def test_the_row_above_is_no_conflict_of_a_row_that_came_or_went(console):
+    shop, first, second = make_shop(), make_person(), make_person()
+    member = ShopMember.objects.create(shop=shop, person=first, role="owner")
+    page = console.get(page_of(shop))
+    member.delete()
+    ShopMember.objects.create(shop=shop, person=second, role="owner")
+
+    refused = console.post(page_of(shop), {**form_of(page), "address": "Here"})
+
+    assert told(refused) == {
+        "members": [
+            f"Added meanwhile and shown now: {ShopMember.objects.get()}.",
+            f"Deleted meanwhile: {member}.",
+        ]
+    }
+    assert sent_as_it_is(console, refused).status_code == 302
+    assert [member.person for member in shop.members.all()] == [second]
 
 
 def test_of_rows_that_went_meanwhile_what_was_typed_is_kept_as_new(console):
