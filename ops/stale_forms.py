@@ -62,6 +62,13 @@ class StaleCheckedForm(forms.ModelForm[Model]):
                 self.is_stale = True
                 self.add_error(name, message)
 
+    def _post_clean(self) -> None:
+        # The console shows no fractions of a second: what was left alone keeps those it has.
+        for name in compared_fields(self):
+            if isinstance(self.cleaned_data.get(name), datetime) and name not in self.changed_data:
+                self.cleaned_data[name] = getattr(self.instance, name)
+        super()._post_clean()  # type: ignore[misc]
+
     def _compare(self, field: BoundField) -> str | None:
         """What a person is told of a field; None where there is no conflict."""
         was, now = (self.shown or {}).get(field.name), digest_of(field)
@@ -325,8 +332,8 @@ def _plain(value: Any) -> str:
             return ""
         case Decimal():
             return f"{value.normalize():f}"
-        case datetime():  # to the minute: in Chinese the console shows no seconds
-            return value.astimezone(UTC).isoformat(timespec="minutes")
+        case datetime():  # to the second, as the console shows it
+            return value.astimezone(UTC).isoformat(timespec="seconds")
         case _:  # browsers write the ends of lines in their own way
             return str(value).replace("\r\n", "\n").strip()
 

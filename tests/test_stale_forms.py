@@ -113,22 +113,44 @@ def test_a_field_that_was_left_alone_shows_the_value_of_now(console):
     assert (product.is_listed, product.on_sale_from, product.status) == (False, moment, "inactive")
 
 
-def test_a_moment_that_was_left_alone_is_known_without_its_seconds(console):
-    """In Chinese the console shows none."""
-    console.defaults["HTTP_ACCEPT_LANGUAGE"] = "zh-hans"
-    before, after = (datetime(2026, 1, day, 3, 4, 5, tzinfo=UTC) for day in (1, 2))
+@pytest.mark.parametrize("language", ["zh-hans", "en"])
+def test_a_moment_that_was_left_alone_stays_to_the_microsecond(console, language):
+    console.defaults["HTTP_ACCEPT_LANGUAGE"] = language
+    moment = datetime(2026, 1, 1, 3, 4, 5, 678, tzinfo=UTC)
+    product = make_product(name="Tea", on_sale_from=moment)
+
+    sent = {**form_of(console.get(page_of(product))), "name": "Iced tea"}
+    assert console.post(page_of(product), sent).status_code == 302
+
+    product.refresh_from_db()
+    assert (product.name, product.on_sale_from) == ("Iced tea", moment)
+
+
+@pytest.mark.parametrize("language", ["zh-hans", "en"])
+def test_another_second_is_another_moment(console, language):
+    console.defaults["HTTP_ACCEPT_LANGUAGE"] = language
+    before, after = (datetime(2026, 1, 1, 3, 4, second, tzinfo=UTC) for second in (5, 6))
     product = make_product(on_sale_from=before)
-    page = console.get(page_of(product))
-    assert console.post(page_of(product), form_of(page)).status_code == 302
     page = console.get(page_of(product))
     Product.objects.update(on_sale_from=after)
 
     refused = console.post(page_of(product), form_of(page))
 
-    assert form_of(refused)["on_sale_from_0"] == ["2026/01/02"]
+    assert refused.status_code == 200
+    assert form_of(refused)["on_sale_from_1"] == ["11:04:06"]
     assert sent_as_it_is(console, refused).status_code == 302
     product.refresh_from_db()
-    assert product.on_sale_from == after.replace(second=0)
+    assert product.on_sale_from == after
+
+
+def test_a_moment_may_be_typed_without_seconds(console):
+    console.defaults["HTTP_ACCEPT_LANGUAGE"] = "zh-hans"
+    product = make_product()
+    sent = {"on_sale_from_0": "2026-01-02", "on_sale_from_1": "11:05"}
+    page = console.get(page_of(product))
+    assert console.post(page_of(product), {**form_of(page), **sent}).status_code == 302
+    product.refresh_from_db()
+    assert product.on_sale_from == datetime(2026, 1, 2, 3, 5, tzinfo=UTC)
 
 
 def test_the_same_change_made_twice_is_no_conflict(console):
