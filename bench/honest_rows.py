@@ -7,6 +7,7 @@ import random
 import secrets
 from collections import Counter
 from decimal import Decimal
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -93,7 +94,7 @@ class _Filling:
             name="Wheel", cost_points=COST, daily_limit=1_000, pity_threshold=pity_threshold
         )
         points = {"type": PrizeType.POINTS}
-        prizes = (
+        prizes: tuple[dict[str, Any], ...] = (
             {**points, "value": 50, "probability": "0.10", "is_activity": True},
             {**points, "value": 5, "probability": "0.20"},
             {**points, "value": 500, "probability": "0.05", "quantity": 100},
