@@ -262,6 +262,7 @@ def test_a_row_that_is_deleted_while_its_form_is_sent_is_told(console, monkeypat
     assert "Perhaps it was deleted?" in str(message)
 
 
+@pytest.mark.postgresql
 @pytest.mark.django_db(transaction=True)
 def test_a_page_without_a_form_may_be_sent_as_well(console):
     """Nothing is held there: it has no transaction."""
