@@ -98,4 +98,4 @@ def test_however_many_receipts_two_queries_compare_them(django_assert_num_querie
         approve(make_receipt())
 
     with django_assert_num_queries(2):
-        assert findings() == []
+        assert list(integrity.checks["receipts"].look()) == []
