@@ -77,7 +77,7 @@ def seal_ledgers(*, now: datetime) -> LedgerSeal | None:
             for name, ledger in ledgers.items()
             for account_id, sequence, entry_hash in ledger.heads.iterator()
         }
-    sealed = _sealed_until(newest)
+    sealed = _sealed()
     changed = [head for account, head in sorted(heads.items()) if sealed.get(account) != head]
     seal = LedgerSeal(
         sequence=newest.sequence + 1 if newest else 1,
@@ -95,15 +95,17 @@ def seal_ledgers(*, now: datetime) -> LedgerSeal | None:
     return _keep(SealFile(seal, changed), is_new=True)
 
 
-def _sealed_until(newest: LedgerSeal | None) -> Heads:
-    """The heads that are in the files up to this seal; after a loss all of them are sealed anew."""
+def _sealed() -> Heads:
+    """The heads that the files say were sealed; after a loss all of them are sealed anew.
+
+    No file is of a later seal here: what this database does not know was looked at before.
+    """
     sealed: Heads = {}
     for day in seal_files.days():
-        if newest is not None and day <= newest.date:
-            try:
-                _replay(sealed, seal_files.read(day).heads)
-            except seal_files.UnreadableSeal:
-                sealed.clear()
+        try:
+            _replay(sealed, seal_files.read(day).heads)
+        except seal_files.UnreadableSeal:
+            sealed.clear()
     return sealed
 
 
