@@ -83,14 +83,11 @@ def _causes_of_stock() -> Iterator[Finding]:
         operation=StockOperation.RESTOCK, quantity__gt=0
     )
     known = Q(operation__in=OF_ORDERS) | (by_hand & Q(related_id=""))
-    others = StockEntry.objects.exclude(pk__in=StockEntry.objects.filter(known).values("pk"))
-    for entry in others.order_by("product", "sequence"):
+    others = unlike(StockEntry.objects.all(), known).order_by("product", "sequence")
+    fields = ("product", "sequence", "operation", "related_id")
+    for product_id, sequence, operation, cause in others.values_list(*fields):
         yield without_cause(
-            STOCK,
-            account_id=entry.product_id,
-            sequence=entry.sequence,
-            kind=entry.operation,
-            cause=entry.related_id,
+            STOCK, account_id=product_id, sequence=sequence, kind=operation, cause=cause
         )
 
 
@@ -157,10 +154,10 @@ def _codes_of_orders() -> Iterator[Finding]:
             "number": number,
         }
         yield Finding("codes", f"order {pk}", problem)
-    given = VirtualCode.objects.filter(order__isnull=False)
     for code in VirtualCode.objects.order_by("pk").iterator():
         if not _is_known_by_its_hash(code):
             yield Finding("codes", f"code {code.pk}", _("is not what was loaded: it was altered"))
+    given = VirtualCode.objects.filter(order__isnull=False)
     strays = unlike(given, order__status=OrderStatus.DELIVERED, order__product=F("product"))
     for pk, order_id in strays.order_by("pk").values_list("pk", "order"):
         problem = _("belongs to order %(order)d, which did not deliver it") % {"order": order_id}

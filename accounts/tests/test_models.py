@@ -6,7 +6,14 @@ import pytest
 from django.db import IntegrityError
 from django.utils import timezone
 
-from accounts.models import DeviceSession, RegistrationMark, SignInCode, Tier, User
+from accounts.models import (
+    DeviceSession,
+    PointsEntry,
+    RegistrationMark,
+    SignInCode,
+    Tier,
+    User,
+)
 from tests.people import make_person
 
 pytestmark = pytest.mark.django_db
@@ -73,3 +80,9 @@ def test_rows_read_well():
     assert str(Tier(name="gold")) == "gold"
     assert str(DeviceSession(user_id=5, device_info={"m": 1})) == "5 {'m': 1}"
     assert timezone.is_aware(moment)
+
+
+def test_the_ledger_has_the_columns_that_its_hash_covers_and_no_other():
+    """What a kind of entry needs beyond them stands in rows that `related_id` names."""
+    columns = {field.attname for field in PointsEntry._meta.concrete_fields}
+    assert columns == {"id", "entry_hash", *PointsEntry.hashed_fields}

@@ -99,6 +99,21 @@ def test_the_fixed_code_and_the_open_loopback_are_developments_alone(tmp_path):
     assert production.stdout.split() == ["True", "False", "True"], production.stderr
 
 
+def test_seals_lie_in_a_folder_or_a_bucket_of_their_own(tmp_path):
+    show = "from django.core.files.storage import storages; s = storages['seals']; "
+    shell = ("shell", "--no-imports", "-c")
+    folder = str(tmp_path / "elsewhere")
+    local = manage(tmp_path, *shell, show + "print(s.location)", SEALS_DIR=folder)
+    assert local.stdout.strip() == folder, local.stderr
+    where = show + "print(s.bucket_name, s.location, s.file_overwrite)"
+    for buckets, name in (
+        ({"S3_BUCKET": "media"}, "media"),
+        ({"S3_BUCKET": "media", "SEALS_BUCKET": "vault"}, "vault"),
+    ):
+        remote = manage(tmp_path, *shell, where, S3_REGION="cn-north-1", **buckets)
+        assert remote.stdout.split() == [name, "seals", "False"], remote.stderr
+
+
 def test_a_second_start_keeps_the_secrets(tmp_path):
     shell = (
         "shell",

@@ -15,6 +15,8 @@ from ops.registry import Registry
 
 logger = logging.getLogger(__name__)
 
+STUMBLED = "check"  # the rule of a finding that says that a check could not be finished
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -56,7 +58,7 @@ def run(name: str) -> Iterator[Finding]:
     except Exception as error:
         logger.exception("The check %s could not be finished", name)
         problem = _("could not be finished: %(error)s") % {"error": type(error).__name__}
-        yield Finding("check", name, problem)
+        yield Finding(STUMBLED, name, problem)
 
 
 def remarks(name: str) -> list[str]:
@@ -111,12 +113,12 @@ def _reading() -> Iterator[None]:
             cursor.execute("PRAGMA query_only = OFF")
 
 
-def unlike(rows: QuerySet[Any, Any], **columns: Any) -> QuerySet[Any, Any]:
-    """Rows of which one of these columns is something else, or nothing.
+def unlike(rows: QuerySet[Any, Any], *conditions: Q, **columns: Any) -> QuerySet[Any, Any]:
+    """Rows for which one of these conditions is not true, or one of these columns not alike.
 
     `exclude` would leave out where a comparison comes to NULL, and so believe it.
     """
-    is_like = Case(When(Q(**columns), then=Value(True)), default=Value(False))
+    is_like = Case(When(Q(*conditions, **columns), then=Value(True)), default=Value(False))
     found: QuerySet[Any, Any] = rows.annotate(is_like=is_like).filter(is_like=False)
     return found
 

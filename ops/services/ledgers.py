@@ -70,6 +70,7 @@ def check_chains(ledger: Ledger) -> Iterator[Finding]:
 
 
 def _broken_links(ledger: Ledger) -> Iterator[Finding]:
+    """Entries that do not fit the one before them, or their own hash."""
 
     def before(field: str, first: object) -> Window:
         """What the entry before this one says, or `first` where there is none."""
@@ -109,7 +110,7 @@ def _broken_links(ledger: Ledger) -> Iterator[Finding]:
             problem = _("number %(number)d was expected") % {"number": earlier + 1}
             yield Finding("sequence", name, problem)
         if told != due:
-            problem = _("says %(told)d, adds up to %(due)d") % {"told": told, "due": due}
+            problem = _("says %(told)s, adds up to %(due)s") % {"told": told, "due": due}
             yield Finding("balance", name, problem)
         if previous != hash_before:
             yield Finding("chain", name, _("does not follow the entry before it"))

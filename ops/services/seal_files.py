@@ -128,11 +128,8 @@ def _seal(facts: dict[str, Any]) -> LedgerSeal:
 def _heads(lines: Iterable[str]) -> Iterator[Head]:
     for line in lines:
         head = Head(*json.loads(line))
-        types = (str, int, int, str)
-        if (
-            tuple(map(type, (head.ledger, head.account_id, head.sequence, head.entry_hash)))
-            != types
-        ):
+        told = (head.ledger, head.account_id, head.sequence, head.entry_hash)
+        if tuple(map(type, told)) != (str, int, int, str):
             raise TypeError(line)
         if head.ledger not in ledgers.names() or not 0 < head.account_id < 2**63 > head.sequence:
             raise ValueError(line)

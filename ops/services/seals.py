@@ -24,7 +24,7 @@ from ops.models import LedgerSeal
 from ops.services import key_ring, seal_files
 from ops.services.integrity import Finding, snapshot, unguarded_tables
 from ops.services.ledgers import Ledger, ledgers
-from ops.services.seal_files import Head, SealFile
+from ops.services.seal_files import Head, SealFile, UnreadableSeal
 
 logger = logging.getLogger(__name__)
 
@@ -96,15 +96,12 @@ def seal_ledgers(*, now: datetime) -> LedgerSeal | None:
 
 
 def _sealed() -> Heads:
-    """The heads that the files say were sealed; after a loss all of them are sealed anew.
-
-    No file is of a later seal here: what this database does not know was looked at before.
-    """
+    """The heads that the files say were sealed; after a loss all of them are sealed anew."""
     sealed: Heads = {}
-    for day in seal_files.days():
+    for day in LedgerSeal.objects.order_by("date").values_list("date", flat=True):
         try:
             _replay(sealed, seal_files.read(day).heads)
-        except seal_files.UnreadableSeal:
+        except (FileNotFoundError, UnreadableSeal):
             sealed.clear()
     return sealed
 
@@ -138,25 +135,29 @@ def _take_up(days: list[date], newest: LedgerSeal | None) -> LedgerSeal | None:
     Only the one that follows, when all that it seals is in the database; anything else belongs
     to another course of it. A file that was cut off half way is put aside: nothing was sealed.
     """
+    day, *more = days
     try:
-        file = seal_files.read(days[0])
-    except seal_files.UnreadableSeal:
-        if len(days) == 1:
-            logger.warning("The seal of %s was written in part and is put aside", days[0])
-            seal_files.set_aside(days[0])
-            return None
-        raise
-    follows = file.seal.previous_hash == (newest.entry_hash if newest else GENESIS_HASH)
-    if len(days) > 1 or not follows or any(_not_ours(file.seal)) or any(_rewritten(file.heads)):
+        file = None if more else seal_files.read(day)
+    except UnreadableSeal:
+        logger.warning("The seal of %s was written in part and is put aside", day)
+        seal_files.set_aside(day)
+        return None
+    if file is None or not _follows(file, newest):
         raise SealsContradict(
             _(
                 "The seal of %(day)s is not in this database. If it was restored to a moment "
                 "before that, run `manage.py seal_ledgers --after-restore`; if not, somebody "
                 "removed it."
             )
-            % {"day": days[0]}
+            % {"day": day}
         )
     return _keep(file, is_new=False)
+
+
+def _follows(file: SealFile, newest: LedgerSeal | None) -> bool:
+    """Whether a file has the seal after this one, of what is in this database."""
+    follows = file.seal.previous_hash == (newest.entry_hash if newest else GENESIS_HASH)
+    return follows and not any(_not_ours(file.seal)) and not any(_rewritten(file.heads))
 
 
 def set_newer_aside() -> list[date]:
@@ -195,7 +196,7 @@ def check_seals() -> Iterator[Finding]:
         name = f"seal {day}"
         try:
             file = seal_files.read(day)
-        except (FileNotFoundError, seal_files.UnreadableSeal) as error:
+        except (FileNotFoundError, UnreadableSeal) as error:
             is_missing = isinstance(error, FileNotFoundError)
             problem = (
                 _("its file is missing: what it seals cannot be checked")

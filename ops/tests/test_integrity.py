@@ -1,11 +1,12 @@
 """Checks see one moment, write nothing, and keep nobody from writing."""
 
+import re
 from contextlib import closing, contextmanager
 from io import StringIO
 from typing import Any
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import OperationalError, connections, transaction
 from django.db.backends.sqlite3.base import DatabaseWrapper
 from django.utils.translation import override
@@ -127,3 +128,29 @@ def test_timings_say_what_a_row_costs(only):
     with override("en"):
         call_command("check_integrity", "--timings", stdout=output)
     assert " s for 1 rows: " in output.getvalue()
+
+
+@pytest.mark.django_db
+def test_a_check_without_rows_of_its_own_says_its_time_alone(only):
+    only(list)
+    output = StringIO()
+    with override("en"):
+        call_command("check_integrity", "--timings", stdout=output)
+    assert re.search(r"^  [0-9.]+ s$", output.getvalue(), re.MULTILINE)
+
+
+@pytest.mark.django_db
+def test_garbage_in_one_check_hides_nothing_of_the_next(monkeypatch):
+    def stumble():
+        raise ValueError
+
+    checks = Registry[Check]()
+    checks.register("a", Check(stumble, of=(), remarks=stumble))
+    checks.register("b", Check(lambda: [Finding("rule", "thing 5", "is wrong")], of=()))
+    monkeypatch.setattr(integrity, "checks", checks)
+    output = StringIO()
+    with override("en"), pytest.raises(CommandError) as end:
+        call_command("check_integrity", stdout=output)
+    assert end.value.returncode == 1
+    assert "check a: could not be finished: ValueError" in output.getvalue()
+    assert "rule thing 5: is wrong" in output.getvalue()

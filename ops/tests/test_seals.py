@@ -18,7 +18,7 @@ from catalog.services.stock import change_stock
 from catalog.tests.factories import make_product
 from ops.chain import GENESIS_HASH
 from ops.models import LedgerSeal
-from ops.services import integrity, seal_files, seals
+from ops.services import integrity, jobs, seal_files, seals
 from ops.services.seals import seal_ledgers
 from tests.ledgers import without_triggers
 from tests.people import give, make_person
@@ -93,6 +93,12 @@ def test_anybody_can_check_a_seal_from_its_file_alone(person, own_folder):
     key.verify(bytes.fromhex(first["signature"]), first["entry_hash"].encode())
     assert [first["root"], len(heads)] == [seal.root, 3]
     assert ["points", person.pk, 3, User.objects.get(pk=person.pk).points_hash] in heads
+
+
+def test_the_scheduler_seals(person):
+    assert jobs.jobs["seal ledgers"] == seals.seal_daily
+    jobs.run_jobs(NOW)
+    assert LedgerSeal.objects.count() == 1
 
 
 def test_a_day_is_sealed_once(person):
@@ -292,8 +298,12 @@ def test_a_file_that_is_missing_or_damaged_hides_what_it_sealed_and_nothing_else
     assert {f"user {person.pk}"} == set(named()) - {lost[0]}
 
 
-def test_after_a_loss_the_next_seal_has_all_heads_and_its_root_is_proved_again(sealed, own_folder):
-    (own_folder / "seals" / f"{sealed[0]}.json.gz").write_bytes(b"lost")
+@pytest.mark.parametrize("is_missing", [True, False])
+def test_after_a_loss_the_next_seal_has_all_heads_and_its_root_is_proved_again(
+    sealed, own_folder, is_missing
+):
+    path = own_folder / "seals" / f"{sealed[0]}.json.gz"
+    path.unlink() if is_missing else path.write_bytes(b"lost")
     again = sealed_at(NOW)
     assert len(seal_files.read(again.date).heads) == again.accounts == 3
     assert named() == [f"seal {sealed[0]}"]
@@ -392,7 +402,7 @@ def test_a_damaged_file_among_others_that_are_not_known_is_for_people(sealed, ow
     for day in sealed[1:]:
         forget(day)
     (own_folder / "seals" / f"{sealed[1]}.json.gz").write_bytes(b"")
-    with pytest.raises(seal_files.UnreadableSeal):
+    with pytest.raises(seals.SealsContradict):
         seal_ledgers(now=NOW)
 
 

@@ -31,7 +31,9 @@ class Command(TranslatedCommand):
             self.stdout.write(f"{name}: {outcome}")
             if timings:
                 self.stdout.write(f"  {_timing(seconds, integrity.count_rows(name))}")
-            for line in (*findings, *integrity.remarks(name)):
+            # What a check stumbled over, its remarks would stumble over as well.
+            is_done = not any(finding.rule == integrity.STUMBLED for finding in findings)
+            for line in (*findings, *(integrity.remarks(name) if is_done else ())):
                 self.stdout.write(f"  {line}")
         if wrong:
             raise CommandError(
@@ -41,8 +43,10 @@ class Command(TranslatedCommand):
 
 
 def _timing(seconds, rows):
+    if not rows:
+        return _("%(seconds).2f s") % {"seconds": seconds}
     return _("%(seconds).2f s for %(rows)d rows: %(each).1f µs a row") % {
         "seconds": seconds,
         "rows": rows,
-        "each": seconds / max(rows, 1) * 1_000_000,
+        "each": seconds / rows * 1_000_000,
     }
