@@ -103,6 +103,7 @@ UNFOLD: dict[str, Any] = {
                     _item(_("Backups"), "backup", "ops.backup"),
                     _item(_("Migration runs"), "upgrade", "ops.migrationrun"),
                     _item(_("Idempotency records"), "repeat_one", "ops.idempotencyrecord"),
+                    _item(_("Seals"), "verified", "ops.ledgerseal"),
                 ],
             },
         ],

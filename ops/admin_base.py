@@ -89,7 +89,9 @@ class EditAdmin(ModelAdmin):  # type: ignore[misc]  # unfold is not typed
                     "Nothing was saved: somebody changed this while the page was open. "
                     "What you entered is kept. Look at the marked places, then save again."
                 )
-                self.message_user(request, text, messages.ERROR)
+                fields = "; ".join(_stale_fields(form, rows))
+                said = _("Changed meanwhile: %(fields)s.") % {"fields": fields} if fields else ""
+                self.message_user(request, f"{text} {said}".strip(), messages.ERROR)
                 context["errors"] = None  # and no word of errors that somebody has to correct
         for one in (form, *(one for formset in formsets for one in formset.forms)):
             _ask_for_files_again(one)
@@ -160,6 +162,15 @@ def change_page(
     if success:
         page.message_user(request, str(success()), messages.SUCCESS)
     return True
+
+
+def _stale_fields(form: StaleCheckedForm, rows: Iterable[StaleCheckedFormSet]) -> Iterator[str]:
+    """Which fields changed meanwhile: a long page or a wide table has their marks out of sight."""
+    if form.stale_labels:
+        yield ", ".join(form.stale_labels)
+    for one in (one for formset in rows for one in formset.forms):
+        if one.stale_labels:
+            yield f"{one.instance} ({', '.join(one.stale_labels)})"
 
 
 class BookingForm(BaseDialogForm):  # type: ignore[misc]  # unfold is not typed

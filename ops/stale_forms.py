@@ -6,7 +6,7 @@ by a version of the row: a product that sells all day could otherwise never be e
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -47,6 +47,7 @@ class StaleCheckedForm(forms.ModelForm[Model]):
 
     shown: Digests | None = None  # None: nobody knows what it showed
     is_stale = False
+    stale_labels: Sequence[str] = ()  # of the fields that changed meanwhile
 
     @override
     def full_clean(self) -> None:
@@ -57,10 +58,11 @@ class StaleCheckedForm(forms.ModelForm[Model]):
             if self.shown is None:
                 told[None] = _("It cannot be told any more what this page showed.")
         super().full_clean()
-        for name, message in told.items():
-            if message:
-                self.is_stale = True
-                self.add_error(name, message)
+        stale = {name: message for name, message in told.items() if message}
+        self.is_stale = bool(stale)
+        self.stale_labels = [str(self[name].label) for name in stale if name is not None]
+        for name, message in stale.items():
+            self.add_error(name, message)
 
     def _post_clean(self) -> None:
         # The console shows no fractions of a second: what was left alone keeps those it has.

@@ -25,7 +25,7 @@ from catalog.models import Product, ProductImage, Shop, ShopMember, StockOperati
 from catalog.services import pictures, stock
 from catalog.services.pictures import add_picture
 from catalog.tests.factories import make_png, make_product, make_shop
-from lottery.models import Prize
+from lottery.models import Prize, Wheel
 from lottery.tests.factories import make_draft
 from ops import admin_base
 from ops.models import StoredFile
@@ -90,6 +90,18 @@ def test_what_was_typed_is_kept_and_saving_again_replaces_the_other_value(consol
     assert sent_as_it_is(console, refused).status_code == 302
     product.refresh_from_db()
     assert (product.name, product.points_price) == ("Iced tea", 90)
+
+
+def test_the_message_on_top_names_every_field_that_changed(console):
+    wheel = wheel_with_prizes("One", "Two")
+    page = console.get(page_of(wheel))
+    Wheel.objects.update(cost_points=7, daily_limit=9)
+    Prize.objects.filter(name="Two").update(daily_cap=5)
+
+    (message,) = sent_as_it_is(console, page).context["messages"]
+
+    expected = "Changed meanwhile: Cost of a draw, Draws a day; Two (Daily cap)."
+    assert str(message).endswith(expected), message
 
 
 def test_a_field_that_was_left_alone_shows_the_value_of_now(console):
