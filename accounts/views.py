@@ -6,9 +6,9 @@ from rest_framework.response import Response
 from accounts import serializers
 from accounts.models import PointsEntry
 from accounts.services import profile, sign_in, sign_in_codes, tokens
-from ops.api.client_address import client_address
 from ops.api.pagination import page
 from ops.api.views import ApiView, OpenView
+from ops.client_address import client_address
 
 
 def _device(request, info=None):

@@ -7,7 +7,7 @@ from django.utils.decorators import method_decorator
 from django.views import View
 from django.views.decorators.csrf import csrf_exempt
 
-from ops.api.client_address import client_address
+from ops.client_address import client_address
 from ops.services import files, health
 
 

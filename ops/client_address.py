@@ -4,10 +4,9 @@ import ipaddress
 
 from django.conf import settings
 from django.http import HttpRequest
-from rest_framework.request import Request
 
 
-def client_address(request: HttpRequest | Request) -> str:
+def client_address(request: HttpRequest) -> str:
     """The address of the person at the other end, as far as the trusted proxies tell; else ""."""
     meta = request.META
     hops: list[str] = [
