@@ -3,7 +3,7 @@
 from django.utils.translation import gettext_lazy as _
 
 from accounts.limits import WRONG_TRIES
-from ops.errors import DomainError
+from ops.errors import DomainError, NotAllowed
 
 
 class InvalidPhone(DomainError):
@@ -43,3 +43,11 @@ class NotEnoughPoints(DomainError):
     code, status = 4005, 409
     message = _("Not enough points: %(required)s needed, %(current)s there.")
     reveals = ("required", "current", "shortage")
+
+
+class OwnRole(NotAllowed):
+    message = _("Nobody changes their own role.")
+
+
+class HoldsMoreRights(NotAllowed):
+    message = _("%(name)s has rights that you have not: somebody who has them decides this.")

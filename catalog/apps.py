@@ -7,11 +7,15 @@ class CatalogConfig(AppConfig):
     verbose_name = _("Shops, products and orders")
 
     def ready(self):
-        from accounts.services import profile
+        from accounts.services import customers, profile
         from catalog import integrity, jobs, key_uses
+        from catalog.services import console_access, orders
         from catalog.services.shops import is_merchant
+        from ops import access
 
         integrity.register()
         jobs.register()
         key_uses.register()
+        access.set_finder(console_access.access_of)
+        customers.dealings.register("orders", orders.ordered_at)
         profile.facts.register("is_merchant", is_merchant)

@@ -80,3 +80,13 @@ class StockIsCodes(DomainError):
 class NotAPicture(DomainError):
     code, status = 8003, 400
     message = _("This is not a picture that can be shown: JPEG, PNG or WebP, whole, not too large.")
+
+
+class WorksThere(DomainError):
+    code, status = 8005, 409
+    message = _("%(name)s works there already.")
+
+
+class LastOwner(DomainError):
+    code, status = 8008, 409
+    message = _("A shop keeps one owner at least: make somebody else the owner first.")

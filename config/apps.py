@@ -1,4 +1,5 @@
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
+from django.db.models.signals import post_migrate
 
 
 class ConfigConfig(AppConfig):
@@ -8,3 +9,8 @@ class ConfigConfig(AppConfig):
 
     def ready(self):
         from config import checks  # noqa: F401  importing registers them
+        from config.roles import bring_groups
+
+        # After the last app that has tables: by then the permissions of all of them are there.
+        *_others, last = (app for app in apps.get_app_configs() if app.models_module)
+        post_migrate.connect(bring_groups, sender=last)

@@ -15,10 +15,10 @@ from catalog.models import (
     ProductKind,
     ProductStatus,
     Shop,
-    ShopMember,
     ShopRole,
     StockOperation,
 )
+from catalog.services.members import join
 from catalog.services.pictures import add_picture
 from catalog.services.stock import change_stock
 from catalog.services.virtual_codes import add_codes
@@ -71,7 +71,7 @@ def load() -> None:
     for name, threshold, multiplier in TIERS:
         Tier.objects.create(name=name, threshold=threshold, multiplier=Decimal(multiplier))
     shop = Shop.objects.create(name="老王川菜馆", address="成都市锦江区春熙路 1 号")
-    ShopMember.objects.create(shop=shop, person=merchant, role=ShopRole.OWNER)
+    join(shop_id=shop.pk, person=merchant, role=ShopRole.OWNER)
     goods = _load_products(shop)
     _load_wheel(shop, goods)
 

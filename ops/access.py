@@ -79,13 +79,16 @@ def set_finder(find: Finder) -> None:
 
 
 def access_of(person: Any) -> Access:
-    """What a person may do now; nothing for a stranger and for a closed account.
+    """What a person may do now; nothing for a stranger and for a closed account."""
+    return rights_of(person) if person.is_active else Access()
+
+
+def rights_of(person: Any) -> Access:
+    """What a person may do as soon as their account is open.
 
     It is found out once for each time the person is read: a change of roles takes effect at the
     next request.
     """
-    if not person.is_active:
-        return Access()
     if person.is_superuser:
         return Access(is_unlimited=True)
     if _find is None or person.pk is None:
@@ -98,7 +101,15 @@ def access_of(person: Any) -> Access:
 
 def is_platform_staff(person: Any) -> bool:
     """Whether a person runs the platform, and so has its rights at every shop."""
+    return _has_role_of_platform(person, Role.PLATFORM_STAFF)
+
+
+def reads_everything(person: Any) -> bool:
+    """Whether a person may look at what is at every shop: platform staff, and auditors."""
+    return _has_role_of_platform(person, *OF_PLATFORM)
+
+
+def _has_role_of_platform(person: Any, *roles: Role) -> bool:
     if not person.is_active:
         return False
-    in_group = person.groups.filter(name=Role.PLATFORM_STAFF)
-    return bool(person.is_superuser or in_group.exists())
+    return bool(person.is_superuser or person.groups.filter(name__in=roles).exists())

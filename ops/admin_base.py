@@ -12,17 +12,18 @@ from django.db.models import Model
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils.translation import gettext_lazy as _
-from unfold.admin import ModelAdmin
+from unfold.admin import ModelAdmin, TabularInline
 from unfold.forms import BaseDialogForm
 
 from ops import stale_forms
+from ops.admin_walls import WalledInline, WalledPage
 from ops.errors import DomainError
 from ops.locking import locked
 from ops.services import idempotency
 from ops.stale_forms import StaleCheckedForm, StaleCheckedFormSet
 
 
-class EditAdmin(ModelAdmin):  # type: ignore[misc]  # unfold is not typed
+class EditAdmin(WalledPage, ModelAdmin):
     """A page whose form is refused where somebody else changed the row while it was open.
 
     Pages where people change something build on it; their forms and rows need nothing for it.
@@ -45,6 +46,28 @@ class EditAdmin(ModelAdmin):  # type: ignore[misc]  # unfold is not typed
         except self.model.DoesNotExist:
             return None
 
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, *args: Any, **options: Any
+    ) -> HttpResponse:
+        """Tell what a service refused while the form was saved; nothing of it was."""
+        try:
+            answer: HttpResponse = super().changeform_view(request, object_id, *args, **options)
+        except DomainError as refusal:
+            return self._refused(request, refusal)
+        return answer
+
+    def delete_view(self, request: HttpRequest, *args: Any, **options: Any) -> HttpResponse:
+        """The same where a service refuses to delete."""
+        try:
+            answer: HttpResponse = super().delete_view(request, *args, **options)
+        except DomainError as refusal:
+            return self._refused(request, refusal)
+        return answer
+
+    def _refused(self, request: HttpRequest, refusal: DomainError) -> HttpResponse:
+        self.message_user(request, str(refusal), messages.ERROR)
+        return redirect(request.get_full_path())
+
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         fieldsets = super().get_fieldsets(request, obj)
         if obj is not None:
@@ -55,8 +78,10 @@ class EditAdmin(ModelAdmin):  # type: ignore[misc]  # unfold is not typed
                 kept.append((name, {**facts, "fields": fields}))
         return kept
 
-    def get_form(self, request: HttpRequest, obj: Any = None, **options: Any) -> Any:
-        form = super().get_form(request, obj, **options)
+    def get_form(
+        self, request: HttpRequest, obj: Any = None, change: bool = False, **options: Any
+    ) -> Any:
+        form = super().get_form(request, obj, change, **options)
         if obj is None:
             return form
         shown = _what_was_shown(request, obj)
@@ -110,10 +135,14 @@ def _ask_for_files_again(form: forms.BaseForm) -> None:
             form.add_error(name, _("Choose the file again."))
 
 
-class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]  # unfold is not typed
+class EditInline(WalledInline, TabularInline):
+    """Rows below a page that are edited with it."""
+
+
+class ReadOnlyAdmin(WalledPage, ModelAdmin):
     """Shows rows that only services write."""
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -173,7 +202,7 @@ def _stale_fields(form: StaleCheckedForm, rows: Iterable[StaleCheckedFormSet]) -
             yield f"{one.instance} ({', '.join(one.stale_labels)})"
 
 
-class BookingForm(BaseDialogForm):  # type: ignore[misc]  # unfold is not typed
+class BookingForm(BaseDialogForm):
     """What a dialog asks for that books something. Every dialog that is opened books once."""
 
     request_key = forms.UUIDField(initial=uuid4, widget=forms.HiddenInput)

@@ -7,6 +7,7 @@ from django.utils.decorators import method_decorator
 from django.views import View
 from django.views.decorators.csrf import csrf_exempt
 
+from ops.access import is_platform_staff
 from ops.client_address import client_address
 from ops.services import files, health
 
@@ -20,12 +21,12 @@ def _is_loopback(request):
 
 def _is_staff(request, report):
     # Asking who it is takes the database, which must not hang this answer as well.
-    return report.checks["database"]["status"] == "ok" and request.user.is_staff
+    return report.checks["database"]["status"] == "ok" and is_platform_staff(request.user)
 
 
 @method_decorator(csrf_exempt, name="dispatch")
 class HealthView(View):
-    """Whether the platform can serve; the details are for staff and loopback."""
+    """Whether the platform can serve; the details are for platform staff and loopback."""
 
     readiness = False
     words = ("healthy", "unhealthy")

@@ -7,13 +7,14 @@ class ReviewsConfig(AppConfig):
     verbose_name = _("Receipts")
 
     def ready(self):
-        from accounts.services import profile
+        from accounts.services import customers, profile
         from ops.realtime.push import replays
         from reviews import integrity, jobs
         from reviews.events import reviewed_since
-        from reviews.services.uploads import uploads_left_today
+        from reviews.services.uploads import uploaded_at, uploads_left_today
 
         integrity.register()
         jobs.register()
+        customers.dealings.register("receipts", uploaded_at)
         profile.facts.register("uploads_left_today", uploads_left_today)
         replays.register("reviews", reviewed_since)

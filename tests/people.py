@@ -3,12 +3,14 @@
 from dataclasses import dataclass
 from itertools import count
 
-from django.contrib.auth.models import Permission
+from django.contrib.auth.models import Group
 
 from accounts.models import PointsEntry, PointsSource, User
 from accounts.services.points import change_points
 from accounts.services.welcome import welcome
-from catalog.models import Shop, ShopMember, ShopRole
+from catalog.models import Shop, ShopRole
+from catalog.services.members import join
+from ops.access import Role
 
 _numbers = count(1)
 
@@ -52,17 +54,18 @@ class Cast:
 
 
 def make_cast() -> Cast:
-    """Two shops, and one person for each role: staff may do everything, an auditor sees all."""
+    """Two shops, and one person for each role."""
     shop, other_shop = (Shop.objects.create(name=name) for name in ("Shop", "Other shop"))
 
     def member(where: Shop, role: ShopRole) -> User:
         person = make_person(nickname=f"{role.value} of {where.name}")
-        ShopMember.objects.create(shop=where, person=person, role=role)
+        join(shop_id=where.pk, person=person, role=role)
+        person.refresh_from_db()
         return person
 
-    def employee(name: str, **permissions) -> User:
+    def employee(name: str, role: Role) -> User:
         person = make_person(nickname=name, username=name, is_staff=True)
-        person.user_permissions.set(Permission.objects.filter(**permissions))
+        person.groups.set(Group.objects.filter(name=role))
         return person
 
     return Cast(
@@ -75,6 +78,6 @@ def make_cast() -> Cast:
         manager=member(shop, ShopRole.MANAGER),
         owner=member(shop, ShopRole.OWNER),
         other_owner=member(other_shop, ShopRole.OWNER),
-        staff=employee("staff"),
-        auditor=employee("auditor", codename__startswith="view_"),
+        staff=employee("staff", Role.PLATFORM_STAFF),
+        auditor=employee("auditor", Role.AUDITOR),
     )

@@ -21,7 +21,7 @@ from django.utils import timezone
 
 from accounts.admin.people import UserAdmin
 from accounts.models import User
-from catalog.models import Product, ProductImage, Shop, ShopMember, StockOperation
+from catalog.models import Product, ProductImage, Shop, StockOperation
 from catalog.services import pictures, stock
 from catalog.services.pictures import add_picture
 from catalog.tests.factories import make_png, make_product, make_shop
@@ -344,22 +344,18 @@ def test_a_row_that_came_meanwhile_is_shown(console):
 
 
 def test_the_row_above_is_no_conflict_of_a_row_that_came_or_went(console):
-    shop, first, second = make_shop(), make_person(), make_person()
-    member = ShopMember.objects.create(shop=shop, person=first, role="owner")
-    page = console.get(page_of(shop))
-    member.delete()
-    ShopMember.objects.create(shop=shop, person=second, role="owner")
+    wheel = wheel_with_prizes("A", "B")
+    page = console.get(page_of(wheel))
+    wheel.prizes.filter(name="B").delete()
+    add_prize(wheel, "C", 90)
 
-    refused = console.post(page_of(shop), {**form_of(page), "address": "Here"})
+    refused = console.post(page_of(wheel), {**form_of(page), "organiser": "Here"})
 
     assert told(refused) == {
-        "members": [
-            f"Added meanwhile and shown now: {ShopMember.objects.get()}.",
-            f"Deleted meanwhile: {member}.",
-        ]
+        "prizes": ["Added meanwhile and shown now: C.", "Deleted meanwhile: B."]
     }
     assert sent_as_it_is(console, refused).status_code == 302
-    assert [member.person for member in shop.members.all()] == [second]
+    assert [name for _angle, name in names_of(wheel)] == ["A", "C"]
 
 
 def test_of_rows_that_went_meanwhile_what_was_typed_is_kept_as_new(console):

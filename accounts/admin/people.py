@@ -3,19 +3,25 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
+from django.core.exceptions import PermissionDenied
 from django.db import transaction
+from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
+from unfold.decorators import action
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from accounts.models import (
     User,
     UserStatus,
 )
-from accounts.services import sign_in
+from accounts.services import customers, sign_in, staff
 from ops import stale_forms
-from ops.admin_base import EditAdmin, change_each
+from ops.access import OF_PLATFORM
+from ops.admin_base import BookingForm, EditAdmin, book_once, change_each
+from ops.walls import Known
 
 # Roles come as groups of their own; until then a page of single permissions helps nobody.
 admin.site.unregister(Group)
@@ -34,6 +40,17 @@ class PersonCreationForm(UserCreationForm):
         model = User
         fields = ("username",)
         field_classes = {"username": forms.CharField}
+
+
+class PlatformRoleForm(BookingForm):
+    """What the dialog for a role on the platform asks for."""
+
+    role = forms.ChoiceField(
+        label=_("role"),
+        required=False,
+        choices=[("", _("None")), *((role.value, role.label) for role in OF_PLATFORM)],
+        widget=forms.RadioSelect,
+    )
 
 
 class PasswordForm(AdminPasswordChangeForm):
@@ -57,21 +74,26 @@ class PasswordForm(AdminPasswordChangeForm):
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin, EditAdmin):
+class UserAdmin(DjangoUserAdmin, EditAdmin):  # type: ignore[misc]  # get_form
+    wall = Known(customers.known_at)
     form = PersonForm
     add_form = PersonCreationForm
     change_password_form = PasswordForm
     change_user_password_template = "admin/accounts/user/change_password.html"  # noqa: S105
     list_display = ["__str__", "masked_phone", "status", "total_points", "is_premium", "last_login"]
     list_filter = ["status", "is_premium", "is_staff"]
-    search_fields = ["nickname", "phone", "username"]
+    search_fields = ["nickname", "=phone", "username"]
+    search_permissions = {"=phone": "accounts.search_user"}
     search_help_text = _("Nickname, whole phone number or user name")
     ordering = ["-id"]
     actions = ["activate", "deactivate", "ban"]
+    actions_detail = ["choose_platform_role"]
     # The status changes by the actions, which end sign-ins; points change by the ledger alone.
     readonly_fields = [
         "masked_phone",
         "status",
+        "is_staff",
+        "platform_role",
         "total_points",
         "lifetime_points",
         "points_version",
@@ -86,40 +108,112 @@ class UserAdmin(DjangoUserAdmin, EditAdmin):
             {"fields": ["nickname", "masked_phone", "status", "is_premium", "daily_upload_quota"]},
         ),
         (_("Points"), {"fields": ["total_points", "lifetime_points", "points_version"]}),
-        (_("Console"), {"fields": ["username", "password", "is_staff", "is_superuser"]}),
         (_("Dates"), {"fields": ["created_at", "updated_at", "last_login", "login_count"]}),
     ]
+    # For those who may edit people. Shops see their customers, and nothing of the console's.
+    of_console = (
+        _("Console"),
+        {"fields": ["username", "password", "is_staff", "platform_role", "is_superuser"]},
+    )
     add_fieldsets = [(None, {"fields": ["username", "password1", "password2"]})]
     filter_horizontal = []
 
-    def user_change_password(self, request, *args, **options):
+    def get_fieldsets(self, request, obj=None):
+        fieldsets = super().get_fieldsets(request, obj)
+        if obj is None or not self.may(request, "change"):
+            return fieldsets
+        *first, dates = fieldsets
+        return [*first, self.of_console, dates]
+
+    def get_readonly_fields(self, request, obj=None):
+        fields = super().get_readonly_fields(request, obj)
+        # What gives rights is a superuser's to change, who has them all.
+        return fields if request.user.is_superuser else [*fields, "is_superuser"]
+
+    def save_related(self, request, form, formsets, change):
+        super().save_related(request, form, formsets, change)
+        staff.follow_access(form.instance.pk)
+
+    @action(
+        description=_("Role on the platform"),
+        permissions=["privilege"],
+        dialog={"title": _("Role on the platform"), "form_class": PlatformRoleForm},
+    )
+    def choose_platform_role(self, request, form, object_id):
+        def book():
+            staff.choose_platform_role(
+                person_id=object_id,
+                role=form.cleaned_data["role"] or None,
+                author_id=request.user.pk,
+            )
+
+        return book_once(
+            self,
+            request,
+            form,
+            book=book,
+            success=lambda: _("The role was changed."),
+            back_to=reverse("admin:accounts_user_change", args=[object_id]),
+        )
+
+    def has_privilege_permission(self, request, person=None):
+        return request.user.is_superuser
+
+    def user_change_password(self, request, id, form_url=""):  # noqa: A002  Django's name
+        person = self.get_object(request, unquote(id))
+        if person is not None:
+            is_own = person.pk == request.user.pk
+            if is_own or not self.has_password_permission(request, person):
+                # One's own is changed by those who know the old one, on a page of its own.
+                raise PermissionDenied
         with transaction.atomic() if request.method == "POST" else nullcontext():
-            return super().user_change_password(request, *args, **options)
+            return super().user_change_password(request, id, form_url)
+
+    def has_change_permission(self, request, obj=None):
+        return super().has_change_permission(request, obj) and self._may_act_on(request, obj)
+
+    def has_password_permission(self, request, person=None):
+        return self.may(request, "password", person) and self._may_act_on(request, person)
+
+    def has_close_permission(self, request, person=None):
+        return self.may(request, "close", person)
+
+    def _may_act_on(self, request, person):
+        return person is None or staff.may_act_on(author=request.user, person=person)
 
     def has_delete_permission(self, request, obj=None):
         return False
+
+    @admin.display(description=_("role on the platform"))
+    def platform_role(self, person):
+        role = staff.platform_role(person)
+        return role.label if role else None
 
     @admin.display(description=_("phone"))
     def masked_phone(self, person):
         return person.masked_phone
 
-    @admin.action(description=_("Activate"), permissions=["change"])
+    @admin.action(description=_("Activate"), permissions=["close"])
     def activate(self, request, people):
         self._change_status(request, people, UserStatus.ACTIVE)
 
-    @admin.action(description=_("Deactivate: sign-ins end at once"), permissions=["change"])
+    @admin.action(description=_("Deactivate: sign-ins end at once"), permissions=["close"])
     def deactivate(self, request, people):
         self._change_status(request, people, UserStatus.INACTIVE)
 
-    @admin.action(description=_("Ban: sign-ins end at once"), permissions=["change"])
+    @admin.action(description=_("Ban: sign-ins end at once"), permissions=["close"])
     def ban(self, request, people):
         self._change_status(request, people, UserStatus.BANNED)
 
     def _change_status(self, request, people, status):
+        def change(person):
+            staff.check_may_act_on(author=request.user, person=person)
+            sign_in.change_status(person=person, status=status)
+
         change_each(
             self,
             request,
             rows=people.exclude(pk=request.user.pk),
-            change=lambda person: sign_in.change_status(person=person, status=status),
+            change=change,
             success=lambda person: f"{person}: {status.label}",
         )

@@ -45,6 +45,7 @@ class DeviceSession(ServiceColumns):
     class Meta:
         verbose_name = _("device")
         verbose_name_plural = _("devices")
+        permissions = [("end_devicesession", _("Can end sign-ins"))]
         indexes = [
             models.Index(
                 fields=["user"], condition=Q(revoked_at__isnull=True), name="devicesession_live"

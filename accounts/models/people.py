@@ -109,6 +109,11 @@ class User(ServiceColumns, AbstractBaseUser, PermissionsMixin):
     class Meta:
         verbose_name = _("person")
         verbose_name_plural = _("people")
+        permissions = [
+            ("close_user", _("Can deactivate, ban and activate people")),
+            ("search_user", _("Can find people by their whole phone number")),
+            ("password_user", _("Can set the password of a person")),
+        ]
         constraints = [
             models.CheckConstraint(
                 condition=Q(status__in=UserStatus.values), name="user_status_known"

@@ -15,6 +15,7 @@ from accounts import events
 from accounts.errors import AccountClosed, RefreshTokenReused
 from accounts.models import DeviceSession, User, UserStatus
 from accounts.services import sign_in_codes, tokens
+from accounts.services.staff import follow_access
 from accounts.services.tokens import TokenPair
 from accounts.services.welcome import welcome
 from ops.errors import NotSignedIn
@@ -163,3 +164,4 @@ def change_status(*, person: User, status: UserStatus) -> None:
             revoked_at=timezone.now()
         )
         events.person_closed(person.pk)
+    follow_access(person.pk)

@@ -3,7 +3,6 @@ from django.contrib import admin
 from django.core.files.uploadedfile import UploadedFile
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
-from unfold.admin import TabularInline
 from unfold.decorators import action
 from unfold.widgets import (
     UnfoldAdminIntegerFieldWidget,
@@ -19,9 +18,10 @@ from catalog.models import (
     StockOperation,
 )
 from catalog.services import pictures, stock, virtual_codes
-from ops.admin_base import BookingForm, EditAdmin, book_once
+from ops.admin_base import BookingForm, EditAdmin, EditInline, book_once
 from ops.models import StoredFile
 from ops.services import files
+from ops.walls import OfShop
 
 
 class PictureForm(forms.ModelForm):
@@ -63,7 +63,7 @@ class SentPicture(UploadedFile):
             self.stored = pictures.store_picture(renditions, name=sent.name)
 
 
-class ProductImageInline(TabularInline):
+class ProductImageInline(EditInline):
     model = ProductImage
     form = PictureForm
     extra = 0
@@ -108,6 +108,7 @@ class CodesForm(BookingForm):
 
 @admin.register(Product)
 class ProductAdmin(EditAdmin):
+    wall = OfShop("shop")
     list_display = [
         "name",
         "shop",
@@ -135,6 +136,9 @@ class ProductAdmin(EditAdmin):
     inlines = [ProductImageInline]
     actions_detail = ["change_stock", "add_codes"]
 
+    def has_stock_permission(self, request, product=None):
+        return self.may(request, "stock", product)
+
     def get_readonly_fields(self, request, obj=None):
         # The stock of a virtual product is its codes, so the kind stays what it was.
         return [*self.readonly_fields, *(["kind"] if obj else [])]
@@ -142,7 +146,7 @@ class ProductAdmin(EditAdmin):
     def changeform_view(self, request, object_id=None, *args, **options):
         """Store the pictures of a form before its product is held: whoever buys it would wait."""
         may_write = self.has_change_permission if object_id else self.has_add_permission
-        sent = request.FILES if may_write(request) else {}
+        sent = request.FILES if may_write(request, object_id) else {}
         for name in sent:
             sent[name] = SentPicture(sent[name])
         answer = super().changeform_view(request, object_id, *args, **options)
@@ -152,7 +156,7 @@ class ProductAdmin(EditAdmin):
 
     @action(
         description=_("Change stock"),
-        permissions=["change"],
+        permissions=["stock"],
         dialog={"title": _("Change stock"), "form_class": StockForm},
     )
     def change_stock(self, request, form, object_id):
@@ -171,7 +175,7 @@ class ProductAdmin(EditAdmin):
 
     @action(
         description=_("Add codes"),
-        permissions=["change"],
+        permissions=["stock"],
         dialog={
             "title": _("Add codes"),
             "description": _("Codes that were loaded before are left out."),

@@ -1,23 +1,17 @@
 from django.contrib import admin
-from unfold.admin import TabularInline
 
-from catalog.models import (
-    Shop,
-    ShopMember,
-)
+from catalog.models import Shop
 from ops.admin_base import EditAdmin
-
-
-class ShopMemberInline(TabularInline):
-    model = ShopMember
-    extra = 0
-    autocomplete_fields = ["person"]
+from ops.walls import OfShop
 
 
 @admin.register(Shop)
 class ShopAdmin(EditAdmin):
+    wall = OfShop("pk")
     list_display = ["name", "address", "is_open"]
     list_filter = ["is_open"]
     search_fields = ["name", "address"]
     readonly_fields = ["created_at", "updated_at"]
-    inlines = [ShopMemberInline]
+
+    def has_delete_permission(self, request, obj=None):
+        return False  # its ledgers stay: a shop that is over is closed

@@ -2,10 +2,12 @@ from django.contrib import admin
 
 from catalog.models import StockEntry
 from ops.admin_base import ReadOnlyAdmin
+from ops.walls import OfShop
 
 
 @admin.register(StockEntry)
 class StockEntryAdmin(ReadOnlyAdmin):
+    wall = OfShop("product__shop")
     list_display = [
         "created_at",
         "product",

@@ -2,10 +2,12 @@ from django.contrib import admin
 
 from catalog.models import VirtualCode
 from ops.admin_base import ReadOnlyAdmin
+from ops.walls import OfShop
 
 
 @admin.register(VirtualCode)
 class VirtualCodeAdmin(ReadOnlyAdmin):
+    wall = OfShop("product__shop")
     list_display = ["product", "code_hash", "order", "delivered_at", "created_at"]
     # Neither the code nor what it is encrypted to.
     fields = ["product", "code_hash", "order", "delivered_at", "created_at"]

@@ -113,6 +113,10 @@ class Order(ServiceColumns):
     class Meta:
         verbose_name = _("order")
         verbose_name_plural = _("orders")
+        permissions = [
+            ("cancel_order", _("Can cancel orders of customers")),
+            ("redeem_order", _("Can hand orders over at the counter")),
+        ]
         constraints = [
             models.CheckConstraint(
                 condition=Q(kind__in=ProductKind.values), name="order_kind_known"

@@ -62,6 +62,7 @@ class Product(ServiceColumns, ProductTerms):
     class Meta(ProductTerms.Meta):
         verbose_name = _("product")
         verbose_name_plural = _("products")
+        permissions = [("stock_product", _("Can change the stock of products"))]
         constraints = [
             *ProductTerms.Meta.constraints,
             models.CheckConstraint(

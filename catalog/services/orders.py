@@ -4,7 +4,7 @@ from datetime import datetime
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Sum
+from django.db.models import Exists, OuterRef, Sum
 from django.utils import timezone
 
 from accounts.models import PointsSource, User
@@ -155,6 +155,11 @@ def _open(order: Order) -> None:
     order.delivered_at = order.created_at
     order.save(force_insert=True)
     hand_out(order=order, product=order.product, moment=order.created_at)
+
+
+def ordered_at(shops: frozenset[int]) -> Exists:
+    """Whether the person at hand has an order at one of these shops; over rows of people."""
+    return Exists(Order.objects.filter(person=OuterRef("pk"), shop__in=shops))
 
 
 def own_order(*, person_id: int, order_id: int | None) -> Order:

@@ -17,13 +17,13 @@ from catalog.models import (
     ProductKind,
     ProductStatus,
     Shop,
-    ShopMember,
     ShopRole,
     StockEntry,
     StockOperation,
     VirtualCode,
 )
 from catalog.services import orders
+from catalog.services.members import join
 from catalog.services.stock import change_stock, lock_product
 from catalog.services.virtual_codes import add_codes
 from tests.people import make_person
@@ -37,7 +37,8 @@ def make_shop(**fields):
 
 def make_member(*, shop, role=ShopRole.CASHIER, person=None):
     person = person or make_person()
-    ShopMember.objects.create(shop=shop, person=person, role=role)
+    join(shop_id=shop.pk, person=person, role=ShopRole(role))
+    person.refresh_from_db()
     return person
 
 

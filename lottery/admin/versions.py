@@ -4,10 +4,12 @@ from django.utils.translation import gettext_lazy as _
 
 from lottery.models import WheelVersion
 from ops.admin_base import ReadOnlyAdmin
+from ops.walls import OfShop
 
 
 @admin.register(WheelVersion)
 class WheelVersionAdmin(ReadOnlyAdmin):
+    wall = OfShop("wheel__shop")
     list_display = ["wheel", "number", "cost_points", "daily_limit", "published_at", "published_by"]
     list_filter = ["wheel", "published_at"]
     list_select_related = ["wheel", "published_by"]

@@ -1,13 +1,13 @@
 from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
-from unfold.admin import TabularInline
 
 from lottery.models import Prize, Wheel, WheelStatus
 from lottery.services import publishing, wheels
-from ops.admin_base import EditAdmin, change_each
+from ops.admin_base import EditAdmin, EditInline, change_each
+from ops.walls import OfShop
 
 
-class PrizeInline(TabularInline):
+class PrizeInline(EditInline):
     model = Prize
     extra = 0
     max_num = 8
@@ -35,6 +35,7 @@ class PrizeInline(TabularInline):
 class WheelAdmin(EditAdmin):
     """The draft of a wheel. What is published changes by the action alone."""
 
+    wall = OfShop("shop")
     inlines = [PrizeInline]
     list_display = ["name", "shop", "status", "is_default", "cost_points", "opens_at", "closes_at"]
     list_filter = ["status", "shop"]
@@ -62,7 +63,13 @@ class WheelAdmin(EditAdmin):
             kwargs["queryset"] = Prize.objects.filter(wheel=wheel_id)
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
-    @admin.action(description=_("Publish"), permissions=["change"])
+    def has_publish_permission(self, request, wheel=None):
+        return self.may(request, "publish", wheel)
+
+    def has_default_permission(self, request, wheel=None):
+        return self.may(request, "default", wheel)
+
+    @admin.action(description=_("Publish"), permissions=["publish"])
     def publish(self, request, queryset):
         self._change(
             request,
@@ -70,19 +77,19 @@ class WheelAdmin(EditAdmin):
             lambda wheel: publishing.publish(wheel_id=wheel.pk, author_id=request.user.pk),
         )
 
-    @admin.action(description=_("Make it the default wheel"), permissions=["change"])
+    @admin.action(description=_("Make it the default wheel"), permissions=["default"])
     def make_default(self, request, queryset):
         self._change(request, queryset, lambda wheel: wheels.make_default(wheel_id=wheel.pk))
 
-    @admin.action(description=_("Activate"), permissions=["change"])
+    @admin.action(description=_("Activate"), permissions=["publish"])
     def activate(self, request, queryset):
         self._change_status(request, queryset, WheelStatus.ACTIVE)
 
-    @admin.action(description=_("Pause"), permissions=["change"])
+    @admin.action(description=_("Pause"), permissions=["publish"])
     def pause(self, request, queryset):
         self._change_status(request, queryset, WheelStatus.PAUSED)
 
-    @admin.action(description=_("Deactivate"), permissions=["change"])
+    @admin.action(description=_("Deactivate"), permissions=["publish"])
     def deactivate(self, request, queryset):
         self._change_status(request, queryset, WheelStatus.INACTIVE)
 

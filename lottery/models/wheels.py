@@ -86,6 +86,10 @@ class Wheel(ServiceColumns):
     class Meta:
         verbose_name = _("wheel")
         verbose_name_plural = _("wheels")
+        permissions = [
+            ("publish_wheel", _("Can publish, open and close wheels")),
+            ("default_wheel", _("Can choose the default wheel")),
+        ]
         constraints = [
             models.UniqueConstraint(
                 fields=["is_default"], condition=Q(is_default=True), name="wheel_one_default"

@@ -7,6 +7,7 @@ from accounts.models import User
 from lottery.errors import ProofNotRevealed
 from lottery.models import Draw, SeedState
 from lottery.services import seeds
+from ops.access import reads_everything
 from ops.errors import NotFound
 from ops.identifiers import find
 
@@ -20,13 +21,13 @@ class Proof:
 
 
 def proof_of(*, draw_id: UUID | None, viewer: User) -> Proof:
-    """The proof of a draw, for the person who drew and for staff.
+    """The proof of a draw, for the person who drew, platform staff and auditors.
 
     Raises NotFound (1010), also for somebody else's draw and for None, the id of nothing; and
     ProofNotRevealed (3005) until the person has changed their seeds.
     """
     draws = Draw.objects.select_related("seed_pair", "version")
-    if not viewer.is_staff:
+    if not reads_everything(viewer):
         draws = draws.filter(person=viewer)
     draw = find(draws, draw_id)
     if draw is None:

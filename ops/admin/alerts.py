@@ -2,10 +2,12 @@ from django.contrib import admin
 
 from ops.admin_base import ReadOnlyAdmin
 from ops.models import Alert
+from ops.walls import OfPlatform
 
 
 @admin.register(Alert)
 class AlertAdmin(ReadOnlyAdmin):
+    wall = OfPlatform()
     list_display = ["rule", "value", "raised_at", "resolved_at"]
     list_filter = ["rule"]
     list_select_related = ["rule"]

@@ -2,10 +2,12 @@ from django.contrib import admin
 
 from ops.admin_base import ReadOnlyAdmin
 from ops.models import Backup
+from ops.walls import OfPlatform
 
 
 @admin.register(Backup)
 class BackupAdmin(ReadOnlyAdmin):
+    wall = OfPlatform()
     list_display = ["started_at", "status", "size", "finished_at", "proven_at"]
     list_filter = ["status"]
     ordering = ["-id"]

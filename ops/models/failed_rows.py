@@ -27,6 +27,7 @@ class FailedRow(Mutable):
     class Meta:
         verbose_name = _("failed row")
         verbose_name_plural = _("failed rows")
+        permissions = [("retry_failedrow", _("Can let failed rows be tried again"))]
         constraints = [
             models.UniqueConstraint(fields=["job", "row_id"], name="failedrow_once_per_job"),
         ]

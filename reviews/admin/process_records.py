@@ -1,11 +1,13 @@
 from django.contrib import admin
 
 from ops.admin_base import ReadOnlyAdmin
+from ops.walls import OfShop
 from reviews.models import ProcessRecord
 
 
 @admin.register(ProcessRecord)
 class ProcessRecordAdmin(ReadOnlyAdmin):
+    wall = OfShop("receipt__shop")
     list_display = [
         "id",
         "receipt",

@@ -7,8 +7,8 @@ from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from ops.admin_base import ReadOnlyAdmin, change_each
-from ops.errors import DomainError
 from ops.services import files
+from ops.walls import OfShop
 from reviews import risk
 from reviews.limits import LONGEST_REASON
 from reviews.models import Receipt
@@ -30,6 +30,7 @@ class RejectForm(forms.Form):
 class ReceiptAdmin(ReadOnlyAdmin):
     """Receipts change by the actions alone, which do what the API does."""
 
+    wall = OfShop("shop")
     list_display = [
         "small_picture",
         "id",
@@ -46,8 +47,9 @@ class ReceiptAdmin(ReadOnlyAdmin):
     list_display_links = ["small_picture", "id"]
     list_filter = ["status", "shop", "created_at"]
     list_select_related = ["person", "shop", "thumbnail"]
-    search_fields = ["person__phone", "person__nickname", "receipt_number"]
-    search_help_text = _("Nickname, phone or receipt number")
+    search_fields = ["=person__phone", "person__nickname", "receipt_number"]
+    search_permissions = {"=person__phone": "accounts.search_user"}
+    search_help_text = _("Nickname, whole phone number or receipt number")
     ordering = ["-id"]
     actions = ["approve", "reject"]
     fieldsets = [
@@ -96,12 +98,8 @@ class ReceiptAdmin(ReadOnlyAdmin):
         texts = [(reason.text,) for reason in risk.stored_reasons(receipt)]
         return format_html_join("", "<div>{}</div>", texts) or "-"
 
-    def has_review_permission(self, request):
-        try:
-            reviewer_for(request.user)
-        except DomainError:
-            return False
-        return True
+    def has_review_permission(self, request, receipt=None):
+        return self.may(request, "review", receipt)
 
     @admin.action(description=_("Approve with the estimated points"), permissions=["review"])
     def approve(self, request, receipts):

@@ -142,6 +142,7 @@ class Receipt(ServiceColumns):
     class Meta:
         verbose_name = _("receipt")
         verbose_name_plural = _("receipts")
+        permissions = [("review_receipt", _("Can approve and reject receipts"))]
         constraints = [
             models.CheckConstraint(
                 condition=Q(status__in=ReceiptStatus.values), name="receipt_status_known"

@@ -8,6 +8,7 @@ from django.db.models import QuerySet
 from accounts.models import User
 from catalog.models import Shop, ShopRole
 from catalog.services.shops import require_merchant
+from ops.access import is_platform_staff
 
 MAY_REVIEW = (ShopRole.OWNER, ShopRole.MANAGER, ShopRole.REVIEWER)
 MAY_EXCEED_ESTIMATE = (ShopRole.OWNER, ShopRole.MANAGER)
@@ -34,11 +35,10 @@ class Reviewer:
 def reviewer_for(person: User) -> Reviewer:
     """What the person may review.
 
-    Platform staff have a manager's rights on every shop's receipts: a superuser, or staff with the
-    permission to change receipts. Raises NotAMerchant (6001) for somebody who works nowhere,
-    NotAllowed (1009) for a cashier.
+    Platform staff have a manager's rights on every shop's receipts. Raises NotAMerchant (6001) for
+    somebody who works nowhere, NotAllowed (1009) for a cashier.
     """
-    if person.is_staff and person.has_perm("reviews.change_receipt"):
+    if is_platform_staff(person):
         return Reviewer(person, None)
     roles = require_merchant(person, *MAY_REVIEW)
     return Reviewer(person, {pk: role for pk, role in roles.items() if role in MAY_REVIEW})

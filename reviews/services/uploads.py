@@ -8,6 +8,7 @@ from functools import partial
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
+from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
 from accounts.models import User
@@ -56,6 +57,11 @@ def photo_stored(photo: Photo, *, person_id: int, name: str = "") -> Iterator[St
     # After any other failure nobody knows what was committed: unless it was, they expire.
     if not Receipt.objects.filter(picture=picture).exists():
         files.discard(picture, thumbnail)
+
+
+def uploaded_at(shops: frozenset[int]) -> Exists:
+    """Whether the person at hand has a receipt at one of these shops; over rows of people."""
+    return Exists(Receipt.objects.filter(person=OuterRef("pk"), shop__in=shops))
 
 
 @transaction.atomic

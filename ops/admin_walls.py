@@ -1,0 +1,231 @@
+"""The walls between shops in the console: one mechanism that every page and its rows inherit."""
+
+from dataclasses import replace
+from typing import Any, ClassVar
+
+from django.contrib import messages
+from django.contrib.admin import ActionLocation, RelatedFieldListFilter
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.options import BaseModelAdmin, InlineModelAdmin, ModelAdmin
+from django.contrib.admin.utils import get_fields_from_path
+from django.core.exceptions import BadRequest, ValidationError
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+
+from ops import security_log
+from ops.access import access_of
+from ops.errors import DomainError
+from ops.walls import OfShop, Wall
+
+type Rows = QuerySet[Any]
+
+
+class _Walled(BaseModelAdmin):
+    """What pages and the rows below them share: a right is held for a model, and at shops."""
+
+    def may(self, request: HttpRequest, action: str, row: Any = None) -> bool:
+        """Whether the person may do this with a row; without one, whether with any at all.
+
+        `action` is the beginning of a permission's name: `cancel` for `catalog.cancel_order`.
+        """
+        raise NotImplementedError
+
+    def permission(self, action: str) -> str:
+        """The whole name of a permission for the rows of this page."""
+        return f"{self.opts.app_label}.{action}_{self.opts.model_name}"
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.may(request, "view", obj) or self.may(request, "change", obj)
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.may(request, "add", obj)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.may(request, "change", obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.may(request, "delete", obj)
+
+    def get_field_queryset(self, db: str | None, db_field: Any, request: HttpRequest) -> Rows:
+        """The rows that a field offers, and takes: those of shops where the form may be sent.
+
+        Seeing a row of another shop is not enough: a wheel of one shop would give the other's.
+        """
+        rows = super().get_field_queryset(db, db_field, request)
+        model = db_field.remote_field.model
+        if rows is None:
+            rows = model._default_manager.all()
+        match = request.resolver_match
+        is_new = match is not None and str(match.url_name).endswith("_add")
+        shops = access_of(request.user).shops(self.permission("add" if is_new else "change"))
+        if shops is None:
+            return rows
+        if self.says_the_shop(db_field):
+            return rows.filter(pk__in=shops)
+        page = self.admin_site._registry.get(model)
+        if not isinstance(page, WalledPage):
+            return rows.none()
+        seen = page.limited(rows, request, page.permission("view"))
+        return page.wall.to_look_at(seen, shops=shops, person=request.user)
+
+    def says_the_shop(self, db_field: Any) -> bool:
+        """Whether this field decides at which shop a row lies."""
+        return False
+
+
+class WalledPage(_Walled, ModelAdmin):
+    """Limits what a page shows, offers and changes to what is within the person's reach.
+
+    `wall` says where its rows lie. `search_permissions` names, for a search field that leads to
+    what is sensitive, the permission without which it finds nothing.
+    """
+
+    wall: ClassVar[Wall]
+    search_permissions: ClassVar[dict[str, str]] = {}
+
+    # --- What may be done with what --------------------------------------------------------
+    def may(self, request: HttpRequest, action: str, row: Any = None) -> bool:
+        if row is None:
+            return access_of(request.user).may(self.permission(action))
+        # The theme asks with the id that stands in the address.
+        pk = row.pk if isinstance(row, Model) else self._pk(row)
+        return self.within_reach(request, action).filter(pk=pk).exists()
+
+    def _pk(self, text: str) -> Any:
+        """An id as the database knows it; None for what cannot be one."""
+        try:
+            return self.opts.pk.to_python(text)
+        except ValidationError:
+            return None
+
+    def within_reach(self, request: HttpRequest, action: str) -> Rows:
+        """The rows with which the person may do this."""
+        return self.limited(self.model._default_manager.all(), request, self.permission(action))
+
+    def limited(self, rows: Rows, request: HttpRequest, *permissions: str) -> Rows:
+        """Those of the rows for which the person holds one of these permissions."""
+        access = access_of(request.user)
+        shops = access.shops(*permissions)
+        if shops is None:
+            return rows
+        if not any(access.may(permission) for permission in permissions):
+            return rows.none()
+        is_looking = self.permission("view") in permissions
+        limit = self.wall.to_look_at if is_looking else self.wall.within
+        return limit(rows, shops=shops, person=request.user)
+
+    def says_the_shop(self, db_field: Any) -> bool:
+        return isinstance(self.wall, OfShop) and self.wall.path == db_field.name
+
+    # --- What is shown ---------------------------------------------------------------------
+    def get_queryset(self, request: HttpRequest) -> Rows:
+        rows = super().get_queryset(request)
+        return self.limited(rows, request, self.permission("view"), self.permission("change"))
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Any:
+        row = super().get_object(request, object_id, from_field)
+        if row is None:
+            security_log.note("wall", object=f"{self.opts.label_lower}:{object_id}"[:80])
+        return row
+
+    def get_list_filter(self, request: HttpRequest) -> Any:
+        return [self._walled_filter(one) for one in super().get_list_filter(request)]
+
+    def _walled_filter(self, name: Any) -> Any:
+        is_path = isinstance(name, str)
+        if is_path and get_fields_from_path(self.model, name)[-1].is_relation:
+            return name, WalledRelatedFilter
+        return name
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        """Whether the address of a list may filter by this: by what the list offers, no more.
+
+        Django lets every column of the table be asked for, so that a phone that is shown masked
+        could be spelled out digit by digit.
+        """
+        offered = [*self.list_filter, self.date_hierarchy]
+        names = [one[0] if isinstance(one, tuple) else one for one in offered]
+        is_offered = any(
+            isinstance(name, str) and f"{lookup}__".startswith(f"{name}__") for name in names
+        )
+        if is_offered and super().lookup_allowed(lookup, value, request):
+            return True
+        security_log.note("wall", object=self.opts.label_lower, what="lookup")
+        return False
+
+    def get_search_fields(self, request: HttpRequest) -> Any:
+        return [
+            field
+            for field in super().get_search_fields(request)
+            if access_of(request.user).may(
+                self.search_permissions.get(field, self.permission("view"))
+            )
+        ]
+
+    # --- Actions -----------------------------------------------------------------------------
+    def get_actions(
+        self, request: HttpRequest, action_location: Any = ActionLocation.CHANGE_LIST
+    ) -> dict[str, Any]:
+        actions: dict[str, Any] = super().get_actions(request, action_location)
+        return {
+            name: replace(action, func=self._on_rows_within_reach(action.func))
+            for name, action in actions.items()
+        }
+
+    def response_action(
+        self,
+        request: HttpRequest,
+        queryset: Rows,
+        action_location: Any = ActionLocation.CHANGE_LIST,
+    ) -> Any:
+        for chosen in request.POST.getlist(ACTION_CHECKBOX_NAME):
+            if self._pk(chosen) is None:
+                raise BadRequest
+        return super().response_action(request, queryset, action_location)
+
+    def _on_rows_within_reach(self, function: Any) -> Any:
+        """An action that does nothing when one of the rows is beyond reach of its permission."""
+
+        def act(page: Any, request: HttpRequest, rows: Rows) -> Any:
+            for action in function.allowed_permissions:
+                reached = self.within_reach(request, action)
+                if rows.exclude(pk__in=reached.values("pk")).exists():
+                    security_log.note("wall", object=self.opts.label_lower, what=function.__name__)
+                    text = _("Nothing was done: you may not do this with all that you chose.")
+                    self.message_user(request, text, messages.ERROR)
+                    return None
+            try:
+                return function(page, request, rows)
+            except DomainError as refusal:
+                self.message_user(request, str(refusal), messages.ERROR)
+                return None
+
+        return act
+
+
+class WalledInline(_Walled, InlineModelAdmin):
+    """Rows below a page: what lies there lies where the page's row lies."""
+
+    def may(self, request: HttpRequest, action: str, row: Any = None) -> bool:
+        permission = self.permission(action)
+        if row is None:
+            return access_of(request.user).may(permission)
+        page: Any = self.admin_site._registry[self.parent_model]
+        rows = page.model._default_manager.filter(pk=row.pk)
+        return bool(page.limited(rows, request, permission).exists())
+
+
+class WalledRelatedFilter(RelatedFieldListFilter):
+    """A filter of a list that names nothing beyond the person's reach."""
+
+    def field_choices(self, field: Any, request: HttpRequest, model_admin: Any) -> Any:
+        page = model_admin.admin_site._registry.get(field.related_model)
+        rows = field.related_model._default_manager.none()
+        if isinstance(page, WalledPage):
+            rows = page.get_queryset(request)
+        return field.get_choices(
+            include_blank=False,
+            ordering=self.field_admin_ordering(field, request, model_admin),
+            limit_choices_to={"pk__in": rows.order_by().values("pk")},
+        )
