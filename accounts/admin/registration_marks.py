@@ -8,5 +8,6 @@ from ops.walls import OfPlatform
 @admin.register(RegistrationMark)
 class RegistrationMarkAdmin(ReadOnlyAdmin):
     wall = OfPlatform()
-    list_display = ["key_hash", "key_id", "created_at"]
+    list_display = ["__str__", "key_id", "created_at"]
+    exclude = ["key_hash", "proof"]
     ordering = ["-id"]

@@ -2,6 +2,7 @@ from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import SignInCode
+from ops import sensitive
 from ops.admin_base import ReadOnlyAdmin
 from ops.walls import OfPlatform
 
@@ -17,4 +18,4 @@ class SignInCodeAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("phone"))
     def masked_phone(self, code):
-        return f"{code.phone[:3]}****{code.phone[-4:]}"
+        return sensitive.masked(code.phone)

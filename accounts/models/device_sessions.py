@@ -1,6 +1,7 @@
 """Where people are signed in."""
 
-from typing import override
+from collections.abc import Mapping
+from typing import ClassVar, override
 
 from django.db import models
 from django.db.models import Q
@@ -8,6 +9,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models.people import User
+from ops.sensitive import Kind
 from ops.service_columns import ServiceColumns
 
 
@@ -27,6 +29,11 @@ class DeviceSession(ServiceColumns):
         "expires_at",
         "revoked_at",
     )
+    sensitive: ClassVar[Mapping[str, Kind]] = {
+        "device_info": Kind.PERSONAL,
+        "ip_address": Kind.PERSONAL,
+        "user_agent": Kind.PERSONAL,
+    }
 
     user = models.ForeignKey(
         User, verbose_name=_("person"), on_delete=models.CASCADE, related_name="sessions"

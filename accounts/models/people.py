@@ -1,5 +1,6 @@
 """Who somebody is, and the head of their ledger."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, override
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
@@ -11,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from ops.chain import GENESIS_HASH
 from ops.locking import LockingQuerySet
+from ops.sensitive import Kind, masked
 from ops.service_columns import ServiceColumns
 
 
@@ -47,6 +49,14 @@ class User(ServiceColumns, AbstractBaseUser, PermissionsMixin):
         "login_count",
         "last_login",
     )
+    sensitive: ClassVar[Mapping[str, Kind]] = {
+        "phone": Kind.MASKED,
+        "nickname": Kind.PERSONAL,
+        "username": Kind.PERSONAL,
+        "wechat_openid": Kind.SECRET,
+        "wechat_unionid": Kind.SECRET,
+        "password": Kind.SECRET,
+    }
 
     username = models.CharField(
         _("user name"),
@@ -148,4 +158,4 @@ class User(ServiceColumns, AbstractBaseUser, PermissionsMixin):
     @property
     def masked_phone(self) -> str | None:
         """The phone as others may see it, e.g. 138****8001; None without a phone."""
-        return f"{self.phone[:3]}****{self.phone[-4:]}" if self.phone else None
+        return masked(self.phone) if self.phone else None

@@ -1,12 +1,14 @@
 """Who had their welcome points."""
 
-from typing import override
+from collections.abc import Mapping
+from typing import ClassVar, override
 
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models.people import User
+from ops.sensitive import Kind
 
 
 class RegistrationMark(models.Model):
@@ -15,6 +17,8 @@ class RegistrationMark(models.Model):
     Append-only: triggers refuse everything but INSERT. Erasing a person leaves it, and it says
     nothing that they are known by.
     """
+
+    sensitive: ClassVar[Mapping[str, Kind]] = {"key_hash": Kind.SECRET, "proof": Kind.SECRET}
 
     key_hash = models.CharField(_("key hash"), max_length=64, unique=True)
     key_id = models.CharField(_("key id"), max_length=16, db_default="", editable=False)

@@ -1,11 +1,13 @@
 """Codes that were sent by SMS."""
 
-from typing import override
+from collections.abc import Mapping
+from typing import ClassVar, override
 
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from ops.sensitive import Kind, masked
 from ops.service_columns import ServiceColumns
 
 
@@ -16,6 +18,11 @@ class SignInCode(ServiceColumns):
         "wrong_tries",
         "used_at",
     )
+    sensitive: ClassVar[Mapping[str, Kind]] = {
+        "phone": Kind.MASKED,
+        "code_hash": Kind.SECRET,
+        "ip_address": Kind.PERSONAL,
+    }
 
     phone = models.CharField(_("phone"), max_length=20)
     day = models.DateField(_("day"))
@@ -40,4 +47,4 @@ class SignInCode(ServiceColumns):
 
     @override
     def __str__(self) -> str:
-        return f"{self.phone[:3]}**** {self.created_at:%Y-%m-%d %H:%M}"
+        return f"{masked(self.phone)} {self.created_at:%Y-%m-%d %H:%M}"

@@ -8,9 +8,9 @@ from ops.walls import OfShop
 @admin.register(VirtualCode)
 class VirtualCodeAdmin(ReadOnlyAdmin):
     wall = OfShop("product__shop")
-    list_display = ["product", "code_hash", "order", "delivered_at", "created_at"]
-    # Neither the code nor what it is encrypted to.
-    fields = ["product", "code_hash", "order", "delivered_at", "created_at"]
+    list_display = ["__str__", "product", "order", "delivered_at", "created_at"]
+    # Neither the code nor what it is encrypted or hashed to; it is called by eight digits of that.
+    fields = ["product", "order", "delivered_at", "created_at"]
     list_filter = [("order", admin.EmptyFieldListFilter), "product"]
     list_select_related = ["product", "order"]
     ordering = ["-id"]

@@ -1,5 +1,6 @@
 """What people got for their points or won on the wheel."""
 
+from collections.abc import Mapping
 from typing import ClassVar, Self, override
 
 from django.conf import settings
@@ -12,6 +13,7 @@ from catalog.limits import MAX_QUANTITY
 from catalog.models.product_terms import ProductKind
 from catalog.models.products import Product
 from catalog.models.shops import Shop
+from ops.sensitive import Kind
 from ops.service_columns import ServiceColumns
 from ops.updated_at import MutableQuerySet
 
@@ -50,6 +52,7 @@ class Order(ServiceColumns):
         "delivered_at",
         "returned_at",
     )
+    sensitive: ClassVar[Mapping[str, Kind]] = {"exchange_code": Kind.SECRET}
 
     person = models.ForeignKey(
         settings.AUTH_USER_MODEL,

@@ -1,5 +1,6 @@
 """The codes that are a virtual product's stock."""
 
+from collections.abc import Mapping
 from typing import ClassVar, Self, override
 
 from django.db import models
@@ -10,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from catalog.models.orders import Order
 from catalog.models.products import Product
 from ops.locking import LockingQuerySet
+from ops.sensitive import Kind
 from ops.service_columns import ServiceColumns
 
 
@@ -29,6 +31,10 @@ class VirtualCode(ServiceColumns):
         "order",
         "delivered_at",
     )
+    sensitive: ClassVar[Mapping[str, Kind]] = {
+        "code_encrypted": Kind.SECRET,
+        "code_hash": Kind.SECRET,
+    }
 
     product = models.ForeignKey(
         Product, verbose_name=_("product"), on_delete=models.PROTECT, related_name="codes"

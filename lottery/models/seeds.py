@@ -1,5 +1,6 @@
 """The seeds that decide a person's draws."""
 
+from collections.abc import Mapping
 from typing import ClassVar, override
 
 from django.conf import settings
@@ -9,6 +10,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from ops.locking import LockingQuerySet
+from ops.sensitive import Kind
 from ops.service_columns import ServiceColumns
 
 
@@ -43,6 +45,11 @@ class SeedPair(ServiceColumns):
         "activated_at",
         "revealed_at",
     )
+    # The hash of the server seed is public; the client seed is a text that somebody chose.
+    sensitive: ClassVar[Mapping[str, Kind]] = {
+        "server_seed_encrypted": Kind.SECRET,
+        "client_seed": Kind.PERSONAL,
+    }
 
     person = models.ForeignKey(
         settings.AUTH_USER_MODEL,

@@ -1,12 +1,14 @@
 """What lies in the storage."""
 
-from typing import override
+from collections.abc import Mapping
+from typing import ClassVar, override
 
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from ops.sensitive import Kind
 from ops.service_columns import ServiceColumns
 
 
@@ -26,6 +28,8 @@ class StoredFile(ServiceColumns):
         "is_temporary",
         "expires_at",
     )
+    # People name their files as they like; the path is made up and opens nothing.
+    sensitive: ClassVar[Mapping[str, Kind]] = {"name": Kind.PERSONAL}
 
     owner_id = models.BigIntegerField(_("owner"), null=True, blank=True, db_index=True)
     purpose = models.CharField(_("purpose"), max_length=20, choices=FilePurpose)

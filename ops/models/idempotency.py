@@ -1,11 +1,13 @@
 """The answers that were given to an Idempotency-Key."""
 
-from typing import override
+from collections.abc import Mapping
+from typing import ClassVar, override
 
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from ops.sensitive import Kind
 from ops.updated_at import Mutable
 
 LONGEST_KEY = 128  # characters
@@ -13,6 +15,13 @@ LONGEST_KEY = 128  # characters
 
 class IdempotencyRecord(Mutable):
     """The answer to a request with an Idempotency-Key, committed with the request's effect."""
+
+    # The key is whatever a client chose; the fingerprint is a bare hash of what may be guessed.
+    sensitive: ClassVar[Mapping[str, Kind]] = {
+        "key": Kind.PERSONAL,
+        "fingerprint": Kind.SECRET,
+        "answer": Kind.SECRET,
+    }
 
     owner_id = models.BigIntegerField(_("person"))
     path = models.CharField(_("path"), max_length=255)
