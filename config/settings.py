@@ -390,6 +390,10 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not DEBUG
 SECURE_HSTS_SECONDS = env.whole("SECURE_HSTS_SECONDS", default=0 if DEBUG else 31_536_000)
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = not DEBUG
 
+# Whoever reads an error page or an error report sees no more than in the logs.
+DEFAULT_EXCEPTION_REPORTER = "ops.error_reports.ErrorReporter"
+DEFAULT_EXCEPTION_REPORTER_FILTER = "ops.error_reports.ErrorReportFilter"
+
 # --- Logs -------------------------------------------------------------------------------------
 LOGGING = {
     "version": 1,

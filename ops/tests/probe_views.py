@@ -10,7 +10,7 @@ from rest_framework import exceptions, serializers
 from rest_framework.parsers import FormParser, MultiPartParser
 from rest_framework.response import Response
 
-from accounts.models import PointsSource
+from accounts.models import PointsSource, User
 from accounts.services.points import change_points
 from ops.api.fields import IdentifierField, TextField, WholeNumberField
 from ops.api.parsers import JSONParser
@@ -137,6 +137,23 @@ def plain_probe(request):
 
 def broken_probe(request):
     raise ZeroDivisionError("password=hunter2")
+
+
+def leaking_probe(request):
+    """Fail with much at hand that no error page may show."""
+    code = request.POST["code"]
+    leak(
+        {"asked": [request.user], "all": User.objects.all()},
+        {"token": f"of {code}", "nickname": f"called {code}", "page": f"page-{1 + 1}"},
+        f"sent to {request.POST['to']}",
+    )
+
+
+def leak(people, body, text):
+    try:
+        int(text)
+    except ValueError as error:
+        raise LookupError(f"password={body['token'].split()[1]} {text}, about page-1") from error
 
 
 # --- An effect ----------------------------------------------------------------------------------
