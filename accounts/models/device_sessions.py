@@ -57,6 +57,7 @@ class DeviceSession(ServiceColumns):
             models.Index(
                 fields=["user"], condition=Q(revoked_at__isnull=True), name="devicesession_live"
             ),
+            models.Index(fields=["expires_at"], name="devicesession_expired"),
         ]
 
     @override

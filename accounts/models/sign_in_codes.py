@@ -43,7 +43,10 @@ class SignInCode(ServiceColumns):
                 fields=["phone", "day", "number"], name="signincode_one_at_a_time"
             ),
         ]
-        indexes = [models.Index(fields=["phone", "-created_at"], name="signincode_newest")]
+        indexes = [
+            models.Index(fields=["phone", "-created_at"], name="signincode_newest"),
+            models.Index(fields=["created_at"], name="signincode_old"),
+        ]
 
     @override
     def __str__(self) -> str:

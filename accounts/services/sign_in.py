@@ -1,12 +1,12 @@
 """Signing in, staying signed in, signing out."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from rest_framework_simplejwt.tokens import RefreshToken
@@ -20,6 +20,12 @@ from accounts.services.tokens import TokenPair
 from accounts.services.welcome import welcome
 from ops.errors import NotSignedIn
 from ops.services import key_ring
+from ops.services.purge import purge
+
+# From the end of a sign-in. Longer than a refresh token lives: none that could still be read
+# belongs to a session that is gone, so a stolen one is found out as long as it is worth anything.
+ENDED_KEPT_FOR = timedelta(days=90)
+BATCH_SIZE = 1000  # ended sign-ins that one round of the job deletes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,3 +171,10 @@ def change_status(*, person: User, status: UserStatus) -> None:
         )
         events.person_closed(person.pk)
     follow_access(person.pk)
+
+
+def forget_ended(*, now: datetime) -> int:
+    """Delete sign-ins revoked or expired 90 days ago, BATCH_SIZE at most; returns how many."""
+    long_ago = now - ENDED_KEPT_FOR
+    ended = DeviceSession.objects.filter(Q(revoked_at__lte=long_ago) | Q(expires_at__lte=long_ago))
+    return purge(ended, batch_size=BATCH_SIZE)

@@ -22,11 +22,14 @@ from ops.days import seconds_left
 from ops.errors import TooManyRequests, Unavailable
 from ops.services.encryption import keyed_hash, keyed_hashes
 from ops.services.key_uses import Alive
+from ops.services.purge import purge
 
 logger = logging.getLogger(__name__)
 
 HOUR = 3600  # seconds
 DAY = 24 * HOUR
+KEPT_FOR = timedelta(days=30)  # from when a code was made; limits and checks look back one day
+BATCH_SIZE = 1000  # old codes that one round of the job deletes
 LOOPBACK = re.compile(r"\A(127\.|::1\Z)")
 
 
@@ -144,6 +147,12 @@ def alive(_key_id: str) -> Alive:
     """The unused codes that are still good. They do not say under which key they were made."""
     codes = SignInCode.objects.filter(used_at__isnull=True, expires_at__gt=timezone.now())
     return Alive(**codes.aggregate(count=Count("pk"), until=Max("expires_at")))
+
+
+def forget_old(*, now: datetime) -> int:
+    """Delete codes made 30 days ago and earlier, BATCH_SIZE at most; returns how many."""
+    old = SignInCode.objects.filter(created_at__lte=now - KEPT_FOR)
+    return purge(old.order_by("created_at"), batch_size=BATCH_SIZE)
 
 
 def _is_fixed_code(code: str) -> bool:

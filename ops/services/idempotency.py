@@ -12,6 +12,7 @@ from django.utils import timezone
 from ops.errors import IdempotencyKeyReused, StillRunning
 from ops.models import IdempotencyRecord
 from ops.services.encryption import decrypt, encrypt
+from ops.services.purge import purge
 
 KEPT_FOR = timedelta(hours=24)
 BATCH_SIZE = 1000  # expired records that one round of the job deletes
@@ -50,11 +51,9 @@ def run_once(
 
 def forget_expired(*, now: datetime) -> int:
     """Delete records whose 24 hours are over, BATCH_SIZE at most; returns how many."""
+    # A key that is used anew while its old record is deleted keeps the new one.
     expired = IdempotencyRecord.objects.filter(created_at__lte=now - KEPT_FOR)
-    oldest = expired.order_by("created_at").values_list("pk", flat=True)[:BATCH_SIZE]
-    # Asked again while deleting: a key that is used anew meanwhile must keep its new record.
-    deleted, _by_model = expired.filter(pk__in=list(oldest)).delete()
-    return deleted
+    return purge(expired.order_by("created_at"), batch_size=BATCH_SIZE)
 
 
 def _claim(

@@ -1,0 +1,11 @@
+"""What the scheduler runs for sign-ins."""
+
+from accounts.services import console_sessions, sign_in, sign_in_codes
+from ops.services.jobs import jobs
+
+
+def register() -> None:
+    """Register the periodic jobs of people and their sign-ins."""
+    jobs.register("old sign-in codes", sign_in_codes.forget_old)
+    jobs.register("ended sign-ins", sign_in.forget_ended)
+    jobs.register("expired console sessions", console_sessions.forget_expired)
