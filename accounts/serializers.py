@@ -5,7 +5,7 @@ from rest_framework import serializers
 
 from accounts.errors import InvalidPhone, WrongCode
 from accounts.limits import LONGEST_DEVICE_INFO
-from accounts.models import PointsEntry, PointsSource, User
+from accounts.models import PointsEntry, PointsSource, User, check_nickname, tidy_nickname
 from accounts.services import profile
 from ops.api.fields import FlagField, TextField
 from ops.errors import NotSignedIn
@@ -52,8 +52,15 @@ class LogoutInput(serializers.Serializer):
     everywhere = FlagField(required=False, default=False)
 
 
+class NicknameField(TextField):
+    """A nickname as it is kept. Made tidy first: NFC may be longer than what was sent."""
+
+    def run_validation(self, data=serializers.empty):
+        return super().run_validation(tidy_nickname(data) if isinstance(data, str) else data)
+
+
 class ProfileInput(serializers.Serializer):
-    nickname = TextField(max_length=40, trim_whitespace=True)
+    nickname = NicknameField(max_length=40, validators=[check_nickname])
 
 
 class PointsQuery(serializers.Serializer):

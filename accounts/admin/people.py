@@ -16,6 +16,7 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 from accounts.models import (
     User,
     UserStatus,
+    tidy_nickname,
 )
 from accounts.services import customers, sign_in, staff
 from ops import stale_forms
@@ -33,6 +34,9 @@ class PersonForm(UserChangeForm):
         fields = "__all__"
         # Django's own field for it cannot be empty, and customers have no user name.
         field_classes = {"username": forms.CharField}
+
+    def clean_nickname(self):
+        return tidy_nickname(self.cleaned_data["nickname"])
 
 
 class PersonCreationForm(UserCreationForm):

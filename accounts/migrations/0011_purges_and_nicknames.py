@@ -2,6 +2,8 @@
 
 from django.db import migrations, models
 
+import accounts.models.nicknames
+
 
 class Migration(migrations.Migration):
     dependencies = [
@@ -16,5 +18,15 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="signincode",
             index=models.Index(fields=["created_at"], name="signincode_old"),
+        ),
+        migrations.AlterField(
+            model_name="user",
+            name="nickname",
+            field=models.CharField(
+                blank=True,
+                max_length=40,
+                validators=[accounts.models.nicknames.check_nickname],
+                verbose_name="nickname",
+            ),
         ),
     ]

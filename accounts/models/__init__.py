@@ -1,6 +1,7 @@
 """People, the devices they are signed in on, and the ledger of their points."""
 
 from accounts.models.device_sessions import DeviceSession
+from accounts.models.nicknames import check_nickname, tidy_nickname
 from accounts.models.people import User, UserStatus
 from accounts.models.points import PointsEntry, PointsSource
 from accounts.models.registration_marks import RegistrationMark
@@ -16,4 +17,6 @@ __all__ = [
     "Tier",
     "User",
     "UserStatus",
+    "check_nickname",
+    "tidy_nickname",
 ]

@@ -10,6 +10,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from accounts.models.nicknames import check_nickname
 from ops.chain import GENESIS_HASH
 from ops.locking import LockingQuerySet
 from ops.sensitive import Kind, masked
@@ -73,7 +74,9 @@ class User(ServiceColumns, AbstractBaseUser, PermissionsMixin):
     wechat_unionid = models.CharField(
         _("WeChat unionid"), max_length=64, unique=True, null=True, blank=True
     )
-    nickname = models.CharField(_("nickname"), max_length=40, blank=True)
+    nickname = models.CharField(
+        _("nickname"), max_length=40, blank=True, validators=[check_nickname]
+    )
     avatar = models.ForeignKey(
         "ops.StoredFile",
         verbose_name=_("avatar"),

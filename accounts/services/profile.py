@@ -27,6 +27,6 @@ def tiers_around(lifetime_points: int) -> tuple[Tier | None, Tier | None]:
 
 
 def rename(*, person: User, nickname: str) -> None:
-    """Change the nickname."""
+    """Change the nickname to one that `check_nickname` takes."""
     person.nickname = nickname
     person.save(update_fields=["nickname"])
