@@ -1,15 +1,20 @@
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
 import pytest
 from django.db import DatabaseError, IntegrityError, transaction
 
 from catalog.errors import NotEnoughStock, NotVirtual, ProductNotFound, StockIsCodes
-from catalog.models import Product, StockEntry, StockOperation, VirtualCode
+from catalog.models import Product, ProductStatus, StockEntry, StockOperation, VirtualCode
 from catalog.services.stock import change_stock, lock_products
 from catalog.services.virtual_codes import add_codes, rehashed
-from catalog.tests.factories import make_product, refused_unchanged
+from catalog.tests.factories import make_prize_order, make_product, refused_unchanged
 from ops.realtime import push
 from ops.services import key_ring
+from ops.tests.databases import elsewhere, wait_until, waiting_for_a_lock
 from tests.keys import NEW, OLD, OTHER, hash_as_before
 from tests.people import make_person
+from tests.races import kinds, race
 
 pytestmark = pytest.mark.django_db
 
@@ -166,6 +171,73 @@ def test_everybody_hears_of_a_change_once_it_is_committed(
         "stock_version": 2,
         "timestamp": push.timestamp(entry.created_at),
     }
+
+
+HIDDEN = [
+    {"status": ProductStatus.DRAFT},
+    {"status": ProductStatus.INACTIVE},
+    {"is_listed": False},  # the reserve of a prize
+]
+
+
+def restock(product):
+    return change_stock(
+        product_id=product.pk, quantity=1, operation=StockOperation.RESTOCK, reason="x"
+    )
+
+
+@pytest.mark.parametrize("hidden", HIDDEN, ids=str)
+def test_nobody_hears_of_what_customers_do_not_see(
+    pushes, django_capture_on_commit_callbacks, hidden
+):
+    product = make_product(stock=5, **hidden)
+    virtual = make_product(codes=["A-1"], **hidden)
+
+    with django_capture_on_commit_callbacks(execute=True) as callbacks:
+        restock(product)
+        add_codes(product_id=virtual.pk, codes=["A-2"])
+        make_prize_order(product=product)
+
+    assert StockEntry.objects.count() == 5
+    assert callbacks == []
+    assert pushes.take(0) == []
+
+
+def test_what_is_shown_again_is_heard_of_with_a_gap(pushes, django_capture_on_commit_callbacks):
+    product = make_product(stock=5)
+
+    with django_capture_on_commit_callbacks(execute=True):
+        restock(product)
+        for is_listed in (False, True):
+            Product.objects.filter(pk=product.pk).update(is_listed=is_listed)
+            restock(product)
+
+    shown, again = pushes.take(2)
+    assert [event["data"]["stock_version"] for event in (shown, again)] == [2, 4]
+    assert again["data"]["stock"] == 8
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("change", "names"), [("name = 'New'", ["New"]), ("is_listed = false", [])]
+)
+def test_what_is_told_is_what_is_committed(pushes, change, names):
+    """The form of the product was saved while the change waited for its row."""
+    product = make_product(stock=0, name="Old")
+
+    with elsewhere(autocommit=False) as other, ThreadPoolExecutor(1) as pool:
+        with other.cursor() as cursor:
+            cursor.execute(
+                f"UPDATE catalog_product SET {change} WHERE id = %s",  # noqa: S608  written above
+                [product.pk],
+            )
+        changing = pool.submit(race, [partial(restock, product)])
+        wait_until(waiting_for_a_lock)
+        other.commit()
+        assert kinds(changing.result(10)) == {StockEntry: 1}
+
+    assert [event["data"]["product_name"] for event in pushes.take(len(names))] == names
 
 
 def test_a_refused_change_is_told_to_nobody(django_capture_on_commit_callbacks):
