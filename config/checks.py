@@ -1,4 +1,4 @@
-"""System checks: classes that settings name are there, and so are the keys that rows need."""
+"""System checks: what settings name and what rows need is there, and nobody else reads the data."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,6 +9,7 @@ from django.core.checks import CheckMessage, Error, Tags, register
 from django.db import DEFAULT_DB_ALIAS, OperationalError
 from django.utils.module_loading import import_string
 
+from config.private_paths import database_files, open_to_others
 from ops.services.missing_keys import missing_keys
 
 NAMES_A_CLASS = ("SMS_SENDER", "RECEIPT_READER")
@@ -24,6 +25,24 @@ def classes_are_there(**_options: Any) -> list[Error]:
         except ImportError as error:
             errors.append(Error(f"{name} names no class: {error}.", id="config.E001"))
     return errors
+
+
+@register(Tags.security)
+def data_is_closed(**_options: Any) -> list[CheckMessage]:
+    """Name what others of this machine may open, since the start could not close it."""
+    folders = {settings.DATA_DIR, settings.SEALS_DIR}
+    paths = [*sorted(folders), *database_files(settings.DATA_DIR / "db.sqlite3")]
+    return [
+        checks.Warning(
+            f"{path} is open to other users of this machine: its rights are {rights:04o}, and "
+            "they are not this process's to change.",
+            hint="Give it to the user that runs the platform and take away what others may do "
+            f"(chmod go= {path}), or name a folder of the platform's own.",
+            id="config.W002",
+        )
+        for path in paths
+        if (rights := open_to_others(path))
+    ]
 
 
 @register(Tags.database)

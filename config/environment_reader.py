@@ -9,6 +9,8 @@ from typing import Any, override
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
+from config.private_paths import make_private_folder
+
 SHORTEST_SECRET = 32  # characters
 
 
@@ -90,10 +92,10 @@ class EnvironmentReader(environ.Env):  # type: ignore[misc]  # environ is not ty
         return text
 
     def folder(self, name: str, *, default: Path) -> Path:
-        """Read a folder, and make it where it is missing."""
+        """Read a folder of the platform's own; it is made, and closed to others, where need be."""
         path = Path(self.str(name, default=str(default))).expanduser().resolve()
         try:
-            path.mkdir(parents=True, exist_ok=True)
+            make_private_folder(path)
         except OSError as error:
             raise ImproperlyConfigured(f"{name} cannot be made: {error}.") from error
         return path

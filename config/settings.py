@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from config.console_theme import UNFOLD  # noqa: F401  (read by django-unfold)
 from config.environment_reader import EnvironmentReader, Secret
 from config.local_secrets import local_secret
+from config.private_paths import make_private_database
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -152,6 +153,7 @@ if env.address("DATABASE_URL", "postgres", "postgresql"):
         },
     )
 else:
+    make_private_database(DATA_DIR / "db.sqlite3")
     DATABASES = {
         "default": {
             "ENGINE": "django.db.backends.sqlite3",
