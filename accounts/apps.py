@@ -7,10 +7,11 @@ class AccountsConfig(AppConfig):
     verbose_name = _("People and points")
 
     def ready(self):
-        from accounts import integrity, jobs, key_uses
+        from accounts import console_session, integrity, jobs, key_uses
         from accounts.consumers import close_ended
         from ops.realtime.hub import housekeeping
 
+        console_session.listen()
         integrity.register()
         jobs.register()
         key_uses.register()

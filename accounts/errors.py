@@ -3,7 +3,7 @@
 from django.utils.translation import gettext_lazy as _
 
 from accounts.limits import WRONG_TRIES
-from ops.errors import DomainError, NotAllowed
+from ops.errors import DomainError, NotAllowed, NotSignedIn, TooManyRequests
 
 
 class InvalidPhone(DomainError):
@@ -37,6 +37,18 @@ class AccountClosed(DomainError):
 class RefreshTokenReused(DomainError):
     code, status = 1007, 401
     message = _("This sign-in was used twice and has been ended. Please sign in again.")
+
+
+class WrongPassword(NotSignedIn):
+    """No such account, or not its password: which of the two is not told."""
+
+    message = _("The name or the password is wrong.")
+
+
+class SignInDelayed(TooManyRequests):
+    """After wrong passwords; the fact `retry_after` is in seconds."""
+
+    message = _("Too many wrong passwords. Please wait %(retry_after)s seconds.")
 
 
 class NotEnoughPoints(DomainError):

@@ -1,7 +1,7 @@
 """What of people hangs on keys."""
 
 from accounts.models import RegistrationMark
-from accounts.services import sign_in_codes, tokens
+from accounts.services import console_devices, sign_in_codes, tokens
 from ops.services import key_uses
 from ops.services.key_uses import KeyIdColumn, PassingUse
 
@@ -10,4 +10,5 @@ def register() -> None:
     """Register marks, which nobody can hash again, and what ends by itself."""
     key_uses.register(KeyIdColumn("hash", RegistrationMark, "key_id"))
     key_uses.passing.register("accounts.SignInCode", PassingUse("hash", sign_in_codes.alive))
+    key_uses.passing.register("accounts.ConsoleDevice", PassingUse("hash", console_devices.alive))
     key_uses.passing.register("accounts.DeviceSession", PassingUse("token", tokens.alive))

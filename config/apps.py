@@ -1,5 +1,13 @@
 from django.apps import AppConfig, apps
+from django.contrib.admin import apps as admin_apps
 from django.db.models.signals import post_migrate
+
+
+class ConsoleAdminConfig(admin_apps.AdminConfig):
+    """Django's admin, with the console as its site."""
+
+    default = False  # the project itself is the app of this folder
+    default_site = "config.console_site.ConsoleSite"
 
 
 class ConfigConfig(AppConfig):

@@ -87,6 +87,7 @@ UNFOLD: dict[str, Any] = {
                     _item(_("Points ledger"), "receipt", "accounts.pointsentry"),
                     _item(_("Tiers"), "military_tech", "accounts.tier"),
                     _item(_("Devices"), "devices", "accounts.devicesession"),
+                    _item(_("Console sign-ins"), "computer", "accounts.consoledevice"),
                     _item(_("Favorites"), "favorite", "favorites.favorite"),
                 ],
             },

@@ -59,15 +59,22 @@ PRIZES: tuple[tuple[str, PrizeType, str, str, str, dict[str, Any]], ...] = (
 
 
 def console_password() -> str:
-    """The demo administrator's password: made once per DATA_DIR, printed by `serve`."""
+    """The password of the demo in the console: made once per DATA_DIR, printed by `serve`.
+
+    In development alone: else nobody of the demo has a password until one is set by
+    `manage.py set_password`.
+    """
     return local_secret(settings.DATA_DIR / "secrets" / "console_password", length=9)
 
 
 @transaction.atomic
 def load() -> None:
     """Load the demo into an empty database: people, one open shop, its goods, its wheel."""
-    User.objects.create_superuser("admin", console_password(), nickname="管理员")
-    merchant = User.objects.create(phone=MERCHANT_PHONE, nickname="王老板")
+    password = console_password() if settings.DEBUG else None
+    User.objects.create_superuser("admin", password, nickname="管理员")
+    merchant = User(phone=MERCHANT_PHONE, nickname="王老板")
+    merchant.set_password(password)
+    merchant.save()
     for name, threshold, multiplier in TIERS:
         Tier.objects.create(name=name, threshold=threshold, multiplier=Decimal(multiplier))
     shop = Shop.objects.create(name="老王川菜馆", address="成都市锦江区春熙路 1 号")

@@ -73,8 +73,8 @@ TRUSTED_PROXIES = env.whole("TRUSTED_PROXIES", default=0)
 
 # --- Applications ---------------------------------------------------------------------------
 INSTALLED_APPS = [
-    "unfold",
-    "django.contrib.admin",
+    "unfold.apps.BasicAppConfig",
+    "config.apps.ConsoleAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -108,6 +108,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "accounts.console_session.ConsoleDeviceMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django.middleware.csp.ContentSecurityPolicyMiddleware",
     "config.console_policy.ConsolePolicyMiddleware",
@@ -201,7 +202,7 @@ TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend", "QUEUES": ["d
 
 # --- People ---------------------------------------------------------------------------------
 AUTH_USER_MODEL = "accounts.User"
-AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend"]
+AUTHENTICATION_BACKENDS = ["accounts.authentication.ConsoleBackend"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
@@ -210,6 +211,10 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"
+# A session of the console ends after a working day, whatever is done in it.
+SESSION_COOKIE_AGE = 3600 * env.whole("CONSOLE_SESSION_HOURS", default=12, least=1)
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
 
 SIMPLE_JWT = {
     "ACCESS_TOKEN_LIFETIME": timedelta(seconds=7200),
@@ -420,6 +425,8 @@ LOGGING = {
         # One line per refused request says nothing that the answer's code does not say.
         "django.request": {"level": "ERROR"},
         "django.db.backends": {"level": "DEBUG" if env.flag("DB_ECHO", default=False) else "INFO"},
+        # Whoever guards the platform reads it: it is there whatever LOG_LEVEL says.
+        "security": {"level": "INFO"},
         "daphne": {"level": "WARNING"},
         # The worker says hello at every look into the queue.
         "django_tasks_db": {"level": "WARNING"},

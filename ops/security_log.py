@@ -2,18 +2,64 @@
 
 import json
 import logging
+from functools import partial
+from typing import Literal
+
+from django.db import transaction
 
 from ops import request_context
 
 logger = logging.getLogger("security")
 
+type Event = Literal[
+    # The console: a sign-in, a wrong password, a try that has to wait, a closed account or one
+    # without rights after the right password, a sign-out, the end of a sign-in by hand.
+    "console_sign_in",
+    "console_sign_in_failed",
+    "console_sign_in_delayed",
+    "console_sign_in_refused",
+    "console_sign_out",
+    "console_device_ended",
+    # The API.
+    "sign_in",
+    "sign_in_failed",
+    "sign_in_delayed",
+    "sign_in_refused",
+    "sign_out",
+    "refresh_reused",
+    "device_ended",
+    # Accounts.
+    "account_activated",
+    "account_deactivated",
+    "account_banned",
+    "password_set",
+    # Rights.
+    "wall_refused",
+    "membership_changed",
+    "permission_changed",
+    "exported",
+    # Keys.
+    "keys_rotated",
+]
 
-def note(event: str, *, person_id: int | None = None, **facts: str | int | None) -> None:
+
+def note(event: Event, *, person_id: int | None = None, **facts: str | int | None) -> None:
     """Write one line of the `security` log: the event, who acted, from where, and these facts.
 
-    `event` is a word of the list in docs/security.md, `person_id` is whom it concerns. Facts are
-    ids and words, never a phone number, a token or a code. The time is the log line's own.
+    `person_id` is whom it concerns. Facts are ids and words, never a phone number, a password, a
+    token or a code. The time is the log line's own. What happened whatever becomes of the request,
+    such as a refusal, is noted so; a change by `note_change`.
     """
+    logger.info(_line(event, person_id=person_id, **facts))
+
+
+def note_change(event: Event, *, person_id: int | None = None, **facts: str | int | None) -> None:
+    """Write such a line once the change is committed; of one that is taken back there is none."""
+    line = _line(event, person_id=person_id, **facts)  # now: who acts is known now
+    transaction.on_commit(partial(logger.info, line), robust=True)
+
+
+def _line(event: Event, *, person_id: int | None, **facts: str | int | None) -> str:
     acting = request_context.actor()
     line = {
         "event": event,
@@ -24,4 +70,4 @@ def note(event: str, *, person_id: int | None = None, **facts: str | int | None)
         **facts,
     }
     told = {name: value for name, value in line.items() if value is not None}
-    logger.info(json.dumps(told, ensure_ascii=False))
+    return json.dumps(told, ensure_ascii=False)

@@ -2,7 +2,8 @@
 
 from django.utils import timezone
 
-from accounts.services import sign_in
+from accounts.models import LimitPurpose, SignInLimit
+from accounts.services import console_devices, sign_in
 from catalog.models import Product, ProductTemplate, Selection, Shop
 from config import demo
 from favorites.models import Favorite
@@ -37,6 +38,10 @@ def make_world():
     for phone in (str(customer.phone), "13800138009"):  # the second is new: it leaves a mark
         sign_in.sign_in_by_code(phone=phone, code="123456", device=device)
     client_of(None).post("/api/auth/code", {"phone": "13800138000"})
+    console_devices.remember(person=customer, token="", address="127.0.0.1", user_agent="")
+    SignInLimit.objects.create(
+        purpose=LimitPurpose.ACCOUNT, key_hash="0" * 64, last_failed_at=timezone.now()
+    )
     seal_ledgers(now=timezone.now())
     rule = AlertRule.objects.create(name="r", metric="m", comparison="above", threshold=1)
     Alert.objects.create(rule=rule, value=2)

@@ -1,19 +1,24 @@
 """People, the devices they are signed in on, and the ledger of their points."""
 
+from accounts.models.console_devices import ConsoleDevice
 from accounts.models.device_sessions import DeviceSession
 from accounts.models.nicknames import check_nickname, tidy_nickname
 from accounts.models.people import User, UserStatus
 from accounts.models.points import PointsEntry, PointsSource
 from accounts.models.registration_marks import RegistrationMark
 from accounts.models.sign_in_codes import SignInCode
+from accounts.models.sign_in_limits import LimitPurpose, SignInLimit
 from accounts.models.tiers import Tier
 
 __all__ = [
+    "ConsoleDevice",
     "DeviceSession",
+    "LimitPurpose",
     "PointsEntry",
     "PointsSource",
     "RegistrationMark",
     "SignInCode",
+    "SignInLimit",
     "Tier",
     "User",
     "UserStatus",

@@ -1,12 +1,15 @@
 """Who somebody is, and the head of their ledger."""
 
+import re
 from collections.abc import Mapping
 from typing import Any, ClassVar, override
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
+from django.core.exceptions import ValidationError
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Func, Q, Value
+from django.db.models.lookups import Exact
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -15,6 +18,18 @@ from ops.chain import GENESIS_HASH
 from ops.locking import LockingQuerySet
 from ops.sensitive import Kind, masked
 from ops.service_columns import ServiceColumns
+
+OF_NUMBERS = "0123456789 +-()"  # what phone numbers are written with
+
+
+def login_name(typed: str) -> str:
+    """What somebody typed to say who they are, as it is kept: a user name or a phone number."""
+    name = User.normalize_username(typed).strip()
+    return re.sub(r"[ -]", "", name) if _is_number(name) else name
+
+
+def _is_number(name: str) -> bool:
+    return not name.strip(OF_NUMBERS)
 
 
 class UserStatus(models.TextChoices):
@@ -26,13 +41,25 @@ class UserStatus(models.TextChoices):
 class UserQuerySet(LockingQuerySet["User"]):
     """People, to be asked for and to be held."""
 
+    def by_login_name(self, typed: str) -> "User | None":
+        """Whoever signs in to the console by this user name or whole phone number."""
+        name = login_name(typed)
+        # No user name is a number.
+        return self.filter(**{"phone" if _is_number(name) else "username": name}).first()
+
 
 class UserManager(BaseUserManager["User"].from_queryset(UserQuerySet)):  # type: ignore[misc]
-    def create_superuser(self, username: str, password: str, *, nickname: str = "") -> "User":
-        """Create somebody who may do everything in the console; `createsuperuser` calls this."""
+    def create_superuser(
+        self, username: str, password: str | None, *, nickname: str = ""
+    ) -> "User":
+        """Create somebody who may do everything in the console; `createsuperuser` calls this.
+
+        Without a password nobody can sign in as them. Raises ValidationError for a wrong name.
+        """
         person: User = self.model(
             username=username, nickname=nickname, is_staff=True, is_superuser=True
         )
+        person.clean()
         person.set_password(password)
         person.save(using=self._db)
         return person
@@ -134,11 +161,24 @@ class User(ServiceColumns, AbstractBaseUser, PermissionsMixin):
             models.CheckConstraint(
                 condition=Q(total_points__gte=0), name="user_points_never_negative"
             ),
+            # Else somebody could take the phone number by which another signs in.
+            models.CheckConstraint(
+                condition=Q(username=None)
+                | ~Q(Exact(Func(F("username"), Value(OF_NUMBERS), function="LTRIM"), Value(""))),
+                name="user_name_is_no_number",
+            ),
         ]
 
     @override
     def __str__(self) -> str:
         return self.nickname or self.username or self.masked_phone or f"#{self.pk}"
+
+    @override
+    def clean(self) -> None:
+        """Say at its field that a user name may not look like a phone number."""
+        super().clean()
+        if self.username is not None and _is_number(self.username):
+            raise ValidationError({"username": _("A user name needs more than digits.")})
 
     @override
     def save(self, **options: Any) -> None:

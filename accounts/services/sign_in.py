@@ -12,13 +12,14 @@ from django.utils.translation import gettext as _
 from rest_framework_simplejwt.tokens import RefreshToken
 
 from accounts import events
-from accounts.errors import AccountClosed, RefreshTokenReused
+from accounts.errors import AccountClosed, CodeVoid, RefreshTokenReused, WrongCode
 from accounts.models import DeviceSession, User, UserStatus
-from accounts.services import sign_in_codes, tokens
+from accounts.services import console_devices, sign_in_codes, tokens
 from accounts.services.staff import follow_access
 from accounts.services.tokens import TokenPair
 from accounts.services.welcome import welcome
-from ops.errors import NotSignedIn
+from ops import security_log
+from ops.errors import NotSignedIn, TooManyRequests
 from ops.services import key_ring
 from ops.services.purge import purge
 
@@ -26,6 +27,12 @@ from ops.services.purge import purge
 # belongs to a session that is gone, so a stolen one is found out as long as it is worth anything.
 ENDED_KEPT_FOR = timedelta(days=90)
 BATCH_SIZE = 1000  # ended sign-ins that one round of the job deletes
+
+STATUS_EVENTS: dict[UserStatus, security_log.Event] = {
+    UserStatus.ACTIVE: "account_activated",
+    UserStatus.INACTIVE: "account_deactivated",
+    UserStatus.BANNED: "account_banned",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +60,16 @@ def sign_in_by_code(*, phone: str, code: str, device: Device) -> SignIn:
     Raises InvalidPhone, WrongCode, CodeVoid, TooManyRequests, and AccountClosed, which is told
     only after a correct code.
     """
-    sign_in_codes.use_code(phone=phone, code=code, address=device.address)
+    try:
+        sign_in_codes.use_code(phone=phone, code=code, address=device.address)
+    except (WrongCode, CodeVoid, TooManyRequests) as refusal:
+        is_delay = isinstance(refusal, TooManyRequests)
+        security_log.note(
+            "sign_in_delayed" if is_delay else "sign_in_failed",
+            person_id=User.objects.filter(phone=phone).values_list("pk", flat=True).first(),
+            code=refusal.code,
+        )
+        raise
     with transaction.atomic():
         person, is_new_user = User.objects.get_or_create(
             phone=phone, defaults={"nickname": _("Guest %(number)s") % {"number": phone[-4:]}}
@@ -65,6 +81,7 @@ def sign_in_by_code(*, phone: str, code: str, device: Device) -> SignIn:
 
 def _start_session(person: User, *, device: Device, is_new_user: bool) -> SignIn:
     if person.status != UserStatus.ACTIVE:
+        security_log.note("sign_in_refused", person_id=person.pk, reason=person.status)
         raise AccountClosed
     now = timezone.now()
     session = DeviceSession.objects.create(
@@ -78,6 +95,7 @@ def _start_session(person: User, *, device: Device, is_new_user: bool) -> SignIn
     )
     User.objects.filter(pk=person.pk).update(last_login=now, login_count=F("login_count") + 1)
     person.refresh_from_db()
+    security_log.note_change("sign_in", person_id=person.pk, session_id=session.pk)
     return SignIn(
         person=person, session=session, pair=tokens.sign_pair(session), is_new_user=is_new_user
     )
@@ -139,18 +157,27 @@ def refresh(token: str) -> TokenPair:
         and now - session.rotated_at < settings.REFRESH_GRACE
     )
     if not rotated and not was_lost_on_the_way:
-        revoke(session)
+        _end(session)
+        security_log.note("refresh_reused", person_id=session.user_id, session_id=session.pk)
         raise RefreshTokenReused
     return tokens.sign_pair(session)
 
 
+@transaction.atomic
 def revoke(session: DeviceSession) -> None:
     """End one sign-in on every process: its tokens are refused and its sockets close."""
-    with transaction.atomic():
-        DeviceSession.objects.filter(pk=session.pk, revoked_at__isnull=True).update(
-            revoked_at=timezone.now()
-        )
-        events.session_revoked(session.pk)
+    if _end(session):
+        security_log.note_change("device_ended", person_id=session.user_id, session_id=session.pk)
+
+
+@transaction.atomic
+def _end(session: DeviceSession) -> bool:
+    """End one sign-in; whether it was not ended before."""
+    ended = DeviceSession.objects.filter(pk=session.pk, revoked_at__isnull=True).update(
+        revoked_at=timezone.now()
+    )
+    events.session_revoked(session.pk)
+    return bool(ended)
 
 
 @transaction.atomic
@@ -158,17 +185,23 @@ def sign_out(session: DeviceSession, *, everywhere: bool = False) -> None:
     """End this sign-in, or all of the person's; after a failure none of them, to be asked again."""
     live = DeviceSession.objects.filter(user_id=session.user_id, revoked_at__isnull=True)
     for ending in live.order_by("pk") if everywhere else [session]:
-        revoke(ending)
+        if _end(ending):
+            security_log.note_change("sign_out", person_id=ending.user_id, session_id=ending.pk)
 
 
 @transaction.atomic
 def change_status(*, person: User, status: UserStatus) -> None:
-    """Activate, deactivate or ban a person; anything but active ends all their sign-ins at once."""
+    """Activate, deactivate or ban a person; anything but active ends all their sign-ins at once.
+
+    Those in the console as well: they stay ended when the person is active again.
+    """
     User.objects.filter(pk=person.pk).update(status=status)
+    security_log.note_change(STATUS_EVENTS[status], person_id=person.pk)
     if status != UserStatus.ACTIVE:
         DeviceSession.objects.filter(user=person, revoked_at__isnull=True).update(
             revoked_at=timezone.now()
         )
+        console_devices.end_all(person)
         events.person_closed(person.pk)
     follow_access(person.pk)
 

@@ -8,6 +8,7 @@ from cryptography.fernet import InvalidToken
 from django.db import IntegrityError, transaction
 from django.db.models import Model
 
+from ops import security_log
 from ops.services import key_ring, key_uses
 from ops.services.key_ring import Purpose
 from ops.services.key_uses import Alive, KeyUse
@@ -35,9 +36,17 @@ def renew(use: KeyUse, *, batch_size: int = BATCH_SIZE) -> Generator[Batch]:
     newest = key_ring.newest(use.purpose).id
     outdated = use.rows().exclude(needed_key=newest).order_by("pk")
     rows = list(outdated[:batch_size])
-    while rows:
-        yield _renew(use.model, use.renewal, rows)
-        rows = list(outdated.filter(pk__gt=rows[-1].pk)[:batch_size])
+    renewed = 0
+    try:
+        while rows:
+            batch = _renew(use.model, use.renewal, rows)
+            renewed += batch.renewed
+            yield batch
+            rows = list(outdated.filter(pk__gt=rows[-1].pk)[:batch_size])
+    finally:  # what was committed is told, wherever it stops
+        if renewed:
+            column = f"{use.model._meta.label}.{use.column}"
+            security_log.note("keys_rotated", column=column, key_id=newest, rows=renewed)
 
 
 def _renew(model: type[Model], renewal: Callable[[Any], dict[str, str]], rows: list[Any]) -> Batch:

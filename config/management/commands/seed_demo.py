@@ -1,3 +1,4 @@
+from django.conf import settings
 from django.core.management.base import CommandError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
@@ -15,3 +16,10 @@ class Command(TranslatedCommand):
             raise CommandError(_("There are people in this database already; nothing was loaded."))
         demo.load()
         self.stdout.write(_("The demo shop is open."))
+        if not settings.DEBUG:
+            self.stdout.write(
+                _(
+                    "Nobody has a password: `manage.py set_password admin` lets the "
+                    "administrator into the console."
+                )
+            )

@@ -89,6 +89,11 @@ class Command(TranslatedCommand):
         merchant = {"phone": MERCHANT_PHONE, "code": code}
         self.stdout.write(_("Customer: %(phone)s, code %(code)s") % customer)
         self.stdout.write(_("Merchant: %(phone)s, code %(code)s") % merchant)
-        admin = User.objects.filter(username="admin").first()
-        if admin and admin.check_password(console_password()):
-            self.stdout.write(_("Console: admin / %(password)s") % {"password": console_password()})
+        password = console_password()
+        admin = User.objects.by_login_name("admin")
+        if admin and admin.check_password(password):
+            self.stdout.write(_("Console: admin / %(password)s") % {"password": password})
+        owner = User.objects.by_login_name(MERCHANT_PHONE)
+        if owner and owner.check_password(password):
+            of_the_shop = {"phone": MERCHANT_PHONE, "password": password}
+            self.stdout.write(_("Console of the shop: %(phone)s / %(password)s") % of_the_shop)

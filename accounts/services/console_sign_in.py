@@ -1,0 +1,177 @@
+"""Signing in to the console by a password, and how often somebody may try.
+
+Tries are counted by account, by address and by known device, in the database: every process sees
+the same counts, and a start of the server forgets none. After some free tries each wrong one makes
+the next wait longer, at most 15 minutes; no account is ever locked. A known device of an account
+is counted by itself alone, so that nothing that strangers do holds its owner back.
+"""
+
+import ipaddress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.contrib.auth import check_password_with_timing_attack_mitigation
+from django.db import transaction
+from django.db.models import F, Q
+from django.utils import timezone
+from django.views.decorators.debug import sensitive_variables
+
+from accounts.errors import AccountClosed, SignInDelayed, WrongPassword
+from accounts.models import ConsoleDevice, LimitPurpose, SignInLimit, User
+from accounts.models.people import login_name
+from accounts.models.sign_in_limits import SignInLimitQuerySet
+from accounts.services import console_devices
+from ops import security_log
+from ops.services.encryption import keyed_hash
+
+LONGEST_DELAY = timedelta(minutes=15)
+FIRST_DELAY = timedelta(seconds=5)  # it doubles with each wrong password
+FREE_TRIES = {
+    LimitPurpose.ACCOUNT: 5,
+    LimitPurpose.ADDRESS: 30,  # many people may have one
+    LimitPurpose.DEVICE: 5,
+}
+# After so long without a wrong password a count begins anew.
+FORGOTTEN_AFTER = {
+    LimitPurpose.ACCOUNT: timedelta(days=1),
+    LimitPurpose.ADDRESS: timedelta(hours=1),
+    LimitPurpose.DEVICE: timedelta(days=1),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One of the things that a try is counted by."""
+
+    purpose: LimitPurpose
+    key_hash: str
+
+
+@sensitive_variables("password")
+def check_password(*, account: str, password: str, address: str, device_token: str = "") -> User:
+    """The person who signs in with this user name or phone number, and password.
+
+    `device_token` is what their browser keeps. Raises SignInDelayed while there is a delay: the
+    password is not looked at. Raises WrongPassword, which an account that does not exist answers
+    as well and as slowly, and AccountClosed, which only the right password is told.
+    """
+    person: User | None = User.objects.by_login_name(account)
+    device = console_devices.known_device(person=person, token=device_token)
+    keys = _keys(account=account, address=address, device=device)
+    person_id = person.pk if person else None
+    # The try is counted before the password is compared: guesses sent all at once must not each
+    # see the same low count.
+    if wait := _claim(keys):
+        security_log.note("console_sign_in_delayed", person_id=person_id, seconds=wait)
+        raise SignInDelayed(retry_after=wait)
+    is_right = check_password_with_timing_attack_mitigation(person, password)
+    if person is None or not is_right:
+        security_log.note("console_sign_in_failed", person_id=person_id)
+        raise WrongPassword
+    if not person.is_active:
+        security_log.note("console_sign_in_refused", person_id=person_id, reason=person.status)
+        raise AccountClosed
+    _give_back(keys)
+    return person
+
+
+def forget_tries(*, person: User) -> None:
+    """Forget the wrong passwords of an account from unknown devices: there is a new password."""
+    names = [name for name in (person.username, person.phone) if name]
+    if names:
+        _limits([_account_key(name) for name in names]).update(failures=0, blocked_until=None)
+
+
+def forget_old_tries(*, now: datetime) -> None:
+    """Delete the counts that would begin anew."""
+    over = Q()
+    for purpose, lifetime in FORGOTTEN_AFTER.items():
+        over |= Q(purpose=purpose, last_failed_at__lt=now - lifetime)
+    SignInLimit.objects.filter(over).delete()
+
+
+def _keys(*, account: str, address: str, device: ConsoleDevice | None) -> list[Key]:
+    if device:
+        return [_key(LimitPurpose.DEVICE, str(device.pk))]
+    keys = [_account_key(account)]
+    place = _place_of(address)
+    if place is not None:
+        keys.append(_key(LimitPurpose.ADDRESS, place))
+    return keys
+
+
+def _account_key(account: str) -> Key:
+    return _key(LimitPurpose.ACCOUNT, login_name(account))
+
+
+def _key(purpose: LimitPurpose, value: str) -> Key:
+    return Key(purpose, keyed_hash(f"console sign-in {purpose}", value))
+
+
+def _place_of(address: str) -> str | None:
+    """What an address is counted by: of IPv6 the network that one customer has; None for nothing.
+
+    Where nobody knows an address, all who have none are counted together.
+    """
+    if not address:
+        return ""
+    at = ipaddress.ip_address(address)
+    if isinstance(at, ipaddress.IPv6Address):
+        at = at.ipv4_mapped or at
+    if at.is_loopback and not settings.LIMIT_LOOPBACK_ADDRESSES:
+        return None
+    if at.version == 4:
+        return str(at)
+    return str(ipaddress.ip_network((at, 64), strict=False))
+
+
+@transaction.atomic(durable=True)
+def _claim(keys: list[Key]) -> int:
+    """Count a try by all of these, or by none: returns the seconds to wait, 0 for a counted try."""
+    now = timezone.now()
+    # In one order, so that no two tries wait for each other crosswise.
+    SignInLimit.objects.bulk_create(
+        [SignInLimit(purpose=k.purpose, key_hash=k.key_hash, last_failed_at=now) for k in keys],
+        ignore_conflicts=True,
+    )
+    limits = list(_limits(keys).locked())
+    until = max((limit.blocked_until for limit in limits if limit.blocked_until), default=now)
+    if until > now:
+        return max(1, -int(-(until - now).total_seconds() // 1))
+    for limit in limits:
+        purpose = LimitPurpose(limit.purpose)
+        is_forgotten = now - limit.last_failed_at > FORGOTTEN_AFTER[purpose]
+        failures = 1 if is_forgotten else limit.failures + 1
+        SignInLimit.objects.filter(pk=limit.pk).update(
+            failures=1 if is_forgotten else F("failures") + 1,
+            last_failed_at=now,
+            blocked_until=now + _delay(failures, free=FREE_TRIES[purpose]),
+        )
+    return 0
+
+
+def _delay(failures: int, *, free: int) -> timedelta:
+    """How long the next try waits after so many wrong ones."""
+    if failures < free:
+        return timedelta()
+    doublings = min(
+        failures - free, 20
+    )  # more would overflow, and the longest is reached long before
+    return min(FIRST_DELAY * 2**doublings, LONGEST_DELAY)
+
+
+def _give_back(keys: list[Key]) -> None:
+    """The password was right: the account starts anew, and the address did not fail this time."""
+    for key in keys:
+        is_shared = key.purpose == LimitPurpose.ADDRESS
+        _limits([key]).filter(failures__gt=0).update(
+            failures=F("failures") - 1 if is_shared else 0, blocked_until=None
+        )
+
+
+def _limits(keys: list[Key]) -> SignInLimitQuerySet:
+    which = Q()
+    for key in keys:
+        which |= Q(purpose=key.purpose, key_hash=key.key_hash)
+    return SignInLimit.objects.filter(which)

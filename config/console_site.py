@@ -1,0 +1,137 @@
+"""The console as a site: who may enter, by which form, and what its own pages answer."""
+
+from typing import Any, override
+
+from django import forms
+from django.contrib.auth.views import PasswordChangeView
+from django.core.exceptions import ValidationError
+from django.core.paginator import InvalidPage, Paginator
+from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, URLResolver, path, reverse
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.debug import sensitive_variables
+from unfold.forms import AdminOwnPasswordChangeForm, AuthenticationForm
+from unfold.sites import UnfoldAdminSite
+
+from accounts.console_session import COOKIE
+from accounts.models import User
+from accounts.services import console_sign_in, passwords
+from ops import security_log
+from ops.access import access_of
+from ops.client_address import client_address
+from ops.errors import DomainError
+
+FOUND_ON_A_PAGE = 100
+
+
+class ConsoleSignInForm(AuthenticationForm):  # type: ignore[misc]  # unfold is not typed
+    """Asks for a user name or phone number and a password, and says what is wrong."""
+
+    def __init__(self, request: HttpRequest | None = None, *args: Any, **options: Any) -> None:
+        super().__init__(request, *args, **options)
+        self.fields["username"].label = _("User name or phone number")
+
+    @override
+    @sensitive_variables("password")
+    def clean(self) -> dict[str, Any]:
+        account = self.cleaned_data.get("username")
+        password = self.cleaned_data.get("password")
+        if account and password:
+            try:
+                person = console_sign_in.check_password(
+                    account=account,
+                    password=password,
+                    address=client_address(self.request),
+                    device_token=self.request.COOKIES.get(COOKIE, ""),
+                )
+            except DomainError as refusal:
+                raise ValidationError(str(refusal)) from refusal
+            self.confirm_login_allowed(person)
+            self.user_cache = person
+        return self.cleaned_data  # type: ignore[no-any-return]
+
+    @override
+    def confirm_login_allowed(self, user: User) -> None:
+        """Refuse whom nothing waits for: nobody is told so without the right password."""
+        if not access_of(user).opens_console:
+            security_log.note("console_sign_in_refused", person_id=user.pk, reason="no rights")
+            raise ValidationError(_("This account has no rights in the console."))
+
+
+class OwnPasswordForm(AdminOwnPasswordChangeForm):  # type: ignore[misc]  # unfold is not typed
+    """One's own password; the other sessions end."""
+
+    user: User
+    cleaned_data: dict[str, Any]
+
+    @override
+    def save(self, commit: bool = True) -> User:
+        passwords.set_password(person=self.user, password=self.cleaned_data["new_password1"])
+        return self.user
+
+
+class ConsoleSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold is not typed
+    """The console: open to whoever holds any right in it, at any shop."""
+
+    login_form: type[forms.Form] = ConsoleSignInForm
+
+    @override
+    def has_permission(self, request: HttpRequest) -> bool:
+        return access_of(request.user).opens_console
+
+    @override
+    def get_urls(self) -> list[URLResolver | URLPattern]:
+        shortcut = path(
+            "r/<path:content_type_id>/<path:object_id>/", nothing_here, name="view_on_site"
+        )
+        return [shortcut, *super().get_urls()]
+
+    @override
+    def search(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Find pages by name, for the palette.
+
+        Unfold's own keeps what it found for 5 minutes: whoever lost a right would still see it.
+        """
+        term = request.GET.get("s", "").lower()
+        if not term:
+            return HttpResponse()
+        found = Paginator(
+            self._search_apps(self.get_app_list(request), term), per_page=FOUND_ON_A_PAGE
+        )
+        try:
+            results = found.page(request.GET.get("page", 1))
+        except InvalidPage:
+            results = found.page(1)
+        return TemplateResponse(
+            request,
+            "unfold/helpers/command_results.html",
+            {
+                "search_term": term,
+                "page_obj": found,
+                "results": results,
+                "page_counter": results.start_index() - 1,
+                "execution_time": 0,
+                "command_show_history": False,
+            },
+            headers={"HX-Trigger": "search"},
+        )
+
+    @override
+    def password_change(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponseBase:
+        """As unfold's own, with the form that goes by the service."""
+        return PasswordChangeView.as_view(
+            form_class=OwnPasswordForm,
+            success_url=reverse("admin:password_change_done"),
+            extra_context={**self.each_context(request), **(extra_context or {})},
+        )(request)
+
+
+def nothing_here(request: HttpRequest, **_ids: str) -> HttpResponse:
+    """Answer what Django's "view on site" would: whether such a row exists, which is not told."""
+    raise Http404
