@@ -155,10 +155,8 @@ def _delay(failures: int, *, free: int) -> timedelta:
     """How long the next try waits after so many wrong ones."""
     if failures < free:
         return timedelta()
-    doublings = min(
-        failures - free, 20
-    )  # more would overflow, and the longest is reached long before
-    return min(FIRST_DELAY * 2**doublings, LONGEST_DELAY)
+    doublings = min(failures - free, 20)  # the longest is reached long before
+    return min(FIRST_DELAY * (1 << doublings), LONGEST_DELAY)
 
 
 def _give_back(keys: list[Key]) -> None:

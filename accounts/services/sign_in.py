@@ -67,7 +67,7 @@ def sign_in_by_code(*, phone: str, code: str, device: Device) -> SignIn:
         security_log.note(
             "sign_in_delayed" if is_delay else "sign_in_failed",
             person_id=User.objects.filter(phone=phone).values_list("pk", flat=True).first(),
-            code=refusal.code,
+            refusal=refusal.code,
         )
         raise
     with transaction.atomic():

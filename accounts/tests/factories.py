@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 from django.conf import settings
+from django.contrib.auth.hashers import MD5PasswordHasher
 
 from accounts.services import sign_in as service
 from tests.people import make_person
@@ -30,3 +31,14 @@ class RecordingSender:
 
     def send_code(self, *, phone, code):
         self.sent.append((phone, code))
+
+
+class CountingHasher(MD5PasswordHasher):
+    """A fast hasher for passwords that counts how often somebody hashed."""
+
+    algorithm = "counting"
+    count: ClassVar[int] = 0
+
+    def encode(self, password, salt):
+        CountingHasher.count += 1
+        return super().encode(password, salt)

@@ -1,9 +1,12 @@
 """Facts of one row, and what the tables refuse."""
 
 from datetime import UTC, datetime
+from importlib import import_module
 
 import pytest
-from django.db import IntegrityError
+from django.apps import apps
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from accounts.models import (
@@ -53,9 +56,49 @@ def test_a_superuser_signs_in_with_a_password():
 def test_two_people_share_no_name_but_many_may_have_none(field):
     User.objects.create()
     User.objects.create()
-    User.objects.create(**{field: "13800138001"})
-    with pytest.raises(IntegrityError):
-        User.objects.create(**{field: "13800138001"})
+    User.objects.create(**{field: "a13800138001"})
+    with pytest.raises(IntegrityError, match=r"(?i)unique"):
+        User.objects.create(**{field: "a13800138001"})
+
+
+@pytest.mark.parametrize("name", ["13800138001", "+86 138-0013-8001", "007", "(028) 1", ""])
+def test_no_user_name_can_be_a_phone_number(name):
+    with pytest.raises(IntegrityError, match="user_name_is_no_number"), transaction.atomic():
+        User.objects.create(username=name)
+    with pytest.raises(ValidationError) as refusal:
+        User(username=name).clean()
+    assert list(refusal.value.message_dict) == ["username"]
+    with pytest.raises(ValidationError):
+        User.objects.create_superuser(name, "s3cret-s3cret")
+    assert not User.objects.exists()
+
+
+@pytest.mark.parametrize("name", ["wang", "王老板", "w13800138001", "1号店"])
+def test_other_user_names_are_taken(name):
+    assert User.objects.create_superuser(name, "s3cret-s3cret").username == name
+
+
+def test_people_are_found_by_user_name_or_whole_phone_number():
+    person = make_person(phone="13800138001", username="wang")
+    for typed in ("wang", " wang ", "13800138001", "138 0013-8001", "１３８００１３８００１"):
+        assert User.objects.by_login_name(typed) == person, typed
+    for typed in ("Wang", "8001", "1380013800", "", "138001380011"):
+        assert User.objects.by_login_name(typed) is None, typed
+
+
+@pytest.mark.postgresql
+def test_numbers_of_before_become_names():
+    (rule,) = [one for one in User._meta.constraints if one.name == "user_name_is_no_number"]
+    with connection.schema_editor() as editor:
+        editor.remove_constraint(User, rule)
+    own = make_person(phone="13800138001", username="13800138001")
+    taken = make_person(phone="13800138002", username="13800138003")
+    empty, named = make_person(username=""), make_person(username="wang")
+
+    import_module("accounts.migrations.0010_names_are_no_numbers").rename(apps, None)
+
+    names = [User.objects.get(pk=one.pk).username for one in (own, taken, empty, named)]
+    assert names == [None, "name-13800138003", None, "wang"]
 
 
 @pytest.mark.parametrize(
