@@ -16,6 +16,7 @@ from unfold.forms import AdminOwnPasswordChangeForm, AuthenticationForm
 from unfold.sites import UnfoldAdminSite
 
 from accounts.console_session import COOKIE
+from accounts.errors import SignInDelayed, WrongPassword
 from accounts.models import User
 from accounts.services import console_sign_in, passwords
 from ops import security_log
@@ -61,10 +62,21 @@ class ConsoleSignInForm(AuthenticationForm):  # type: ignore[misc]  # unfold is 
 
 
 class OwnPasswordForm(AdminOwnPasswordChangeForm):  # type: ignore[misc]  # unfold is not typed
-    """One's own password; the other sessions end."""
+    """One's own password; the other sessions end. The old one is asked for within the limits."""
 
     user: User
     cleaned_data: dict[str, Any]
+
+    @sensitive_variables("password")
+    def clean_old_password(self) -> str:
+        password: str = self.cleaned_data["old_password"]
+        try:
+            console_sign_in.confirm_password(person=self.user, password=password)
+        except WrongPassword as refusal:
+            raise ValidationError(self.error_messages["password_incorrect"]) from refusal
+        except SignInDelayed as refusal:
+            raise ValidationError(str(refusal)) from refusal
+        return password
 
     @override
     def save(self, commit: bool = True) -> User:

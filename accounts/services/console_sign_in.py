@@ -56,9 +56,31 @@ def check_password(*, account: str, password: str, address: str, device_token: s
     password is not looked at. Raises WrongPassword, which an account that does not exist answers
     as well and as slowly, and AccountClosed, which only the right password is told.
     """
-    person: User | None = User.objects.by_login_name(account)
-    device = console_devices.known_device(person=person, token=device_token)
+    named: User | None = User.objects.by_login_name(account)
+    device = console_devices.known_device(person=named, token=device_token)
     keys = _keys(account=account, address=address, device=device)
+    person = _try(named, password, keys)
+    if not person.is_active:
+        security_log.note("console_sign_in_refused", person_id=person.pk, reason=person.status)
+        raise AccountClosed
+    _give_back(keys)
+    return person
+
+
+@sensitive_variables("password")
+def confirm_password(*, person: User, password: str) -> None:
+    """Make sure that whoever is signed in knows the password as well.
+
+    Raises WrongPassword, and SignInDelayed as `check_password` does. The count is one of its own:
+    whoever found an open session can guess no faster, and holds no sign-in back.
+    """
+    keys = [_key(LimitPurpose.DEVICE, f"signed in as {person.pk}")]
+    _try(person, password, keys)
+    _give_back(keys)
+
+
+@sensitive_variables("password")
+def _try(person: User | None, password: str, keys: list[Key]) -> User:
     person_id = person.pk if person else None
     # The try is counted before the password is compared: guesses sent all at once must not each
     # see the same low count.
@@ -69,10 +91,6 @@ def check_password(*, account: str, password: str, address: str, device_token: s
     if person is None or not is_right:
         security_log.note("console_sign_in_failed", person_id=person_id)
         raise WrongPassword
-    if not person.is_active:
-        security_log.note("console_sign_in_refused", person_id=person_id, reason=person.status)
-        raise AccountClosed
-    _give_back(keys)
     return person
 
 

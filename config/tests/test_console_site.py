@@ -136,6 +136,25 @@ def test_half_a_form_tries_nothing(client, member, form):
     assert not SignInLimit.objects.exists()
 
 
+def test_the_old_password_is_asked_for_within_the_limits_as_well(client, member, rights):
+    rights("accounts.view_tier")
+    client.force_login(member)
+
+    def told(old):
+        form = {"old_password": old, "new_password1": "an0ther-1", "new_password2": "an0ther-1"}
+        answer = client.post("/admin/password_change/", form, headers={"Accept-Language": "en"})
+        return answer.context["form"].errors["old_password"] if answer.context else None
+
+    for _number in range(FREE_TRIES[LimitPurpose.DEVICE]):
+        assert "incorrectly" in told("wr0ng-wr0ng")[0]
+    assert told(PASSWORD) == ["Too many wrong passwords. Please wait 5 seconds."]
+    assert User.objects.get(pk=member.pk).check_password(PASSWORD)
+    assert sign_in(type(client)()).status_code == 302, "which holds no sign-in back"
+    SignInLimit.objects.update(blocked_until=None)
+    assert told(PASSWORD) is None
+    assert User.objects.get(pk=member.pk).check_password("an0ther-1")
+
+
 # --- Its own pages --------------------------------------------------------------------------------
 def found(client, **query):
     answer = client.get(reverse("admin:search"), query, headers={"Accept-Language": "en"})
