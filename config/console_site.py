@@ -1,10 +1,11 @@
 """The console as a site: who may enter, by which form, and what its own pages answer."""
 
+from functools import update_wrapper
 from typing import Any, override
 
 from django import forms
 from django.contrib.auth.views import PasswordChangeView
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.paginator import InvalidPage, Paginator
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -99,6 +100,20 @@ class ConsoleSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold is not typed
             "r/<path:content_type_id>/<path:object_id>/", nothing_here, name="view_on_site"
         )
         return [shortcut, *super().get_urls()]
+
+    @override
+    def admin_view(self, view: Any, cacheable: bool = False) -> Any:
+        """Note in the security log what a page refuses."""
+
+        def noted(request: HttpRequest, *args: Any, **options: Any) -> HttpResponseBase:
+            try:
+                answer: HttpResponseBase = view(request, *args, **options)
+            except PermissionDenied:
+                security_log.note("wall_refused", path=request.path[:100], what=request.method)
+                raise
+            return answer
+
+        return super().admin_view(update_wrapper(noted, view), cacheable)
 
     @override
     def search(

@@ -16,8 +16,8 @@ EDIT = ("view", "add", "change", "delete")
 
 type Grants = dict[str, tuple[str, ...]]  # what may be done, by the model's label
 
-# Everybody who has anything to do in the console.
-ONESELF: Grants = {}
+# Everybody who may enter the console: where they are signed in.
+ONESELF: Grants = {"accounts.consoledevice": ("view", "end")}
 
 CASHIER: Grants = {
     **ONESELF,

@@ -126,7 +126,7 @@ class WalledPage(_Walled, ModelAdmin):
     def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Any:
         row = super().get_object(request, object_id, from_field)
         if row is None:
-            security_log.note("wall", object=f"{self.opts.label_lower}:{object_id}"[:80])
+            security_log.note("wall_refused", object=f"{self.opts.label_lower}:{object_id}"[:80])
         return row
 
     def get_list_filter(self, request: HttpRequest) -> Any:
@@ -151,7 +151,7 @@ class WalledPage(_Walled, ModelAdmin):
         )
         if is_offered and super().lookup_allowed(lookup, value, request):
             return True
-        security_log.note("wall", object=self.opts.label_lower, what="lookup")
+        security_log.note("wall_refused", object=self.opts.label_lower, what="lookup")
         return False
 
     def get_search_fields(self, request: HttpRequest) -> Any:
@@ -191,7 +191,8 @@ class WalledPage(_Walled, ModelAdmin):
             for action in function.allowed_permissions:
                 reached = self.within_reach(request, action)
                 if rows.exclude(pk__in=reached.values("pk")).exists():
-                    security_log.note("wall", object=self.opts.label_lower, what=function.__name__)
+                    what = function.__name__
+                    security_log.note("wall_refused", object=self.opts.label_lower, what=what)
                     text = _("Nothing was done: you may not do this with all that you chose.")
                     self.message_user(request, text, messages.ERROR)
                     return None

@@ -37,7 +37,6 @@ type Event = Literal[
     "wall_refused",
     "membership_changed",
     "permission_changed",
-    "exported",
     # Keys.
     "keys_rotated",
 ]

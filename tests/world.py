@@ -40,7 +40,7 @@ def make_world():
     client_of(None).post("/api/auth/code", {"phone": "13800138000"})
     console_devices.remember(person=customer, token="", address="127.0.0.1", user_agent="")
     SignInLimit.objects.create(
-        purpose=LimitPurpose.ACCOUNT, key_hash="0" * 64, last_failed_at=timezone.now()
+        purpose=LimitPurpose.ACCOUNT, key_hash="a1" * 32, last_failed_at=timezone.now()
     )
     seal_ledgers(now=timezone.now())
     rule = AlertRule.objects.create(name="r", metric="m", comparison="above", threshold=1)

@@ -3,12 +3,14 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import ConsoleDevice
 from accounts.services import console_devices
-from ops.access import is_platform_staff
+from accounts.services.staff import check_may_act_on
 from ops.admin_base import ReadOnlyAdmin, change_each
+from ops.walls import OfPerson
 
 
 @admin.register(ConsoleDevice)
 class ConsoleDeviceAdmin(ReadOnlyAdmin):
+    wall = OfPerson("person")
     list_display = [
         "person",
         "address",
@@ -17,22 +19,22 @@ class ConsoleDeviceAdmin(ReadOnlyAdmin):
         "last_activity_at",
         "ended_at",
     ]
-    fields = list_display
+    exclude = ["token_hash"]
     list_filter = ["ended_at"]
     list_select_related = ["person"]
-    search_fields = ["person__phone", "person__nickname", "person__username"]
+    search_fields = ["=person__phone", "person__nickname", "person__username"]
+    search_permissions = {"=person__phone": "accounts.search_user"}
     ordering = ["-last_activity_at", "-id"]
     actions = ["end"]
 
-    def get_queryset(self, request):
-        """One's own; whoever runs the platform sees those of everybody."""
-        devices = super().get_queryset(request)
-        return devices if is_platform_staff(request.user) else devices.of(request.user)
-
-    def has_end_permission(self, request, row=None):
-        return request.user.has_perm("accounts.end_consoledevice")
+    def has_end_permission(self, request, device=None):
+        return self.may(request, "end", device)
 
     @admin.action(description=_("End these sign-ins"), permissions=["end"])
     def end(self, request, devices):
-        ended = change_each(self, request, rows=devices, change=console_devices.end)
+        def end(device):
+            check_may_act_on(author=request.user, person=device.person)
+            console_devices.end(device)
+
+        ended = change_each(self, request, rows=devices, change=end)
         self.message_user(request, _("Ended: %(count)d") % {"count": ended})

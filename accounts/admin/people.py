@@ -18,7 +18,7 @@ from accounts.models import (
     UserStatus,
     tidy_nickname,
 )
-from accounts.services import customers, sign_in, staff
+from accounts.services import customers, passwords, sign_in, staff
 from ops import stale_forms
 from ops.access import OF_PLATFORM
 from ops.admin_base import BookingForm, EditAdmin, book_once, change_each
@@ -65,6 +65,7 @@ class PasswordForm(AdminPasswordChangeForm):
 
     def __init__(self, user, *args, **options):
         super().__init__(user, *args, **options)
+        self.fields.pop("usable_password", None)  # who shall not enter any more has no rights
         self.initial["shown"] = stale_forms.digest(f"{user.pk} {user.password}")
 
     def clean(self):
@@ -75,6 +76,10 @@ class PasswordForm(AdminPasswordChangeForm):
                 "password1", _("The password was changed meanwhile: saving again replaces it.")
             )
         return cleaned
+
+    def save(self, commit=True):
+        passwords.set_password(person=self.user, password=self.cleaned_data["password1"])
+        return self.user
 
 
 @admin.register(User)

@@ -1,5 +1,6 @@
 """Where people are signed in to the console."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import ClassVar, Self, override
 
@@ -8,6 +9,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models.people import User
+from ops.sensitive import Kind
 from ops.service_columns import ServiceColumns
 from ops.updated_at import MutableQuerySet
 
@@ -40,6 +42,11 @@ class ConsoleDevice(ServiceColumns):
         "last_activity_at",
         "ended_at",
     )
+    sensitive: ClassVar[Mapping[str, Kind]] = {
+        "token_hash": Kind.SECRET,
+        "address": Kind.PERSONAL,
+        "user_agent": Kind.PERSONAL,
+    }
 
     person = models.ForeignKey(
         User,

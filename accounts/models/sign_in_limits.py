@@ -1,5 +1,6 @@
 """Wrong passwords, counted."""
 
+from collections.abc import Mapping
 from typing import ClassVar, override
 
 from django.db import models
@@ -7,6 +8,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from ops.locking import LockingQuerySet
+from ops.sensitive import Kind
 from ops.updated_at import Mutable
 
 
@@ -28,6 +30,8 @@ class SignInLimit(Mutable):
     `key_hash` is a keyed hash of what is counted. An account that does not exist is counted as one
     that does, so that the answers tell nothing.
     """
+
+    sensitive: ClassVar[Mapping[str, Kind]] = {"key_hash": Kind.SECRET}
 
     purpose = models.CharField(_("purpose"), max_length=8, choices=LimitPurpose)
     key_hash = models.CharField(_("key hash"), max_length=64)

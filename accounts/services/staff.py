@@ -54,4 +54,4 @@ def choose_platform_role(*, person_id: int, role: Role | None, author_id: int) -
     if role:
         person.groups.add(Group.objects.get(name=role))
     follow_access(person.pk)
-    security_log.note("platform role", person_id=person.pk, role=role or "none")
+    security_log.note_change("permission_changed", person_id=person.pk, role=role or "none")

@@ -256,10 +256,10 @@ def test_other_pages_and_strangers_cost_none(client, owner):
 # --- The page -------------------------------------------------------------------------------------
 @pytest.fixture
 def rights(monkeypatch):
-    """Give everybody these permissions, and nothing else."""
+    """Give everybody these permissions at some shop, and nothing else."""
 
     def give(*permissions):
-        held = Access(everywhere=frozenset(permissions))
+        held = Access(at_shops={1: frozenset(permissions)})
         monkeypatch.setattr(access, "_find", lambda _person: held)
 
     return give

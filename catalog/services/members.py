@@ -23,7 +23,7 @@ def join(*, shop_id: int, person: User, role: ShopRole, author_id: int | None = 
         raise WorksThere(name=str(person))
     member = ShopMember.objects.create(shop_id=shop_id, person=person, role=role)
     follow_access(person.pk)
-    security_log.note("member joined", person_id=person.pk, shop_id=shop_id, role=role)
+    _note(member, role)
     return member
 
 
@@ -38,9 +38,7 @@ def change_role(*, member: ShopMember, role: ShopRole, author_id: int | None = N
     _check_owner_is_left(member, role)
     ShopMember.objects.filter(pk=member.pk).update(role=role)
     member.role = role
-    security_log.note(
-        "member changed", person_id=member.person_id, shop_id=member.shop_id, role=role
-    )
+    _note(member, role)
 
 
 @transaction.atomic
@@ -49,7 +47,7 @@ def leave(*, member: ShopMember) -> None:
     _check_owner_is_left(member, None)
     ShopMember.objects.filter(pk=member.pk).delete()
     follow_access(member.person_id)
-    security_log.note("member left", person_id=member.person_id, shop_id=member.shop_id)
+    _note(member, None)
 
 
 def _check_not_own(person_id: int, author_id: int | None) -> None:
@@ -66,3 +64,12 @@ def _check_owner_is_left(member: ShopMember, role: ShopRole | None) -> None:
     owners = {one.pk for one in _members_of(member.shop_id) if one.role == ShopRole.OWNER}
     if role != ShopRole.OWNER and owners == {member.pk}:
         raise LastOwner
+
+
+def _note(member: ShopMember, role: ShopRole | None) -> None:
+    security_log.note_change(
+        "membership_changed",
+        person_id=member.person_id,
+        shop_id=member.shop_id,
+        role=role or "none",
+    )

@@ -26,7 +26,7 @@ def rename(apps, _schema_editor):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("accounts", "0009_updated_at"),
+        ("accounts", "0011_purges_and_nicknames"),
     ]
 
     operations = [

@@ -8,7 +8,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("accounts", "0010_names_are_no_numbers"),
+        ("accounts", "0012_names_are_no_numbers"),
         ("auth", "0012_alter_user_first_name_max_length"),
         ("ops", "0005_updated_at"),
     ]
