@@ -77,6 +77,11 @@ def score(reasons: Iterable[Reason]) -> int:
     return min(HIGHEST_SCORE, sum(reason.weight for reason in reasons))
 
 
+def is_unsure(receipt: Receipt) -> bool:
+    """Whether the total was read with little confidence."""
+    return receipt.confidence is not None and receipt.confidence < LOW_CONFIDENCE
+
+
 def assess(receipt: Receipt, record: ProcessRecord, *, now: datetime) -> list[Reason]:
     """Look at a receipt as its finished reading left it, the heaviest reason first."""
     reasons = [
@@ -100,7 +105,7 @@ def _of_the_reading(receipt: Receipt, record: ProcessRecord) -> Iterator[Reason]
         if entered != read:
             code = "amount_above_read" if entered > read else "amount_below_read"
             yield Reason(code, {"entered": f"{entered:.2f}", "read": f"{read:.2f}"})
-        if receipt.confidence is not None and receipt.confidence < LOW_CONFIDENCE:
+        if is_unsure(receipt):
             yield Reason("low_confidence")
 
 

@@ -36,6 +36,13 @@ def give(person: User, points: int, **fields) -> PointsEntry:
     return entry
 
 
+def let_into_console(person: User, *permissions: str) -> User:
+    """Give somebody the console with these permissions, by codename, beside what they have."""
+    User.objects.filter(pk=person.pk).update(is_staff=True, username=f"staff {person.pk}")
+    person.user_permissions.add(*Permission.objects.filter(codename__in=permissions))
+    return User.objects.get(pk=person.pk)  # permissions are remembered for as long as a row is
+
+
 @dataclass(frozen=True)
 class Cast:
     """Who stands in the tests of rights. The members work at `shop`, the other owner elsewhere."""

@@ -1,34 +1,35 @@
-from django import forms
+from functools import partial
+
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.core.exceptions import PermissionDenied
+from django.http import Http404
+from django.shortcuts import redirect
 from django.template.response import TemplateResponse
-from django.utils.html import format_html, format_html_join
+from django.urls import path, reverse
+from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
-from unfold.widgets import UnfoldAdminTextareaWidget
 
-from ops.admin_base import ReadOnlyAdmin, change_each
+from ops.admin_base import ReadOnlyAdmin, change_each, change_page
+from ops.errors import DomainError
+from ops.identifiers import find, read_identifier
 from ops.services import files
 from ops.walls import OfShop
 from reviews import risk
-from reviews.limits import LONGEST_REASON
-from reviews.models import Receipt
-from reviews.services import review
+from reviews.admin.decision_forms import ApproveForm, ReadyRejectForm, RejectForm
+from reviews.errors import InvalidDecision
+from reviews.models import Receipt, ReceiptStatus
+from reviews.services import queue, review
 from reviews.services.review import Action, Decision
 from reviews.services.reviewers import reviewer_for
 
 
-class RejectForm(forms.Form):
-    reason = forms.CharField(
-        label=_("Reason"),
-        max_length=LONGEST_REASON,
-        help_text=_("The customer reads it."),
-        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3, "autofocus": True}),
-    )
-
-
 @admin.register(Receipt)
 class ReceiptAdmin(ReadOnlyAdmin):
-    """Receipts change by the actions alone, which do what the API does."""
+    """Receipts change by decisions alone, which do what the API does.
+
+    On the page of a receipt somebody decides about it, in the list about many at once.
+    """
 
     wall = OfShop("shop")
     list_display = [
@@ -52,29 +53,6 @@ class ReceiptAdmin(ReadOnlyAdmin):
     search_help_text = _("Nickname, whole phone number or receipt number")
     ordering = ["-id"]
     actions = ["approve", "reject"]
-    fieldsets = [
-        (None, {"fields": ["large_picture", "person", "shop", "status", "created_at"]}),
-        (
-            _("As entered and as read"),
-            {
-                "fields": [
-                    "input_amount",
-                    "recognized_amount",
-                    "confidence",
-                    "receipt_number",
-                    "issued_at",
-                    "submission",
-                ]
-            },
-        ),
-        (_("Risk"), {"fields": ["risk_score", "risk_texts"]}),
-        (
-            _("Points"),
-            {"fields": ["points_per_yuan", "multiplier", "estimated_points", "points_awarded"]},
-        ),
-        (_("Review"), {"fields": ["reviewer", "reviewed_at", "review_reason"]}),
-    ]
-    readonly_fields = ["large_picture", "risk_texts"]
 
     @admin.display(description=_("picture"))
     def small_picture(self, receipt):
@@ -83,24 +61,116 @@ class ReceiptAdmin(ReadOnlyAdmin):
         style = "height: 4.5rem; width: auto; max-width: none"
         return format_html('<img src="{}" alt="#{}" style="{}">', address, receipt.pk, style)
 
-    @admin.display(description=_("picture"))
-    def large_picture(self, receipt):
-        address = files.signed_path(receipt.picture)
-        return format_html(
-            '<a href="{}" target="_blank"><img src="{}" alt="#{}" width="480"></a>',
-            address,
-            address,
-            receipt.pk,
-        )
-
-    @admin.display(description=_("risk reasons"))
-    def risk_texts(self, receipt):
-        texts = [(reason.text,) for reason in risk.stored_reasons(receipt)]
-        return format_html_join("", "<div>{}</div>", texts) or "-"
-
+    # --- Who may decide -----------------------------------------------------------------------
     def has_review_permission(self, request, receipt=None):
         return self.may(request, "review", receipt)
 
+    def _reviewer(self, request):
+        """As whom somebody decides here; None for those who may not."""
+        if not self.may(request, "review"):
+            return None
+        try:
+            return reviewer_for(request.user)
+        except DomainError:
+            return None
+
+    # --- A receipt's own page -----------------------------------------------------------------
+    def get_urls(self):
+        decide = path(
+            "<path:object_id>/decide/",
+            self.admin_site.admin_view(self.decide_view),
+            name="reviews_receipt_decide",
+        )
+        return [decide, *super().get_urls()]
+
+    def change_view(self, request, object_id, *args, **options):
+        """Show the receipt with all that a decision about it needs."""
+        receipt = self._shown_receipt(request, object_id)
+        if request.method == "POST":  # it is decided at an address of its own
+            raise PermissionDenied
+        return self._page(request, receipt)
+
+    def decide_view(self, request, object_id):
+        """Decide about the receipt as the API does, and go on to the next one that waits."""
+        receipt = self._shown_receipt(request, object_id)
+        if request.method != "POST":
+            return redirect(_address(receipt))
+        if not self.has_review_permission(request, receipt):
+            raise PermissionDenied
+        shapes = {shape.action: shape for shape in (ApproveForm, ReadyRejectForm)}
+        shape = shapes.get(request.POST.get("action"))
+        if shape is None:
+            self.message_user(request, str(InvalidDecision()), messages.ERROR)
+            return self._page(request, receipt)
+        form = shape(request.POST)
+        if not form.is_valid():
+            return self._page(request, receipt, sent=form)
+        reviewer = reviewer_for(request.user)
+        decide = partial(review.review, reviewer=reviewer, decision=form.decision(receipt))
+        told = partial(form.told, receipt)
+        if not change_page(self, request, change=decide, success=told):
+            return self._page(request, self._shown_receipt(request, object_id), sent=form)
+        following = queue.next_for(reviewer, after=receipt)
+        if following is None:
+            self.message_user(request, _("No other receipt waits for you."), messages.INFO)
+            return redirect("admin:reviews_receipt_changelist")
+        return redirect(_address(following))
+
+    def _shown_receipt(self, request, object_id):
+        receipts = self.get_queryset(request).select_related(
+            "person", "shop", "picture", "reviewer"
+        )
+        receipt = find(receipts.with_process(), read_identifier(object_id))
+        if receipt is None:
+            raise Http404
+        if not self.has_view_permission(request, receipt):
+            raise PermissionDenied
+        return receipt
+
+    def _page(self, request, receipt, *, sent=None):
+        """The page of a receipt; `sent` is the form that was sent and refused."""
+        reviewer = self._reviewer(request)
+        forms = {
+            Action.APPROVE: ApproveForm(initial={"points": receipt.estimated_points}),
+            Action.REJECT: ReadyRejectForm(),
+        }
+        if sent is not None:
+            forms[sent.action] = sent
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"{self.opts.verbose_name} #{receipt.pk}",
+            "opts": self.opts,
+            "original": receipt,
+            "object": receipt,
+            "receipt": receipt,
+            "picture": files.signed_path(receipt.picture),
+            "reasons": risk.stored_reasons(receipt),
+            "highest_risk": risk.HIGHEST_SCORE,
+            "missing": abs(receipt.amount_difference or 0),
+            "confidence": int(100 * (receipt.confidence or 0)),
+            "is_unsure": risk.is_unsure(receipt),
+            "not_read": _("not read yet") if receipt.is_being_read else _("not read"),
+            "is_approved": receipt.status == ReceiptStatus.APPROVED,
+            "state": self._state(request, receipt),
+            "may_review": reviewer is not None,
+            "waiting": queue.waiting_for(reviewer).count() if reviewer else 0,
+            "following": queue.next_for(reviewer, after=receipt) if reviewer else None,
+            "approve_form": forms[Action.APPROVE],
+            "reject_form": forms[Action.REJECT],
+        }
+        return TemplateResponse(request, "admin/reviews/receipt/change_form.html", context)
+
+    def _state(self, request, receipt):
+        """What the page has to say about deciding: only an `open` receipt has the forms for it."""
+        if receipt.status != ReceiptStatus.PENDING:
+            return "decided"
+        if not self.has_review_permission(request, receipt):
+            return "not_allowed"
+        if receipt.person_id == request.user.pk:
+            return "own"
+        return "being_read" if receipt.is_being_read else "open"
+
+    # --- Actions of the list ------------------------------------------------------------------
     @admin.action(description=_("Approve with the estimated points"), permissions=["review"])
     def approve(self, request, receipts):
         self._review(request, receipts, action=Action.APPROVE)
@@ -134,3 +204,7 @@ class ReceiptAdmin(ReadOnlyAdmin):
         if decided := change_each(self, request, rows=receipts, change=decide):
             text = _("%(action)s: %(count)d") % {"action": action.label, "count": decided}
             self.message_user(request, text, messages.SUCCESS)
+
+
+def _address(receipt):
+    return reverse("admin:reviews_receipt_change", args=[receipt.pk])

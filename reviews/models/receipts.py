@@ -8,14 +8,14 @@ from typing import ClassVar, Self, override
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Exists, F, OuterRef, Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from ops.locking import LockingQuerySet
 from ops.service_columns import ServiceColumns
 from reviews.limits import LARGEST_AMOUNT, LEAST_AMOUNT
-from reviews.models.process_records import ProcessKind, ProcessRecord
+from reviews.models.process_records import UNFINISHED, ProcessKind, ProcessRecord
 
 
 class ReceiptStatus(models.TextChoices):
@@ -31,6 +31,11 @@ class ReceiptQuerySet(LockingQuerySet["Receipt"]):
         return self.prefetch_related(
             models.Prefetch("process_records", queryset=newest_first, to_attr="processes")
         )
+
+    def waiting(self) -> Self:
+        """Pending ones whose reading has ended: those about which somebody can decide now."""
+        processes = ProcessRecord.objects.filter(receipt=OuterRef("pk"), status__in=UNFINISHED)
+        return self.filter(~Exists(processes), status=ReceiptStatus.PENDING)
 
 
 class Receipt(ServiceColumns):
@@ -221,6 +226,18 @@ class Receipt(ServiceColumns):
     def worth(self) -> int:
         """The estimate in points, rounded down, by the rules as they stood at upload."""
         return int(self.amount * self.points_per_yuan * self.multiplier)
+
+    @property
+    def amount_difference(self) -> Decimal | None:
+        """By how much more was entered than read, in yuan; None when no amount was read."""
+        if self.recognized_amount is None:
+            return None
+        return self.input_amount - self.recognized_amount
+
+    @property
+    def is_being_read(self) -> bool:
+        """Whether a process is still at it; the queryset brings them by `with_process`."""
+        return any(process.status in UNFINISHED for process in self.processes)
 
     @property
     def process(self) -> ProcessRecord:

@@ -27,6 +27,10 @@ class Reviewer:
         shops = Shop.objects.all()
         return shops if self.roles is None else shops.filter(pk__in=self.roles)
 
+    def reviews_at(self, shop_id: int) -> bool:
+        """Whether they may review the receipts of this shop."""
+        return self.roles is None or shop_id in self.roles
+
     def may_exceed_estimate(self, shop_id: int) -> bool:
         """Whether they may give more points than a receipt of this shop is worth."""
         return self.roles is None or self.roles.get(shop_id) in MAY_EXCEED_ESTIMATE

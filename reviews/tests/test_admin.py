@@ -7,7 +7,7 @@ from accounts.models import PointsEntry
 from reviews import risk
 from reviews.models import Receipt
 from reviews.tests.factories import everything, make_decided, make_receipt, make_reviewer
-from tests.people import make_person
+from tests.people import let_into_console, make_person
 
 pytestmark = pytest.mark.django_db
 
@@ -66,7 +66,7 @@ def test_the_detail_shows_what_was_read_and_cannot_be_edited(client, administrat
     assert reason.text in text
     assert '<img src="/files/' in text
     before = Receipt.objects.values().get()
-    client.post(address, {"status": "approved", "points_awarded": 100})
+    assert client.post(address, {"status": "approved", "points_awarded": 100}).status_code == 403
     assert Receipt.objects.values().get() == before
     assert client.get("/admin/reviews/receipt/add/").status_code == 403
     delete = reverse("admin:reviews_receipt_delete", args=[receipt.pk])
@@ -137,12 +137,11 @@ def test_staff_that_may_only_look_decides_nothing(client, act, cast):
 
 def test_staff_that_works_at_a_shop_decides_there_alone(client, act):
     receipt, foreign = make_receipt(), make_receipt()
-    person = make_reviewer(receipt.shop)
-    client.force_login(person)
+    client.force_login(make_reviewer(receipt.shop))
 
     _response, said = act("approve", receipt, foreign)
 
-    assert said == ["通过：1"]
+    assert said == ["通过：1"], "the other shop's receipt is not in the list"
     foreign.refresh_from_db()
     assert foreign.status == "pending"
     assert PointsEntry.objects.get().related_id == str(receipt.pk)
