@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from django.http import HttpRequest
 from django.templatetags.static import static
-from django.urls import reverse_lazy
+from django.urls import reverse, reverse_lazy
 from django.utils.translation import gettext_lazy as _
 
 
@@ -15,6 +16,10 @@ def _item(title: Any, icon: str, model: str) -> dict[str, Any]:
         "link": reverse_lazy(f"admin:{app}_{name}_changelist"),
         "permission": lambda request: request.user.has_perm(f"{app}.view_{name}"),
     }
+
+
+def _is_below(request: HttpRequest, page: str) -> bool:
+    return request.path.startswith(reverse(f"admin:{page}"))
 
 
 UNFOLD: dict[str, Any] = {
@@ -53,7 +58,20 @@ UNFOLD: dict[str, Any] = {
                 "separator": True,
                 "items": [
                     _item(_("Receipts"), "receipt_long", "reviews.receipt"),
-                    _item(_("Orders"), "shopping_bag", "catalog.order"),
+                    {
+                        **_item(_("Orders"), "shopping_bag", "catalog.order"),
+                        # The counter's address lies below that of the orders.
+                        "active": lambda request: (
+                            _is_below(request, "catalog_order_changelist")
+                            and not _is_below(request, "catalog_order_redeem")
+                        ),
+                    },
+                    {
+                        "title": _("Redeem a code"),
+                        "icon": "qr_code_scanner",
+                        "link": reverse_lazy("admin:catalog_order_redeem"),
+                        "permission": lambda request: request.user.has_perm("catalog.redeem_order"),
+                    },
                     _item(_("Draws"), "casino", "lottery.draw"),
                 ],
             },

@@ -1,6 +1,7 @@
 """What people got for their points or won on the wheel."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import ClassVar, Self, override
 
 from django.conf import settings
@@ -39,6 +40,10 @@ class OrderQuerySet(MutableQuerySet["Order"]):
     def not_returned(self) -> Self:
         """Orders that were not taken back; these count towards a person's limit."""
         return self.exclude(status__in=RETURNED)
+
+    def collectable(self, *, now: datetime) -> Self:
+        """Orders that wait at the counter and whose time is not over."""
+        return self.filter(status=OrderStatus.PENDING, expires_at__gt=now)
 
 
 class Order(ServiceColumns):

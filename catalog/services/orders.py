@@ -1,6 +1,7 @@
 """Orders: bought with points or won, redeemed at the counter, taken back."""
 
 from datetime import datetime
+from typing import NoReturn
 
 from django.conf import settings
 from django.db import transaction
@@ -228,6 +229,17 @@ def _take_back(order: Order, *, status: OrderStatus, now: datetime) -> bool:
     return True
 
 
+def look_up(*, cashier: User, exchange_code: str) -> Order:
+    """The order that the cashier may hand over for this code; nothing is changed.
+
+    Raises what `redeem` would raise now, in the same order.
+    """
+    order = _order_of_code(cashier=cashier, exchange_code=exchange_code)
+    if not Order.objects.filter(pk=order.pk).collectable(now=timezone.now()).exists():
+        _refuse_ended(order)
+    return order
+
+
 @transaction.atomic
 def redeem(*, cashier: User, exchange_code: str) -> Order:
     """Hand an order over at the counter of its shop, once.
@@ -237,8 +249,20 @@ def redeem(*, cashier: User, exchange_code: str) -> Order:
     NotAllowed when they are there in another role, or for their own order; AlreadyRedeemed;
     ExchangeCodeVoid when it expired or was cancelled.
     """
+    order = _order_of_code(cashier=cashier, exchange_code=exchange_code)
+    now = timezone.now()
+    # One conditional UPDATE decides between two counters, a cancel and the end of its time.
+    collectable = Order.objects.filter(pk=order.pk).collectable(now=now)
+    if not collectable.update(status=OrderStatus.REDEEMED, redeemed_at=now, redeemed_by=cashier):
+        _refuse_ended(order)
+    order.refresh_from_db()
+    return order
+
+
+def _order_of_code(*, cashier: User, exchange_code: str) -> Order:
+    """The order of this code, if the cashier works at its counter and it is not their own."""
     roles = require_merchant(cashier, *COUNTER_ROLES)
-    order = Order.objects.filter(exchange_code=normal_form(exchange_code)).first()
+    order: Order | None = Order.objects.filter(exchange_code=normal_form(exchange_code)).first()
     if order is None:
         raise ExchangeCodeUnknown
     if order.shop_id is not None:
@@ -249,13 +273,11 @@ def redeem(*, cashier: User, exchange_code: str) -> Order:
             raise NotAllowed
     if order.person_id == cashier.pk:
         raise NotAllowed
-    now = timezone.now()
-    # One conditional UPDATE decides between two counters, a cancel and the end of its time.
-    redeemed = Order.objects.filter(
-        pk=order.pk, status=OrderStatus.PENDING, expires_at__gt=now
-    ).update(status=OrderStatus.REDEEMED, redeemed_at=now, redeemed_by=cashier)
-    order.refresh_from_db()
-    if not redeemed:
-        is_done = order.status in {OrderStatus.REDEEMED, OrderStatus.DELIVERED}
-        raise AlreadyRedeemed if is_done else ExchangeCodeVoid
     return order
+
+
+def _refuse_ended(order: Order) -> NoReturn:
+    """Say why an order is not to be collected any more, by what it is now."""
+    order.refresh_from_db(fields=["status"])
+    is_done = order.status in {OrderStatus.REDEEMED, OrderStatus.DELIVERED}
+    raise AlreadyRedeemed if is_done else ExchangeCodeVoid
