@@ -126,8 +126,12 @@ class WalledPage(_Walled, ModelAdmin):
     def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Any:
         row = super().get_object(request, object_id, from_field)
         if row is None:
-            security_log.note("wall_refused", object=f"{self.opts.label_lower}:{object_id}"[:80])
+            self.note_nothing_there(object_id)
         return row
+
+    def note_nothing_there(self, object_id: str) -> None:
+        """Note that somebody asked for a row that is not there, or not for them."""
+        security_log.note("wall_refused", object=f"{self.opts.label_lower}:{object_id}"[:80])
 
     def get_list_filter(self, request: HttpRequest) -> Any:
         return [self._walled_filter(one) for one in super().get_list_filter(request)]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from itertools import count
 
-from django.contrib.auth.models import Group
+from django.contrib.auth.models import Group, Permission
 
 from accounts.models import PointsEntry, PointsSource, User
 from accounts.services.points import change_points
@@ -36,9 +36,8 @@ def give(person: User, points: int, **fields) -> PointsEntry:
     return entry
 
 
-def let_into_console(person: User, *permissions: str) -> User:
-    """Give somebody the console with these permissions, by codename, beside what they have."""
-    User.objects.filter(pk=person.pk).update(is_staff=True, username=f"staff {person.pk}")
+def give_by_hand(person: User, *permissions: str) -> User:
+    """Give a member of a shop these permissions, by codename, beside those of their role."""
     person.user_permissions.add(*Permission.objects.filter(codename__in=permissions))
     return User.objects.get(pk=person.pk)  # permissions are remembered for as long as a row is
 

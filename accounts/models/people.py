@@ -173,6 +173,10 @@ class User(ServiceColumns, AbstractBaseUser, PermissionsMixin):
     def __str__(self) -> str:
         return self.nickname or self.username or self.masked_phone or f"#{self.pk}"
 
+    def get_full_name(self) -> str:
+        """What the theme of the console calls whoever is signed in: most have no user name."""
+        return str(self)
+
     @override
     def clean(self) -> None:
         """Say at its field that a user name may not look like a phone number."""

@@ -27,13 +27,12 @@ from catalog.tests.factories import (
 )
 from ops.errors import NotAllowed
 from tests.console import form_of
-from tests.people import let_into_console, make_person
+from tests.people import give_by_hand, make_person
 
 pytestmark = pytest.mark.django_db
 
 PAGE = "/admin/catalog/order/redeem/"
 LIST = "/admin/catalog/order/"
-MAY_REDEEM = ("view_order", "redeem_order")
 CHINESE = re.compile(r"[\u4e00-\u9fff]+")
 
 
@@ -41,9 +40,8 @@ CHINESE = re.compile(r"[\u4e00-\u9fff]+")
 def cashier(client, cast):
     """A cashier of `cast.shop`, signed in to the console in English."""
     client.defaults["HTTP_ACCEPT_LANGUAGE"] = "en"
-    cashier = let_into_console(cast.cashier, *MAY_REDEEM)
-    client.force_login(cashier)
-    return cashier
+    client.force_login(cast.cashier)
+    return cast.cashier
 
 
 @pytest.fixture
@@ -192,20 +190,20 @@ def test_what_has_expired_is_void(cashier, order, refused):
 # --- Who may --------------------------------------------------------------------------------------
 def test_the_permission_opens_no_other_role(client, cast, order, refused):
     client.defaults["HTTP_ACCEPT_LANGUAGE"] = "en"
-    client.force_login(let_into_console(cast.reviewer, *MAY_REDEEM))
+    client.force_login(give_by_hand(cast.reviewer, "view_order", "redeem_order"))
 
     assert refused(order.exchange_code) == "You are signed in, but you may not do this."
 
 
-def test_staff_that_works_at_no_shop_has_no_counter(client, order, refused):
+def test_staff_that_works_at_no_shop_has_no_counter(client, cast, order, refused):
     client.defaults["HTTP_ACCEPT_LANGUAGE"] = "en"
-    client.force_login(let_into_console(make_person(), *MAY_REDEEM))
+    client.force_login(cast.staff)
 
     assert refused(order.exchange_code) == "This is for people who work at a shop."
 
 
-def test_the_role_without_the_permission_opens_nothing(client, cast, order, hand_over):
-    client.force_login(let_into_console(cast.cashier, "view_order"))
+def test_looking_at_orders_is_not_handing_them_over(client, cast, order, hand_over):
+    client.force_login(give_by_hand(cast.reviewer, "view_order"))
     before = everything()
 
     assert client.get(PAGE).status_code == 403

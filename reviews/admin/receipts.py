@@ -1,4 +1,5 @@
 from functools import partial
+from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
@@ -63,7 +64,10 @@ class ReceiptAdmin(ReadOnlyAdmin):
 
     # --- Who may decide -----------------------------------------------------------------------
     def has_review_permission(self, request, receipt=None):
-        return self.may(request, "review", receipt)
+        reviewer = self._reviewer(request)
+        if reviewer is None or not self.may(request, "review", receipt):
+            return False
+        return receipt is None or reviewer.reviews_at(receipt.shop_id)
 
     def _reviewer(self, request):
         """As whom somebody decides here; None for those who may not."""
@@ -117,11 +121,12 @@ class ReceiptAdmin(ReadOnlyAdmin):
         return redirect(_address(following))
 
     def _shown_receipt(self, request, object_id):
-        receipts = self.get_queryset(request).select_related(
+        receipts: Any = self.get_queryset(request).select_related(
             "person", "shop", "picture", "reviewer"
         )
         receipt = find(receipts.with_process(), read_identifier(object_id))
         if receipt is None:
+            self.note_nothing_there(object_id)
             raise Http404
         if not self.has_view_permission(request, receipt):
             raise PermissionDenied

@@ -7,7 +7,7 @@ from accounts.models import PointsEntry
 from reviews import risk
 from reviews.models import Receipt
 from reviews.tests.factories import everything, make_decided, make_receipt, make_reviewer
-from tests.people import let_into_console, make_person
+from tests.people import make_person
 
 pytestmark = pytest.mark.django_db
 
