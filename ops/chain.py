@@ -60,7 +60,7 @@ def _as_json(model: type[models.Model], name: str) -> Combinable:
     field = model._meta.get_field(name)
     if isinstance(field, models.DateTimeField):
         return _JsonTime(name)
-    if isinstance(field, models.CharField):
+    if isinstance(field, models.CharField | models.TextField):
         return _JsonText(name)
     number = Cast(F(name), models.TextField())
     return Coalesce(number, Value("null")) if field.null else number

@@ -22,15 +22,16 @@ class Ledger:
     """Where the entries of a ledger and its accounts are, and what their columns are called.
 
     `account` is the entries' foreign key to the row that keeps `balance`, `version` and `head` of
-    the newest entry. `entry_name` and `account_name` are how findings call them.
+    the newest entry. `entry_name` and `account_name` are how findings call them. A ledger of
+    something else than amounts has neither kinds, amounts nor balances.
     """
 
     entries: type[ChainedEntry]
     account: str
-    kind: str
-    amount: str
-    balance_after: str
-    balance: str
+    kind: str = ""
+    amount: str = ""
+    balance_after: str = ""
+    balance: str = ""
     version: str
     head: str
     entry_name: str
@@ -80,37 +81,40 @@ def _broken_links(ledger: Ledger) -> Iterator[Finding]:
 
     linked = ledger.entries._base_manager.annotate(
         sequence_before=before("sequence", 0),
-        balance_before=before(ledger.balance_after, 0),
         hash_before=before("entry_hash", GENESIS_HASH),
         hash_due=ledger.entries.hash_in_sql(),
     )
-    broken = unlike(
-        linked,
-        sequence=F("sequence_before") + 1,
-        previous_hash=F("hash_before"),
-        entry_hash=F("hash_due"),
-        **{ledger.balance_after: F("balance_before") + F(ledger.amount)},
-    )
+    due: dict[str, Any] = {
+        "sequence": F("sequence_before") + 1,
+        "previous_hash": F("hash_before"),
+        "entry_hash": F("hash_due"),
+    }
+    sums: list[Any] = []
+    if ledger.amount:
+        linked = linked.annotate(balance_before=before(ledger.balance_after, 0))
+        due[ledger.balance_after] = F("balance_before") + F(ledger.amount)
+        sums = [ledger.balance_after, due[ledger.balance_after]]
+    broken = unlike(linked, **due)
     account_id = f"{ledger.account}_id"
     # Column by column: a time that Python does not know must not stop it.
     links = broken.order_by(account_id, "sequence").values_list(
         account_id,
         "sequence",
         "sequence_before",
-        ledger.balance_after,
-        F("balance_before") + F(ledger.amount),
         "previous_hash",
         "hash_before",
         "entry_hash",
         "hash_due",
+        *sums,
     )
-    for account, number, earlier, told, due, previous, hash_before, entry_hash, hash_due in links:
+    for account, number, earlier, previous, hash_before, entry_hash, hash_due, *balances in links:
         name = ledger.name_entry(account, number)
         if number != earlier + 1:
             problem = _("number %(number)d was expected") % {"number": earlier + 1}
             yield Finding("sequence", name, problem)
-        if told != due:
-            problem = _("says %(told)s, adds up to %(due)s") % {"told": told, "due": due}
+        if balances and balances[0] != balances[1]:
+            told, adds_up_to = balances
+            problem = _("says %(told)s, adds up to %(due)s") % {"told": told, "due": adds_up_to}
             yield Finding("balance", name, problem)
         if previous != hash_before:
             yield Finding("chain", name, _("does not follow the entry before it"))
@@ -122,31 +126,27 @@ def _broken_links(ledger: Ledger) -> Iterator[Finding]:
 def _wrong_heads(ledger: Ledger) -> Iterator[Finding]:
     """Accounts whose newest entry is not the one that they keep, by number, hash and balance."""
     mine = ledger.entries._base_manager.filter(**{ledger.account: OuterRef("pk")})
-    kept = mine.filter(
-        sequence=OuterRef(ledger.version),
-        entry_hash=OuterRef(ledger.head),
-        **{ledger.balance_after: OuterRef(ledger.balance)},
-    )
+    kept = mine.filter(sequence=OuterRef(ledger.version), entry_hash=OuterRef(ledger.head))
+    is_new = Q(**{ledger.version: 0, ledger.head: GENESIS_HASH})
+    if ledger.balance:
+        kept = kept.filter(**{ledger.balance_after: OuterRef(ledger.balance)})
+        is_new &= Q(**{ledger.balance: 0})
     beyond = mine.filter(sequence__gt=OuterRef(ledger.version))
-    is_new = Q(**{ledger.version: 0, ledger.balance: 0, ledger.head: GENESIS_HASH})
     wrong = ledger.accounts.filter(Exists(beyond) | ~(is_new | Exists(kept)))
     for account in wrong.order_by("pk").iterator():
-        newest = (
-            ledger.entries._base_manager.filter(**{ledger.account: account.pk})
-            .order_by("-sequence")
-            .values_list(ledger.balance_after, "sequence")
-            .first()
+        entries = ledger.entries._base_manager.filter(**{ledger.account: account.pk})
+        told = entries.order_by("-sequence").values_list(
+            "sequence", ledger.balance_after or Value(0)
         )
-        balance, sequence = newest or (0, 0)
-        problem = _(
-            "keeps %(kept)d at version %(version)d, the ledger says %(balance)d at %(sequence)d"
-        ) % {
-            "kept": getattr(account, ledger.balance),
-            "version": getattr(account, ledger.version),
-            "balance": balance,
-            "sequence": sequence,
-        }
-        yield Finding("balance", ledger.name_account(account.pk), problem)
+        sequence, balance = told.first() or (0, 0)
+        said = _("keeps number %(version)d as the newest, the ledger ends at %(sequence)d")
+        facts = {"version": getattr(account, ledger.version), "sequence": sequence}
+        if ledger.balance:
+            said = _(
+                "keeps %(kept)d at version %(version)d, the ledger says %(balance)d at %(sequence)d"
+            )
+            facts |= {"kept": getattr(account, ledger.balance), "balance": balance}
+        yield Finding("balance", ledger.name_account(account.pk), said % facts)
 
 
 def _without_account(ledger: Ledger) -> Iterator[Finding]:
