@@ -2,6 +2,7 @@
 
 from ops.models.alert_rules import AlertRule, Comparison, Severity
 from ops.models.alerts import Alert
+from ops.models.audit import AuditActor, AuditEntry
 from ops.models.backups import Backup, RunStatus
 from ops.models.failed_rows import FailedRow
 from ops.models.files import FilePurpose, StoredFile
@@ -12,6 +13,8 @@ from ops.models.seals import LedgerSeal
 __all__ = [
     "Alert",
     "AlertRule",
+    "AuditActor",
+    "AuditEntry",
     "Backup",
     "Comparison",
     "FailedRow",

@@ -1,5 +1,6 @@
 """The hash of an entry is the same in Python and in SQL, whatever the entry says."""
 
+import json
 from datetime import UTC, datetime
 
 import pytest
@@ -8,6 +9,7 @@ from accounts.models import PointsEntry
 from catalog.models import StockEntry
 from catalog.tests.factories import make_product
 from ops.chain import GENESIS_HASH
+from ops.models import AuditActor, AuditEntry
 from tests.people import make_person
 
 pytestmark = pytest.mark.django_db
@@ -68,5 +70,26 @@ def test_a_stock_entry_has_one_hash_with_and_without_its_author(text, has_author
         previous_hash=GENESIS_HASH,
         entry_hash="",
         created_at=MOMENTS[0],
+    )
+    assert in_sql(entry) == entry.computed_hash()
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("shop_id", [None, 2**40])
+def test_an_audit_entry_has_one_hash(text, moment, shop_id):
+    entry = AuditEntry.objects.create(
+        actor=AuditActor.objects.create(system_user="a@b"),
+        sequence=1,
+        action="a.b",
+        object_type="c.d",
+        object_id="1",
+        shop_id=shop_id,
+        before=json.dumps({"text": text}, ensure_ascii=False),
+        after="{}",
+        reason=text,
+        previous_hash=GENESIS_HASH,
+        entry_hash="",
+        created_at=moment,
     )
     assert in_sql(entry) == entry.computed_hash()
