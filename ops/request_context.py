@@ -2,6 +2,7 @@
 
 import contextvars
 import getpass
+import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -36,7 +37,7 @@ def actor() -> Actor:
     """Who acts now: the person of the request at hand; without a request, whoever runs this."""
     request = _request.get()
     if request is None:
-        return Actor(system_user=f"{getpass.getuser()}@{socket.gethostname()}")
+        return Actor(system_user=f"{_system_user()}@{socket.gethostname()}")
     # Read as late as this: the API finds out who it is when the view begins.
     person: Any = getattr(request, "user", None)
     return Actor(
@@ -44,6 +45,13 @@ def actor() -> Actor:
         address=client_address(request),
         request_id=request_id.current.get(),
     )
+
+
+def _system_user() -> str:
+    try:
+        return getpass.getuser()
+    except OSError:  # a container may run under a number that has no name
+        return str(os.getuid())
 
 
 @contextmanager
