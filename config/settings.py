@@ -75,6 +75,7 @@ TRUSTED_PROXIES = env.whole("TRUSTED_PROXIES", default=0)
 INSTALLED_APPS = [
     "unfold.apps.BasicAppConfig",
     "config.apps.ConsoleAdminConfig",
+    "accounts",  # before auth, whose `changepassword` it replaces by one that leaves a trace
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -88,7 +89,6 @@ INSTALLED_APPS = [
     "django_tasks_db",
     "config",
     "ops",
-    "accounts",
     "catalog",
     "lottery",
     "reviews",

@@ -9,11 +9,12 @@ from accounts.models import User
 from accounts.services import console_sign_in
 from ops import security_log
 from ops.errors import ValidationFailed
+from ops.services import audit
 
 
 @sensitive_variables("password")
 @transaction.atomic
-def set_password(*, person: User, password: str) -> None:
+def set_password(*, person: User, password: str, author_id: int | None = None) -> None:
     """Give a person a password for the console; their other sessions there end.
 
     Wrong tries of before no longer hold the account back. Raises ValidationFailed, which names
@@ -27,3 +28,4 @@ def set_password(*, person: User, password: str) -> None:
     person.save()  # which writes the password alone
     console_sign_in.forget_tries(person=person)
     security_log.note_change("password_set", person_id=person.pk)
+    audit.record(action="user.set_password", row=person, actor_id=author_id)
