@@ -27,6 +27,7 @@ from lottery.models import Prize, PrizeType, Wheel
 from lottery.odds import ANGLES
 from lottery.services.publishing import publish
 from lottery.services.wheels import make_default
+from ops.services import audit
 
 CUSTOMER_PHONE = "13800138001"
 MERCHANT_PHONE = "13900139001"
@@ -69,7 +70,10 @@ def console_password() -> str:
 
 @transaction.atomic
 def load() -> None:
-    """Load the demo into an empty database: people, one open shop, its goods, its wheel."""
+    """Load the demo into an empty database: people, one open shop, its goods, its wheel.
+
+    Audited by what the services do, and as a whole.
+    """
     password = console_password() if settings.DEBUG else None
     User.objects.create_superuser("admin", password, nickname="管理员")
     merchant = User(phone=MERCHANT_PHONE, nickname="王老板")
@@ -81,6 +85,7 @@ def load() -> None:
     join(shop_id=shop.pk, person=merchant, role=ShopRole.OWNER)
     goods = _load_products(shop)
     _load_wheel(shop, goods)
+    audit.record(action="demo.load", row=shop, after={"name": shop.name}, shop_id=shop.pk)
 
 
 def _load_products(shop: Shop) -> dict[str, Product]:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, override
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
 from django.core.exceptions import ValidationError
-from django.db import models
+from django.db import models, transaction
 from django.db.models import F, Func, Q, Value
 from django.db.models.lookups import Exact
 from django.utils import timezone
@@ -18,6 +18,7 @@ from ops.chain import GENESIS_HASH
 from ops.locking import LockingQuerySet
 from ops.sensitive import Kind, masked
 from ops.service_columns import ServiceColumns
+from ops.services import audit
 
 OF_NUMBERS = "0123456789 +-()"  # what phone numbers are written with
 
@@ -54,14 +55,20 @@ class UserManager(BaseUserManager["User"].from_queryset(UserQuerySet)):  # type:
     ) -> "User":
         """Create somebody who may do everything in the console; `createsuperuser` calls this.
 
-        Without a password nobody can sign in as them. Raises ValidationError for a wrong name.
+        Audited here, since the command of the framework knows no service. Without a password nobody can sign in as them. Raises ValidationError for a wrong name.
         """
         person: User = self.model(
             username=username, nickname=nickname, is_staff=True, is_superuser=True
         )
         person.clean()
         person.set_password(password)
-        person.save(using=self._db)
+        with transaction.atomic(using=self._db):
+            person.save(using=self._db)
+            audit.record(
+                action="user.create_superuser",
+                row=person,
+                after={"username": username, "is_staff": True, "is_superuser": True},
+            )
         return person
 
 

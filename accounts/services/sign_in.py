@@ -15,12 +15,13 @@ from accounts import events
 from accounts.errors import AccountClosed, CodeVoid, RefreshTokenReused, WrongCode
 from accounts.models import DeviceSession, User, UserStatus
 from accounts.services import console_devices, sign_in_codes, tokens
+from accounts.services.points import lock_person
 from accounts.services.staff import follow_access
 from accounts.services.tokens import TokenPair
 from accounts.services.welcome import welcome
 from ops import security_log
 from ops.errors import NotSignedIn, TooManyRequests
-from ops.services import key_ring
+from ops.services import audit, key_ring
 from ops.services.purge import purge
 
 # From the end of a sign-in. Longer than a refresh token lives: none that could still be read
@@ -164,20 +165,32 @@ def refresh(token: str) -> TokenPair:
 
 
 @transaction.atomic
-def revoke(session: DeviceSession) -> None:
-    """End one sign-in on every process: its tokens are refused and its sockets close."""
-    if _end(session):
-        security_log.note_change("device_ended", person_id=session.user_id, session_id=session.pk)
+def revoke(session: DeviceSession, *, author_id: int | None = None, reason: str = "") -> None:
+    """End a sign-in of somebody else, as staff do; it is audited, unless it was over already."""
+    if (now := _end(session)) is None:
+        return
+    security_log.note_change("device_ended", person_id=session.user_id, session_id=session.pk)
+    audit.record(
+        action="devicesession.revoke",
+        row=session,
+        before={"revoked_at": None},
+        after={"revoked_at": now},
+        reason=reason,
+        actor_id=author_id,
+    )
 
 
 @transaction.atomic
-def _end(session: DeviceSession) -> bool:
-    """End one sign-in; whether it was not ended before."""
-    ended = DeviceSession.objects.filter(pk=session.pk, revoked_at__isnull=True).update(
-        revoked_at=timezone.now()
-    )
+def _end(session: DeviceSession) -> datetime | None:
+    """End one sign-in on every process: its tokens are refused and its sockets close.
+
+    Returns when it was ended; None when it was over already.
+    """
+    now = timezone.now()
+    live = DeviceSession.objects.filter(pk=session.pk, revoked_at__isnull=True)
+    is_ended = live.update(revoked_at=now)
     events.session_revoked(session.pk)
-    return bool(ended)
+    return now if is_ended else None
 
 
 @transaction.atomic
@@ -190,13 +203,16 @@ def sign_out(session: DeviceSession, *, everywhere: bool = False) -> None:
 
 
 @transaction.atomic
-def change_status(*, person: User, status: UserStatus) -> None:
+def change_status(
+    *, person: User, status: UserStatus, author_id: int | None = None, reason: str = ""
+) -> None:
     """Activate, deactivate or ban a person; anything but active ends all their sign-ins at once.
 
-    Those in the console as well: they stay ended when the person is active again.
+    Those in the console as well: they stay ended when the person is active again. Audited where it
+    changes the status. Raises User.DoesNotExist.
     """
+    before = lock_person(person.pk).status
     User.objects.filter(pk=person.pk).update(status=status)
-    security_log.note_change(STATUS_EVENTS[status], person_id=person.pk)
     if status != UserStatus.ACTIVE:
         DeviceSession.objects.filter(user=person, revoked_at__isnull=True).update(
             revoked_at=timezone.now()
@@ -204,6 +220,16 @@ def change_status(*, person: User, status: UserStatus) -> None:
         console_devices.end_all(person)
         events.person_closed(person.pk)
     follow_access(person.pk)
+    if before != status:
+        security_log.note_change(STATUS_EVENTS[status], person_id=person.pk)
+        audit.record(
+            action="user.change_status",
+            row=person,
+            before={"status": before},
+            after={"status": status},
+            reason=reason,
+            actor_id=author_id,
+        )
 
 
 def forget_ended(*, now: datetime) -> int:

@@ -36,6 +36,7 @@ from catalog.services.stock import lock_product, lock_products, write_entry
 from catalog.services.virtual_codes import hand_out
 from ops.errors import NotAllowed
 from ops.identifiers import find
+from ops.services import audit
 from ops.services.failed_rows import do_each
 
 BATCH_SIZE = 500  # orders that one round of the job takes back
@@ -177,7 +178,34 @@ def cancel(*, person_id: int, order_id: int | None) -> Order:
 
     Raises OrderNotFound, and NotCancellable for a prize or an order that is pending no more.
     """
-    order = own_order(person_id=person_id, order_id=order_id)
+    return _cancel(own_order(person_id=person_id, order_id=order_id))
+
+
+@transaction.atomic
+def cancel_for_customer(
+    *, order_id: int | None, author_id: int | None = None, reason: str = ""
+) -> Order:
+    """Take an order of the mall back for whoever ordered it, as staff do; audited.
+
+    Raises what `cancel` raises.
+    """
+    order = find(Order.objects.all(), order_id)
+    if order is None:
+        raise OrderNotFound
+    cancelled = _cancel(order)
+    audit.record(
+        action="order.cancel",
+        row=cancelled,
+        before={"status": OrderStatus.PENDING},
+        after={"status": cancelled.status},
+        reason=reason,
+        shop_id=cancelled.shop_id,
+        actor_id=author_id,
+    )
+    return cancelled
+
+
+def _cancel(order: Order) -> Order:
     can_be = order.source == OrderSource.EXCHANGE
     if not (can_be and _take_back(order, status=OrderStatus.CANCELLED, now=timezone.now())):
         order.refresh_from_db(fields=["status"])
@@ -242,7 +270,7 @@ def look_up(*, cashier: User, exchange_code: str) -> Order:
 
 @transaction.atomic
 def redeem(*, cashier: User, exchange_code: str) -> Order:
-    """Hand an order over at the counter of its shop, once.
+    """Hand an order over at the counter of its shop, once; audited.
 
     Raises, in this order: NotAMerchant for a member of no shop; NotAllowed for somebody who may
     redeem nowhere; ExchangeCodeUnknown, also for an order of a shop they do not work at;
@@ -256,6 +284,14 @@ def redeem(*, cashier: User, exchange_code: str) -> Order:
     if not collectable.update(status=OrderStatus.REDEEMED, redeemed_at=now, redeemed_by=cashier):
         _refuse_ended(order)
     order.refresh_from_db()
+    audit.record(
+        action="order.redeem",
+        row=order,
+        before={"status": OrderStatus.PENDING},
+        after={"status": order.status},
+        shop_id=order.shop_id,
+        actor_id=cashier.pk,
+    )
     return order
 
 

@@ -5,9 +5,9 @@ from django.db import transaction
 from django.db.models import Max
 
 from catalog.errors import NotAPicture
-from catalog.models import ProductImage
+from catalog.models import Product, ProductImage
 from ops.models import FilePurpose, StoredFile
-from ops.services import files, pictures
+from ops.services import audit, files, pictures
 from ops.services.pictures import Renditions
 
 TYPES = ("JPEG", "PNG", "WEBP")
@@ -42,16 +42,26 @@ def store_picture(renditions: Renditions, *, name: str = "") -> tuple[StoredFile
     )
 
 
-def add_picture(*, product_id: int, content: bytes, name: str = "") -> ProductImage:
-    """Put a picture behind the others of a product. Raises NotAPicture."""
+def add_picture(
+    *, product_id: int, content: bytes, name: str = "", author_id: int | None = None
+) -> ProductImage:
+    """Put a picture behind the others of a product; audited. Raises NotAPicture."""
     file, thumbnail = store_picture(read_picture(content), name=name)
     with transaction.atomic():
         images = ProductImage.objects.filter(product_id=product_id)
         last = images.aggregate(last=Max("position"))["last"]
         files.make_permanent(file, thumbnail)
-        return ProductImage.objects.create(
+        image = ProductImage.objects.create(
             product_id=product_id,
             file=file,
             thumbnail=thumbnail,
             position=0 if last is None else last + 1,
         )
+        audit.record(
+            action="productimage.add",
+            row=image,
+            after={"product": product_id, "file": file.pk, "position": image.position},
+            shop_id=Product.objects.values_list("shop_id", flat=True).get(pk=product_id),
+            actor_id=author_id,
+        )
+        return image

@@ -9,6 +9,7 @@ from django.utils import timezone
 from catalog import events
 from catalog.errors import NotEnoughStock, ProductNotFound, StockIsCodes
 from catalog.models import Product, ProductKind, StockEntry, StockOperation
+from ops.services import audit
 
 
 def lock_products(product_ids: Iterable[int]) -> dict[int, Product]:
@@ -40,15 +41,16 @@ def change_stock(
 ) -> StockEntry:
     """Add `quantity` units (negative to take them) to a product's stock, as one ledger entry.
 
-    Locks the product until commit; pushes a stock_update after commit. Raises ProductNotFound,
-    NotEnoughStock when there is not so much to take, StockIsCodes for a virtual product (its
-    stock is its free codes: see services.virtual_codes), and IntegrityError when a cause that can
-    happen only once happens again.
+    For staff: it is audited. Locks the product until commit; pushes a stock_update after commit.
+    Raises ProductNotFound, NotEnoughStock when there is not so much to take, StockIsCodes for a
+    virtual product (its stock is its free codes: see services.virtual_codes), and IntegrityError
+    when a cause that can happen only once happens again.
     """
     product = lock_product(product_id)
     if product.kind == ProductKind.VIRTUAL:
         raise StockIsCodes
-    return write_entry(
+    before = product.stock
+    entry = write_entry(
         product=product,
         quantity=quantity,
         operation=operation,
@@ -56,6 +58,16 @@ def change_stock(
         author_id=author_id,
         reason=reason,
     )
+    audit.record(
+        action="product.change_stock",
+        row=product,
+        before={"stock": before},
+        after={"stock": entry.stock_after},
+        reason=reason,
+        shop_id=product.shop_id,
+        actor_id=author_id,
+    )
+    return entry
 
 
 def write_entry(

@@ -9,7 +9,7 @@ from django.db import transaction
 from catalog.errors import NotEnoughStock, NotVirtual
 from catalog.models import Order, Product, ProductKind, StockOperation, VirtualCode
 from catalog.services.stock import lock_product, write_entry
-from ops.services import key_ring
+from ops.services import audit, key_ring
 from ops.services.encryption import decrypt, encrypt, keyed_hashes
 
 
@@ -18,7 +18,8 @@ def add_codes(*, product_id: int, codes: Iterable[str], author_id: int | None = 
     """Load codes into a virtual product and restock it by as many; returns how many were new.
 
     White space around a code and empty lines do not count; a code that this product had before is
-    left out. Raises ProductNotFound, and NotVirtual for another kind of product.
+    left out. Audited by their number alone. Raises ProductNotFound, and NotVirtual for another
+    kind of product.
     """
     product = lock_product(product_id)
     if product.kind != ProductKind.VIRTUAL:
@@ -38,11 +39,20 @@ def add_codes(*, product_id: int, codes: Iterable[str], author_id: int | None = 
         if known.isdisjoint(hashes)
     )
     if added:
+        before = product.stock
         write_entry(
             product=product,
             quantity=len(added),
             operation=StockOperation.RESTOCK,
             author_id=author_id,
+        )
+        audit.record(
+            action="product.add_codes",
+            row=product,
+            before={"stock": before},
+            after={"stock": product.stock, "added": len(added)},
+            shop_id=product.shop_id,
+            actor_id=author_id,
         )
     return len(added)
 

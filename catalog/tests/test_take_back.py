@@ -14,7 +14,7 @@ from catalog.tests.factories import (
     make_product,
     refused_unchanged,
 )
-from ops.models import FailedRow
+from ops.models import AuditEntry, FailedRow
 from tests.people import make_person
 
 pytestmark = pytest.mark.django_db
@@ -45,6 +45,27 @@ def test_an_order_is_cancelled_once():
         orders.cancel(person_id=order.person_id, order_id=order.pk)
 
     assert refused.value.data == {"status": "cancelled"}
+
+
+def test_staff_cancel_for_a_customer_what_the_customer_could():
+    order = make_order()
+    cancelled = orders.cancel_for_customer(order_id=order.pk, author_id=make_person().pk)
+    assert (cancelled.pk, cancelled.status) == (order.pk, OrderStatus.CANCELLED)
+    order.person.refresh_from_db()
+    assert order.person.total_points == 10_000
+
+
+def test_staff_cancel_nothing_that_the_customer_could_not():
+    prize, cancelled = make_prize_order(), make_order()
+    orders.cancel(person_id=cancelled.person_id, order_id=cancelled.pk)
+    before = AuditEntry.objects.count()
+    for order in (prize, cancelled):
+        with refused_unchanged(NotCancellable):
+            orders.cancel_for_customer(order_id=order.pk, author_id=1)
+    for unknown in (None, 999_999):
+        with refused_unchanged(OrderNotFound):
+            orders.cancel_for_customer(order_id=unknown, author_id=1)
+    assert AuditEntry.objects.count() == before
 
 
 def test_what_was_redeemed_stays_redeemed():

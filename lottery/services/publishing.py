@@ -13,11 +13,12 @@ from lottery.limits import MAX_PRIZE_VALUE
 from lottery.models import Prize, Wheel, WheelVersion
 from lottery.odds import ANGLES, TICKETS, OddsSheet, PublishedPrize
 from ops.errors import NotFound
+from ops.services import audit
 
 
 @transaction.atomic
 def publish(*, wheel_id: int, author_id: int | None = None) -> WheelVersion:
-    """Make the draft of a wheel the version in force.
+    """Make the draft of a wheel the version in force; audited.
 
     Raises NotFound, and NotPublishable (3006) with everything that is wrong with the draft.
     Locks the wheel, then its prizes.
@@ -46,6 +47,14 @@ def publish(*, wheel_id: int, author_id: int | None = None) -> WheelVersion:
     )
     Prize.objects.filter(wheel=wheel).update(
         published_quantity=F("quantity"), published_daily_cap=F("daily_cap")
+    )
+    audit.record(
+        action="wheel.publish",
+        row=wheel,
+        before={"version": latest and latest.number},
+        after={"version": version.number},
+        shop_id=wheel.shop_id,
+        actor_id=author_id,
     )
     return version
 

@@ -4,6 +4,8 @@ from django.db import transaction
 
 from lottery.models import Wheel, WheelStatus, WheelVersion
 from ops.errors import NotFound
+from ops.services import audit
+from ops.services.audit import Change
 
 
 def version_in_force(wheel_id: int | None = None, *, default_wheel: bool = False) -> WheelVersion:
@@ -19,18 +21,34 @@ def version_in_force(wheel_id: int | None = None, *, default_wheel: bool = False
     return newest
 
 
-def change_status(*, wheel_id: int, status: WheelStatus) -> None:
-    """Open, pause or close a wheel; it takes effect with the next draw.
+@transaction.atomic
+def change_status(*, wheel_id: int, status: WheelStatus, author_id: int | None = None) -> None:
+    """Open, pause or close a wheel; it takes effect with the next draw, and is audited.
 
     Raises NotFound.
     """
-    if not Wheel.objects.filter(pk=wheel_id).update(status=status):
+    wheel = Wheel.objects.locked().filter(pk=wheel_id).first()
+    if wheel is None:
         raise NotFound
+    if wheel.status == status:
+        return
+    Wheel.objects.filter(pk=wheel_id).update(status=status)
+    audit.record(
+        action="wheel.change_status",
+        row=wheel,
+        before={"status": wheel.status},
+        after={"status": status},
+        shop_id=wheel.shop_id,
+        actor_id=author_id,
+    )
 
 
 @transaction.atomic
-def make_default(*, wheel_id: int) -> None:
-    """Make this the wheel that a client gets that names none. Raises NotFound."""
+def make_default(*, wheel_id: int, author_id: int | None = None) -> None:
+    """Make this the wheel that a client gets that names none. Raises NotFound.
+
+    Audited for this wheel and for the one that was it before.
+    """
     concerned = Wheel.objects.filter(is_default=True) | Wheel.objects.filter(pk=wheel_id)
     rows = {wheel.pk: wheel for wheel in concerned.locked()}
     if wheel_id not in rows:
@@ -38,3 +56,17 @@ def make_default(*, wheel_id: int) -> None:
     # One default at any time: the old one steps down before the new one steps up.
     Wheel.objects.filter(pk__in=rows, is_default=True).update(is_default=False)
     Wheel.objects.filter(pk=wheel_id).update(is_default=True)
+    audit.record_all(
+        (
+            Change(
+                action="wheel.make_default",
+                row=wheel,
+                before={"is_default": wheel.is_default},
+                after={"is_default": pk == wheel_id},
+                shop_id=wheel.shop_id,
+            )
+            for pk, wheel in rows.items()
+            if wheel.is_default != (pk == wheel_id)
+        ),
+        actor_id=author_id,
+    )

@@ -14,6 +14,7 @@ from django.db.models.functions import Cast
 from django.utils import timezone
 
 from ops.models import FailedRow
+from ops.services import audit
 
 logger = logging.getLogger(__name__)
 
@@ -95,6 +96,9 @@ def _note(job: str, row: Model, error: Exception) -> None:
     )
 
 
-def try_again(row: FailedRow) -> None:
-    """Let the job do a row again that was set aside."""
+@transaction.atomic
+def try_again(row: FailedRow, *, author_id: int | None = None) -> None:
+    """Let the job do a row again that was set aside; audited."""
+    before = audit.values_of(row)
     row.delete()
+    audit.record(action="failedrow.try_again", row=row, before=before, actor_id=author_id)

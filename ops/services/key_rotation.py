@@ -9,7 +9,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Model
 
 from ops import security_log
-from ops.services import key_ring, key_uses
+from ops.services import audit, key_ring, key_uses
 from ops.services.key_ring import Purpose
 from ops.services.key_uses import Alive, KeyUse
 
@@ -29,7 +29,8 @@ def renew(use: KeyUse, *, batch_size: int = BATCH_SIZE) -> Generator[Batch]:
     """Make the rows of a column anew under the newest key, each batch committed by itself.
 
     A column that nobody can make anew has none. Stopping after any batch and starting again goes
-    on where it stopped. A row that changed meanwhile is left as it is.
+    on where it stopped. A row that changed meanwhile is left as it is. Each batch is audited, by
+    the column and the number of its rows.
     """
     if use.renewal is None:
         return
@@ -39,7 +40,7 @@ def renew(use: KeyUse, *, batch_size: int = BATCH_SIZE) -> Generator[Batch]:
     renewed = 0
     try:
         while rows:
-            batch = _renew(use.model, use.renewal, rows)
+            batch = _renew(use, use.renewal, rows)
             renewed += batch.renewed
             yield batch
             rows = list(outdated.filter(pk__gt=rows[-1].pk)[:batch_size])
@@ -49,7 +50,8 @@ def renew(use: KeyUse, *, batch_size: int = BATCH_SIZE) -> Generator[Batch]:
             security_log.note("keys_rotated", column=column, key_id=newest, rows=renewed)
 
 
-def _renew(model: type[Model], renewal: Callable[[Any], dict[str, str]], rows: list[Any]) -> Batch:
+@transaction.atomic
+def _renew(use: KeyUse, renewal: Callable[[Any], dict[str, str]], rows: list[Any]) -> Batch:
     batch = Batch()
     anew = []
     for row in rows:
@@ -58,13 +60,23 @@ def _renew(model: type[Model], renewal: Callable[[Any], dict[str, str]], rows: l
         except InvalidToken:
             batch.unreadable.append(row.pk)
     try:
-        batch.renewed = _write(model, anew)
+        batch.renewed = _write(use.model, anew)
     except IntegrityError:  # one of them cannot be: the others must not wait for it
         for row, values in anew:
             try:
-                batch.renewed += _write(model, [(row, values)])
+                batch.renewed += _write(use.model, [(row, values)])
             except IntegrityError:
                 batch.refused.append(row.pk)
+    if batch.renewed:
+        audit.record(
+            action="keys.renew",
+            row=use.model,
+            after={
+                "purpose": use.purpose,
+                "newest_key": key_ring.newest(use.purpose).id,
+                "rows": batch.renewed,
+            },
+        )
     return batch
 
 

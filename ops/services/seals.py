@@ -21,7 +21,7 @@ from django.utils.translation import gettext as _
 from ops.chain import GENESIS_HASH
 from ops.merkle import root_of
 from ops.models import LedgerSeal
-from ops.services import key_ring, seal_files
+from ops.services import audit, key_ring, seal_files
 from ops.services.integrity import Finding, snapshot, unguarded_tables
 from ops.services.ledgers import Ledger, ledgers
 from ops.services.seal_files import Head, SealFile, UnreadableSeal
@@ -160,10 +160,16 @@ def _follows(file: SealFile, newest: LedgerSeal | None) -> bool:
     return follows and not any(_not_ours(file.seal)) and not any(_rewritten(file.heads))
 
 
+@transaction.atomic
 def set_newer_aside() -> list[date]:
-    """Put aside the files of seals that this database does not know, because it was restored."""
+    """Put aside the files of seals that this database does not know, because it was restored.
+
+    Audited before the files are touched, which no transaction brings back.
+    """
     known = LedgerSeal.objects.aggregate(newest=Max("date"))["newest"]
     newer = [day for day in seal_files.days() if known is None or day > known]
+    if newer:
+        audit.record(action="seals.set_aside", row=LedgerSeal, after={"days": newer})
     for day in newer:
         seal_files.set_aside(day)
     return newer

@@ -17,7 +17,7 @@ from catalog.models import Product, StockEntry, StockOperation
 from catalog.services.stock import change_stock
 from catalog.tests.factories import make_product
 from ops.chain import GENESIS_HASH
-from ops.models import LedgerSeal
+from ops.models import AuditActor, AuditEntry, LedgerSeal
 from ops.services import integrity, jobs, seal_files, seals
 from ops.services.seals import seal_ledgers
 from tests.ledgers import without_triggers
@@ -51,7 +51,7 @@ def english():
 
 @pytest.fixture
 def person():
-    """Somebody with three entries, somebody else, and a product with two."""
+    """Somebody with three entries, somebody else, and a product with two, which are audited."""
     make_person(points=7)
     person = make_person(points=100)
     give(person, -30)
@@ -72,12 +72,12 @@ def rewrite(model, account, entries, **head):
     type(account).objects.filter(pk=account.pk).update(**head, **{HEADS[model]: previous_hash})
 
 
-HEADS = {PointsEntry: "points_hash", StockEntry: "stock_hash"}
+HEADS = {PointsEntry: "points_hash", StockEntry: "stock_hash", AuditEntry: "head"}
 
 
 def test_a_seal_says_what_all_ledgers_came_to(person):
     seal = sealed_at(NOW)
-    assert (seal.sequence, seal.accounts, seal.entries) == (1, 3, 6)
+    assert (seal.sequence, seal.accounts, seal.entries) == (1, 4, 8)
     assert seal.date == timezone.localdate(NOW)
     assert seal.previous_hash == GENESIS_HASH
     assert findings() == []
@@ -91,7 +91,7 @@ def test_anybody_can_check_a_seal_from_its_file_alone(person, own_folder):
     assert first["public_key"] == seals.public_key()
     key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(first["public_key"]))
     key.verify(bytes.fromhex(first["signature"]), first["entry_hash"].encode())
-    assert [first["root"], len(heads)] == [seal.root, 3]
+    assert [first["root"], len(heads)] == [seal.root, 4]
     assert ["points", person.pk, 3, User.objects.get(pk=person.pk).points_hash] in heads
 
 
@@ -115,13 +115,13 @@ def test_the_next_seal_follows_and_its_file_has_only_what_changed(person, own_fo
     second = sealed_at(NOW + DAY)
     assert second.previous_hash == first.entry_hash
     assert [head.account_id for head in seal_files.read(second.date).heads] == [person.pk]
-    assert (second.accounts, second.entries) == (3, 7)
+    assert (second.accounts, second.entries) == (4, 9)
     assert findings() == []
 
 
 def test_before_the_first_seal_everything_is_said_to_be_unsealed(person):
     assert findings() == []
-    assert integrity.remarks("seals") == ["Nothing is sealed yet: 6 entries."]
+    assert integrity.remarks("seals") == ["Nothing is sealed yet: 8 entries."]
 
 
 def test_seals_cannot_be_altered_or_deleted(person):
@@ -134,8 +134,30 @@ def test_seals_cannot_be_altered_or_deleted(person):
 # --- Rewritten ledgers --------------------------------------------------------------------------
 def chain_is_sound():
     """Whether the chains alone show nothing: then only a seal can."""
-    rules = {found.rule for name in ("points", "stock") for found in integrity.run(name)}
+    names = ("points", "stock", "audit")
+    rules = {found.rule for name in names for found in integrity.run(name)}
     return rules <= {"cause"}
+
+
+def test_a_tail_of_the_audit_trail_that_was_rewritten_is_found(person):
+    sealed_at(NOW)
+    actor = AuditActor.objects.get()
+    entries = list(AuditEntry.objects.order_by("sequence"))
+    entries[1].after = '{"stock":6}'
+    rewrite(AuditEntry, actor, entries)
+    assert chain_is_sound()
+    assert named() == [f"audit actor {actor.pk}"]
+
+
+def test_a_tail_of_the_audit_trail_that_was_cut_is_found(person):
+    sealed_at(NOW)
+    actor = AuditActor.objects.get()
+    first, last = AuditEntry.objects.order_by("sequence")
+    with without_triggers(AuditEntry):
+        AuditEntry.objects.filter(pk=last.pk).delete()
+    AuditActor.objects.update(entries=1, head=first.entry_hash)
+    assert chain_is_sound()
+    assert named() == [f"audit actor {actor.pk}"]
 
 
 def test_a_tail_that_was_rewritten_is_found(person):
@@ -305,7 +327,7 @@ def test_after_a_loss_the_next_seal_has_all_heads_and_its_root_is_proved_again(
     path = own_folder / "seals" / f"{sealed[0]}.json.gz"
     path.unlink() if is_missing else path.write_bytes(b"lost")
     again = sealed_at(NOW)
-    assert len(seal_files.read(again.date).heads) == again.accounts == 3
+    assert len(seal_files.read(again.date).heads) == again.accounts == 4
     assert named() == [f"seal {sealed[0]}"]
     alter(own_folder, again.date, sign_another_root)
     assert named() == [f"seal {sealed[0]}", f"seal {again.date}"]

@@ -14,6 +14,8 @@ from accounts.models import PointsSource, User
 from accounts.services.points import change_points
 from ops.errors import DomainError, Unavailable
 from ops.identifiers import find
+from ops.services import audit
+from ops.services.audit import Change
 from reviews import events
 from reviews.errors import (
     AlreadyReviewed,
@@ -53,7 +55,7 @@ class Reviewed:
 
 @transaction.atomic
 def review(*, reviewer: Reviewer, decision: Decision) -> Reviewed:
-    """Approve or reject one receipt; an approval pays its points at most once.
+    """Approve or reject one receipt; an approval pays its points at most once. Audited.
 
     Raises ReviewNotFound, OwnReceipt, AlreadyReviewed, ProcessNotEnded,
     PaidBefore, PointsNeedManager, PointsNeedSecondPerson; Unavailable when it took too long.
@@ -63,6 +65,7 @@ def review(*, reviewer: Reviewer, decision: Decision) -> Reviewed:
     now = timezone.now()
     decided = _decide(receipt, reviewer, decision, now=now)
     balance = _pay(decided)
+    audit.record_all([_as_change(decided)], actor_id=reviewer.person.pk)
     _check_written_in_time(now)
     return Reviewed(decided, balance)
 
@@ -74,8 +77,8 @@ def review_batch(*, reviewer: Reviewer, decisions: Sequence[Decision]) -> list[D
     Returns, in the order of `decisions`, None or the refusal. All of it is one transaction, so
     that a failure half way leaves nothing half done. Two batches may name the same receipts and
     people in any order: the receipts are locked by pk, then their payment keys are taken in
-    order, then the people by pk, so that neither waits for the other in a circle. Raises
-    Unavailable when it took too long.
+    order, then the people by pk, so that neither waits for the other in a circle. Audited, each
+    by an entry, in one statement. Raises Unavailable when it took too long.
     """
     wanted = {decision.upload_id for decision in decisions if decision.upload_id is not None}
     receipts = {
@@ -96,8 +99,22 @@ def review_batch(*, reviewer: Reviewer, decisions: Sequence[Decision]) -> list[D
             refusals[at] = refusal
     for receipt in sorted(decided, key=lambda receipt: receipt.person_id):
         _pay(receipt)
+    audit.record_all(map(_as_change, decided), actor_id=reviewer.person.pk)
     _check_written_in_time(now)
     return refusals
+
+
+def _as_change(receipt: Receipt) -> Change:
+    """What was decided, for the audit trail."""
+    verb = "approve" if receipt.status == ReceiptStatus.APPROVED else "reject"
+    return Change(
+        action=f"receipt.{verb}",
+        row=receipt,
+        before={"status": ReceiptStatus.PENDING, "points_awarded": None},
+        after={"status": receipt.status, "points_awarded": receipt.points_awarded},
+        reason=receipt.review_reason,
+        shop_id=receipt.shop_id,
+    )
 
 
 def _check_written_in_time(decided_at: datetime) -> None:
