@@ -135,6 +135,6 @@ class OrderAdmin(ReadOnlyAdmin):
     @admin.action(description=_("Cancel: points and stock return"), permissions=["cancel"])
     def cancel(self, request, queryset):
         def take_back(order):
-            orders.cancel(person_id=order.person_id, order_id=order.pk)
+            orders.cancel_for_customer(order_id=order.pk, author_id=request.user.pk)
 
         change_each(self, request, rows=queryset, change=take_back, success=str)
