@@ -114,6 +114,7 @@ UNFOLD: dict[str, Any] = {
                 "separator": True,
                 "collapsible": True,
                 "items": [
+                    _item(_("Audit trail"), "policy", "ops.auditentry"),
                     _item(_("Readings"), "document_scanner", "reviews.processrecord"),
                     _item(_("Failed rows"), "error", "ops.failedrow"),
                     _item(_("Files"), "folder", "ops.storedfile"),

@@ -3,6 +3,7 @@
 from ops.admin import (
     alert_rules,
     alerts,
+    audit,
     backups,
     failed_rows,
     files,
@@ -15,6 +16,7 @@ from ops.admin import (
 __all__ = [
     "alert_rules",
     "alerts",
+    "audit",
     "backups",
     "failed_rows",
     "files",
