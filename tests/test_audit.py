@@ -1,0 +1,736 @@
+"""Every change by staff, merchant or command leaves its audit entry; nothing else does.
+
+Every public function of every service, and every command, stands in one of the tables below: what
+is audited with somebody who does it, all else with the reason why not.
+"""
+
+import ast
+import getpass
+import importlib
+import inspect
+import pkgutil
+import textwrap
+from collections.abc import Callable
+from functools import partial
+from io import StringIO
+from typing import Any, NamedTuple
+
+import pytest
+from django.conf import settings
+from django.contrib.auth.models import AnonymousUser
+from django.core.management import call_command
+from django.db import connection, transaction
+from django.tasks import Task
+from django.test import override_settings
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from accounts.models import DeviceSession, User, UserStatus
+from accounts.services import passwords, sign_in
+from accounts.tests.factories import make_sign_in
+from catalog.models import Product, ProductImage, StockOperation
+from catalog.services import orders, pictures, stock, virtual_codes
+from catalog.tests.factories import make_member, make_order, make_png, make_product, make_shop
+from favorites import services as favorites
+from lottery.models import WheelStatus
+from lottery.services import publishing, seeds, wheels
+from lottery.services.draws import draw
+from lottery.tests.factories import make_draft, make_wheel
+from ops.models import AuditActor, AuditEntry, FailedRow, LedgerSeal
+from ops.services import failed_rows, integrity, key_ring, key_rotation, key_uses, seals
+from ops.services.audit import NobodyActs
+from reviews.services import review
+from reviews.services.review import Action, Decision
+from reviews.services.reviewers import Reviewer
+from reviews.tests.factories import make_receipt, upload
+from tests.audit import (
+    ADDRESS,
+    REQUEST_ID,
+    Told,
+    acting_as,
+    entries_of,
+    entries_of_commands,
+    what,
+)
+from tests.keys import NEW, OLD
+from tests.ledgers import without_triggers
+from tests.people import make_person
+
+pytestmark = pytest.mark.django_db
+APPS = ("ops", "accounts", "catalog", "lottery", "reviews", "favorites")
+
+
+class Deed(NamedTuple):
+    """Something that staff do, and what of it has to be left."""
+
+    do: Callable[[], Any]
+    left: Callable[[], list[Told]]
+
+
+# --- What is audited ------------------------------------------------------------------------------
+def ban(staff):
+    person = make_person()
+    return Deed(
+        partial(sign_in.change_status, person=person, status=UserStatus.BANNED, reason="Fraud"),
+        lambda: [
+            Told(
+                "user.change_status",
+                f"accounts.user:{person.pk}",
+                {"status": "active"},
+                {"status": "banned"},
+                "Fraud",
+            )
+        ],
+    )
+
+
+def end_a_sign_in(staff):
+    session = make_sign_in().session
+
+    def left():
+        ended = DeviceSession.objects.get(pk=session.pk).revoked_at
+        assert ended is not None
+        return [
+            Told(
+                "devicesession.revoke",
+                f"accounts.devicesession:{session.pk}",
+                {"revoked_at": None},
+                {"revoked_at": ended.isoformat(timespec="microseconds")},
+            )
+        ]
+
+    return Deed(partial(sign_in.revoke, session), left)
+
+
+def set_a_password(staff):
+    person = make_person(username="cook")
+    return Deed(
+        partial(passwords.set_password, person=person, password="s3cret-s3cret"),
+        lambda: [Told("user.set_password", f"accounts.user:{person.pk}", {}, {})],
+    )
+
+
+def of_product(product, action, before, after, reason=""):
+    shop_id = product.shop_id
+    return Told(action, f"catalog.product:{product.pk}", before, after, reason, shop_id)
+
+
+def restock(staff):
+    product = make_product(stock=5)
+    return Deed(
+        partial(
+            stock.change_stock,
+            product_id=product.pk,
+            quantity=3,
+            operation=StockOperation.RESTOCK,
+            author_id=staff.pk,
+            reason="Delivery",
+        ),
+        lambda: [
+            of_product(product, "product.change_stock", {"stock": 5}, {"stock": 8}, "Delivery")
+        ],
+    )
+
+
+def load_codes(staff):
+    product = make_product(codes=["A"])
+    return Deed(
+        partial(
+            virtual_codes.add_codes,
+            product_id=product.pk,
+            codes=["A", "B", "C"],
+            author_id=staff.pk,
+        ),
+        lambda: [
+            of_product(product, "product.add_codes", {"stock": 1}, {"stock": 3, "added": 2}),
+        ],
+    )
+
+
+def hang_a_picture(staff):
+    product = make_product()
+
+    def left():
+        image = ProductImage.objects.get()
+        return [
+            Told(
+                "productimage.add",
+                f"catalog.productimage:{image.pk}",
+                {},
+                {"product": product.pk, "file": image.file_id, "position": 0},
+                "",
+                product.shop_id,
+            )
+        ]
+
+    return Deed(
+        partial(pictures.add_picture, product_id=product.pk, content=make_png((9, 9))), left
+    )
+
+
+def cancel_for_a_customer(staff):
+    order = make_order()
+    return Deed(
+        partial(orders.cancel_for_customer, order_id=order.pk, reason="Out of stock"),
+        lambda: [of_order(order, "order.cancel", "cancelled", "Out of stock")],
+    )
+
+
+def of_order(order, action, status, reason=""):
+    before, after = {"status": "pending"}, {"status": status}
+    return Told(action, f"catalog.order:{order.pk}", before, after, reason, order.shop_id)
+
+
+def redeem(staff):
+    order = make_order()
+    make_member(shop=order.shop, person=staff)
+    return Deed(
+        partial(orders.redeem, cashier=staff, exchange_code=order.exchange_code),
+        lambda: [of_order(order, "order.redeem", "redeemed")],
+    )
+
+
+def of_wheel(wheel, action, before, after):
+    return Told(f"wheel.{action}", f"lottery.wheel:{wheel.pk}", before, after, "", wheel.shop_id)
+
+
+def publish(staff):
+    wheel = make_draft(shop=make_shop())
+    return Deed(
+        partial(publishing.publish, wheel_id=wheel.pk, author_id=staff.pk),
+        lambda: [of_wheel(wheel, "publish", {"version": None}, {"version": 1})],
+    )
+
+
+def pause(staff):
+    wheel = make_wheel(shop=make_shop())
+    return Deed(
+        partial(wheels.change_status, wheel_id=wheel.pk, status=WheelStatus.PAUSED),
+        lambda: [of_wheel(wheel, "change_status", {"status": "active"}, {"status": "paused"})],
+    )
+
+
+def make_another_the_default(staff):
+    old, new = make_wheel(), make_wheel()
+    wheels.make_default(wheel_id=old.pk)
+    yes, no = {"is_default": True}, {"is_default": False}
+    return Deed(
+        partial(wheels.make_default, wheel_id=new.pk),
+        lambda: [of_wheel(old, "make_default", yes, no), of_wheel(new, "make_default", no, yes)],
+    )
+
+
+def of_receipt(receipt, action, status, *, points, reason=""):
+    return Told(
+        f"receipt.{action}",
+        f"reviews.receipt:{receipt.pk}",
+        {"status": "pending", "points_awarded": None},
+        {"status": status, "points_awarded": points},
+        reason,
+        receipt.shop_id,
+    )
+
+
+def approve(staff):
+    receipt = make_receipt()
+    decision = Decision(upload_id=receipt.pk, action=Action.APPROVE)
+    return Deed(
+        partial(review.review, reviewer=Reviewer(staff, None), decision=decision),
+        lambda: [of_receipt(receipt, "approve", "approved", points=1000)],
+    )
+
+
+def review_many(staff):
+    """Two decisions; the third is refused and leaves nothing."""
+    receipts = [make_receipt() for _ in range(3)]
+    first, second, _decided = receipts
+    decide = partial(review.review_batch, reviewer=Reviewer(staff, None))
+    decide(decisions=[Decision(upload_id=receipts[2].pk, action=Action.REJECT, reason="x")])
+    decisions = [
+        Decision(upload_id=first.pk, action=Action.APPROVE),
+        Decision(upload_id=receipts[2].pk, action=Action.APPROVE),
+        Decision(upload_id=second.pk, action=Action.REJECT, reason="Blurred"),
+    ]
+    return Deed(
+        partial(decide, decisions=decisions),
+        lambda: [
+            of_receipt(first, "approve", "approved", points=1000),
+            of_receipt(second, "reject", "rejected", points=0, reason="Blurred"),
+        ],
+    )
+
+
+def try_a_row_again(staff):
+    row = FailedRow.objects.create(job="j", row_id="7", error="E")
+    pk = row.pk
+
+    def left():
+        (entry,) = entries_of(staff)
+        told = what(entry)
+        before = {name: told.before[name] for name in ("job", "row_id", "error")}
+        assert before == {"job": "j", "row_id": "7", "error": "E"}
+        return [Told("failedrow.try_again", f"ops.failedrow:{pk}", told.before, {})]
+
+    return Deed(partial(failed_rows.try_again, row), left)
+
+
+def replace_keys(staff):
+    with override_settings(FIELD_ENCRYPTION_KEYS=[OLD], HASH_KEYS=[OLD]):
+        make_product(codes=["A-1", "A-2"])
+    ring = override_settings(FIELD_ENCRYPTION_KEYS=[NEW, OLD], HASH_KEYS=[NEW, OLD])
+
+    def do():
+        with ring:
+            list(key_rotation.renew(key_uses.columns["catalog.VirtualCode.code_encrypted"]))
+
+    def left():
+        with ring:
+            after = {
+                "purpose": "field", "newest_key": key_ring.newest("field").id, "rows": 2
+            }  # fmt: skip
+        return [Told("keys.renew", "catalog.virtualcode", {}, after)]
+
+    return Deed(do, left)
+
+
+def put_seals_aside(staff):
+    seal = seals.seal_ledgers(now=timezone.now())
+    assert seal is not None
+    forget_seals()
+    return Deed(
+        seals.set_newer_aside,
+        lambda: [Told("seals.set_aside", "ops.ledgerseal", {}, {"days": [str(seal.date)]})],
+    )
+
+
+def forget_seals():
+    """A database that was restored to a moment before they were made."""
+    with without_triggers(LedgerSeal):
+        LedgerSeal.objects.all().delete()
+
+
+AUDITED = {
+    "accounts.services.passwords.set_password": set_a_password,
+    "accounts.services.sign_in.change_status": ban,
+    "accounts.services.sign_in.revoke": end_a_sign_in,
+    "catalog.services.orders.cancel_for_customer": cancel_for_a_customer,
+    "catalog.services.orders.redeem": redeem,
+    "catalog.services.pictures.add_picture": hang_a_picture,
+    "catalog.services.stock.change_stock": restock,
+    "catalog.services.virtual_codes.add_codes": load_codes,
+    "lottery.services.publishing.publish": publish,
+    "lottery.services.wheels.change_status": pause,
+    "lottery.services.wheels.make_default": make_another_the_default,
+    "ops.services.failed_rows.try_again": try_a_row_again,
+    "ops.services.key_rotation.renew": replace_keys,
+    "ops.services.seals.set_newer_aside": put_seals_aside,
+    "reviews.services.review.review": approve,
+    "reviews.services.review.review_batch": review_many,
+}
+
+# --- What is not, and why -------------------------------------------------------------------------
+READS = {
+    "accounts.services.profile.tiers_around",
+    "accounts.services.sign_in.live_session",
+    "accounts.services.sign_in_codes.alive",
+    "accounts.services.sign_in_codes.check_phone",
+    "accounts.services.tokens.alive",
+    "accounts.services.tokens.read_access",
+    "accounts.services.tokens.read_refresh",
+    "accounts.services.tokens.sign_pair",
+    "accounts.services.welcome.proofs_of",
+    "catalog.services.exchange_codes.new_exchange_code",
+    "catalog.services.exchange_codes.normal_form",
+    "catalog.services.mall.shown_to",
+    "catalog.services.orders.own_order",
+    "catalog.services.pictures.read_picture",
+    "catalog.services.shops.is_merchant",
+    "catalog.services.shops.only_open_shop",
+    "catalog.services.shops.open_shop",
+    "catalog.services.shops.require_merchant",
+    "catalog.services.shops.roles_of",
+    "catalog.services.virtual_codes.codes_of",
+    "catalog.services.virtual_codes.rehashed",
+    "favorites.services.is_favorite_of",
+    "lottery.services.draws.used_today",
+    "lottery.services.proofs.proof_of",
+    "lottery.services.seeds.reveal",
+    "lottery.services.wheels.version_in_force",
+    "ops.services.audit.changed",
+    "ops.services.audit.form_change",
+    "ops.services.audit.values_of",
+    "ops.services.encryption.decrypt",
+    "ops.services.encryption.encrypt",
+    "ops.services.encryption.key_of",
+    "ops.services.encryption.keyed_hash",
+    "ops.services.encryption.keyed_hashes",
+    "ops.services.files.by_signed_token",
+    "ops.services.files.read",
+    "ops.services.files.signed_path",
+    "ops.services.health.report",
+    "ops.services.integrity.count_rows",
+    "ops.services.integrity.remarks",
+    "ops.services.integrity.run",
+    "ops.services.integrity.snapshot",
+    "ops.services.integrity.unguarded_tables",
+    "ops.services.integrity.unlike",
+    "ops.services.key_ring.borrowed_hash_key",
+    "ops.services.key_ring.find",
+    "ops.services.key_ring.first_hash_key",
+    "ops.services.key_ring.keys",
+    "ops.services.key_ring.newest",
+    "ops.services.key_rotation.verdicts",
+    "ops.services.ledgers.check_causes",
+    "ops.services.ledgers.check_chains",
+    "ops.services.ledgers.without_cause",
+    "ops.services.missing_keys.missing_keys",
+    "ops.services.missing_keys.refuse_missing_keys",
+    "ops.services.pictures.decode",
+    "ops.services.pictures.render",
+    "ops.services.pictures.within",
+    "ops.services.seal_files.days",
+    "ops.services.seal_files.differ",
+    "ops.services.seal_files.read",
+    "ops.services.seal_files.storage",
+    "ops.services.seals.check_seals",
+    "ops.services.seals.public_key",
+    "ops.services.seals.say_what_is_unsealed",
+    "ops.services.tables.check_tables",
+    "reviews.services.process.load_reader",
+    "reviews.services.reviewers.reviewer_for",
+    "reviews.services.uploads.uploads_left_today",
+}
+LOCKS = {
+    "accounts.services.points.lock_person",
+    "catalog.services.stock.lock_product",
+    "catalog.services.stock.lock_products",
+    "lottery.services.availability.lock",
+}
+AT_THE_START = {
+    "ops.services.key_uses.register",
+    "catalog.services.mall.set_favorite_test",
+}
+THE_TRAIL_ITSELF = {
+    "ops.services.audit.record",
+    "ops.services.audit.record_all",
+    "ops.services.audit.record_form",
+    "ops.services.audit.record_forms",
+}
+OWN_AFFAIRS = {
+    "accounts.services.profile.rename",
+    "accounts.services.sign_in.refresh",
+    "accounts.services.sign_in.sign_in_by_code",
+    "accounts.services.sign_in.sign_out",
+    "accounts.services.sign_in_codes.ask_code",
+    "accounts.services.sign_in_codes.use_code",
+    "catalog.services.orders.cancel",
+    "catalog.services.orders.exchange",
+    "favorites.services.add",
+    "favorites.services.remove",
+    "lottery.services.draws.draw",
+    "lottery.services.seeds.pairs_of",
+    "lottery.services.seeds.rotate",
+    "reviews.services.uploads.photo_stored",
+    "reviews.services.uploads.submit",
+}
+JOBS = {
+    "catalog.services.orders.expire_orders",
+    "ops.services.background.mark_lost_tasks",
+    "ops.services.failed_rows.do_each",
+    "ops.services.files.discard_expired",
+    "ops.services.idempotency.forget_expired",
+    "ops.services.jobs.run_jobs",
+    "ops.services.seals.seal_daily",
+    "ops.services.seals.seal_ledgers",  # by the command it does what the job does, once a day
+    "reviews.services.process.claim",
+    "reviews.services.process.complete",
+    "reviews.services.process.fail",
+    "reviews.services.process.give_back",
+    "reviews.services.process.process_receipt",
+    "reviews.services.process.report",
+    "reviews.services.process.sweep_processes",
+}
+# What services are built of, with those that are audited, or are somebody's own affair.
+PARTS = {
+    "accounts.services.points.change_points": "review, exchange and whatever books points",
+    "accounts.services.points.write_entry": "change_points, draw",
+    "accounts.services.welcome.welcome": "sign_in_by_code",
+    "catalog.services.orders.order_for_prize": "draw",
+    "catalog.services.pictures.store_picture": "add_picture, and the form of a product",
+    "catalog.services.stock.write_entry": "change_stock, add_codes, exchange",
+    "catalog.services.virtual_codes.hand_out": "exchange",
+    "lottery.services.seeds.lock_active": "draw, rotate",
+    "ops.services.files.discard": "the form of a product, an upload",
+    "ops.services.files.make_permanent": "add_picture, an upload",
+    "ops.services.files.store": "add_picture, an upload",
+    "ops.services.idempotency.run_once": "whatever it runs once",
+    "ops.services.pictures.store": "add_picture, an upload",
+    "ops.services.seal_files.set_aside": "set_newer_aside",
+    "ops.services.seal_files.write": "seal_ledgers",
+}
+EXEMPT = {*READS, *LOCKS, *AT_THE_START, *THE_TRAIL_ITSELF, *OWN_AFFAIRS, *JOBS, *PARTS}
+
+AUDITED_COMMANDS = {"changepassword", "rotate_keys", "seal_ledgers", "seed_demo"}
+EXEMPT_COMMANDS = {
+    "audit": "reads",
+    "check_integrity": "reads",
+    "serve": "what it starts with is seed_demo",
+    "worker": "runs jobs",
+}
+
+
+# --- The list -------------------------------------------------------------------------------------
+def modules_of(package):
+    """A package and what is in it; nothing where there is none."""
+    try:
+        top = importlib.import_module(package)
+    except ModuleNotFoundError:
+        return []
+    inside = pkgutil.iter_modules(getattr(top, "__path__", []))
+    return [top, *(importlib.import_module(f"{package}.{one.name}") for one in inside)]
+
+
+def public_functions():
+    """Every function that a service offers, by its whole name; tasks are functions as well."""
+    return {
+        f"{module.__name__}.{name}": function
+        for app in APPS
+        for module in modules_of(f"{app}.services")
+        for name, value in vars(module).items()
+        if not name.startswith("_")
+        for function in [inspect.unwrap(value.func if isinstance(value, Task) else value)]
+        if inspect.isfunction(function) and function.__module__ == module.__name__
+    }
+
+
+def test_every_public_function_of_a_service_is_audited_or_has_a_reason_not_to_be():
+    functions = set(public_functions())
+    assert len(functions) > 100
+    assert sorted(functions - {*AUDITED, *EXEMPT}) == []
+    assert sorted({*AUDITED, *EXEMPT} - functions) == [], "of what is not there any more"
+    assert sorted(EXEMPT & {*AUDITED}) == []
+
+
+def test_every_command_is_audited_or_has_a_reason_not_to_be():
+    commands = {
+        module.__name__.rpartition(".")[2]
+        for app in (*APPS, "config")
+        for module in modules_of(f"{app}.management.commands")[1:]
+    }
+    assert commands == {*AUDITED_COMMANDS, *EXEMPT_COMMANDS}
+
+
+WRITES = {
+    "save", "create", "bulk_create", "get_or_create", "update_or_create", "bulk_update", "delete",
+    "update",
+}  # fmt: skip
+
+
+def writes_of(function):
+    """What a function calls that writes rows, by its source."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    calls = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    return {call.attr for call in calls if isinstance(call, ast.Attribute)} & WRITES
+
+
+def test_what_is_said_to_read_writes_nothing():
+    functions = public_functions()
+    assert writes_of(functions["accounts.services.sign_in.refresh"]), "this test sees nothing"
+    assert sorted(name for name in READS if writes_of(functions[name])) == []
+
+
+# --- Each of them ---------------------------------------------------------------------------------
+@pytest.fixture
+def staff():
+    return make_person(username="staff", is_staff=True, is_superuser=True)
+
+
+class SomethingLater(Exception):
+    """What else belongs to the transaction fails."""
+
+
+def newest_of(person, since):
+    return entries_of(person).filter(sequence__gt=since)
+
+
+@pytest.mark.parametrize("set_the_scene", AUDITED.values(), ids=AUDITED)
+def test_it_leaves_one_entry_for_each_row_with_all_that_has_to_be_in_it(staff, set_the_scene):
+    deed = set_the_scene(staff)
+    since, others = entries_of(staff).count(), AuditEntry.objects.count()
+
+    with acting_as(staff):
+        deed.do()
+
+    left = list(newest_of(staff, since))
+    assert sorted(map(what, left)) == sorted(deed.left())
+    assert {(one.address, one.request_id) for one in left} == {(ADDRESS, REQUEST_ID)}
+    assert all(abs((timezone.now() - one.created_at).total_seconds()) < 60 for one in left)
+    assert AuditEntry.objects.count() == others + len(left), "and nobody else left any"
+    assert list(integrity.run("audit")) == []
+
+
+@pytest.mark.parametrize("set_the_scene", AUDITED.values(), ids=AUDITED)
+def test_what_is_taken_back_leaves_none(staff, set_the_scene):
+    deed = set_the_scene(staff)
+    before = list(AuditEntry.objects.order_by("pk"))
+
+    @transaction.atomic
+    def do_and_fail():
+        deed.do()
+        assert AuditEntry.objects.count() > len(before)
+        raise SomethingLater
+
+    with acting_as(staff), pytest.raises(SomethingLater):
+        do_and_fail()
+
+    assert list(AuditEntry.objects.order_by("pk")) == before
+    assert list(integrity.run("audit")) == []
+
+
+@pytest.mark.parametrize("set_the_scene", AUDITED.values(), ids=AUDITED)
+def test_whoever_acts_is_locked_after_everything_else(staff, set_the_scene):
+    """Else somebody could wait for it who holds what is asked for next."""
+    deed = set_the_scene(staff)
+    with CaptureQueriesContext(connection) as queries, acting_as(staff):
+        deed.do()
+    holding = [
+        one["sql"]
+        for one in queries
+        if one["sql"].startswith(("INSERT", "UPDATE", "DELETE")) or "FOR NO KEY" in one["sql"]
+    ]
+    is_of_the_trail = ["ops_audit" in statement for statement in holding]
+    assert is_of_the_trail == sorted(is_of_the_trail)
+    assert any(is_of_the_trail)
+
+
+def test_who_wrote_it_is_known_without_a_request(staff):
+    deed = restock(staff)
+    deed.do()
+    (entry,) = entries_of(staff)
+    assert (entry.address, entry.request_id) == ("", "")
+    assert [what(entry)] == deed.left()
+
+
+def test_a_batch_writes_its_entries_in_one_statement(staff):
+    deed = review_many(staff)
+    with CaptureQueriesContext(connection) as queries, acting_as(staff):
+        deed.do()
+    inserts = [one["sql"] for one in queries if one["sql"].startswith('INSERT INTO "ops_audit')]
+    assert len(inserts) == 1
+
+
+def test_what_changes_nothing_leaves_nothing(staff):
+    person, wheel, product = make_person(), make_wheel(), make_product(codes=["A"])
+    session = make_sign_in().session
+    sign_in.revoke(session)
+    wheels.make_default(wheel_id=wheel.pk)
+    with acting_as(staff):
+        sign_in.change_status(person=person, status=UserStatus.ACTIVE)
+        sign_in.revoke(session)
+        wheels.change_status(wheel_id=wheel.pk, status=WheelStatus.ACTIVE)
+        wheels.make_default(wheel_id=wheel.pk)
+        virtual_codes.add_codes(product_id=product.pk, codes=["A"])
+        seals.set_newer_aside()
+    assert list(entries_of(staff)) == []
+
+
+def test_no_code_stands_in_an_entry(staff):
+    deed = load_codes(staff)
+    with acting_as(staff):
+        deed.do()
+    (entry,) = entries_of(staff)
+    assert entry.after == '{"added":2,"stock":3}'
+
+
+# --- One's own affairs ----------------------------------------------------------------------------
+def test_ones_own_affairs_are_not_audited():
+    shop = make_shop()
+    product, wheel = make_product(shop=shop), make_wheel(shop=shop)
+    customer = make_person(points=10_000)
+    before = AuditEntry.objects.count()
+    with acting_as(customer):
+        signed_in = sign_in.sign_in_by_code(
+            phone=str(customer.phone), code=settings.SMS_FIXED_CODE, device=sign_in.Device()
+        )
+        sign_in.refresh(signed_in.pair.refresh_token)
+        order = orders.exchange(person_id=customer.pk, product_id=product.pk, quantity=1)
+        orders.cancel(person_id=customer.pk, order_id=order.pk)
+        draw(person_id=customer.pk, wheel_id=wheel.pk, count=1)
+        seeds.rotate(person_id=customer.pk)
+        favorites.add(person=customer, product_id=product.pk)
+        upload(customer, shop=shop)
+        sign_in.sign_out(signed_in.session, everywhere=True)
+    assert AuditEntry.objects.count() == before
+    assert not AuditActor.objects.filter(person_id=customer.pk).exists()
+
+
+# --- Commands -------------------------------------------------------------------------------------
+def run(*command):
+    call_command(*command, stdout=StringIO())
+    return list(entries_of_commands())
+
+
+def test_changepassword_leaves_an_entry_of_whoever_runs_it(monkeypatch):
+    person = make_person(username="cook")
+    monkeypatch.setattr(getpass, "getpass", lambda prompt: "s3cret-s3cret")
+
+    (entry,) = run("changepassword", "cook")
+
+    assert what(entry) == Told("user.set_password", f"accounts.user:{person.pk}", {}, {})
+    user, _at, host = entry.actor.system_user.partition("@")
+    assert user == getpass.getuser()
+    assert host
+    person.refresh_from_db()
+    assert person.check_password("s3cret-s3cret")
+
+
+def test_createsuperuser_leaves_an_entry(monkeypatch):
+    monkeypatch.setenv("DJANGO_SUPERUSER_PASSWORD", "s3cret-s3cret")
+
+    (entry,) = run("createsuperuser", "--noinput", "--username", "root")
+
+    root = User.objects.get()
+    rights = {"username": "root", "is_staff": True, "is_superuser": True}
+    assert what(entry) == Told("user.create_superuser", f"accounts.user:{root.pk}", {}, rights)
+
+
+def test_rotate_keys_leaves_an_entry_for_each_column():
+    replace_keys(None)
+    before = entries_of_commands().count()
+    with override_settings(FIELD_ENCRYPTION_KEYS=[NEW, OLD], HASH_KEYS=[NEW, OLD]):
+        left = run("rotate_keys")[before:]
+    assert [(one.action, one.object_type) for one in left] == [
+        ("keys.renew", "catalog.virtualcode"),
+        ("keys.renew", "catalog.virtualcode"),
+    ]
+
+
+def test_seal_ledgers_after_a_restore_leaves_an_entry_and_seals_it():
+    make_product()
+    seals.seal_ledgers(now=timezone.now())
+    forget_seals()
+
+    *_earlier, entry = run("seal_ledgers", "--after-restore")
+
+    assert entry.action == "seals.set_aside"
+    assert LedgerSeal.objects.get().entries == entry.sequence + 1  # and one of the stock
+    assert list(integrity.run("seals")) == []
+
+
+def test_seed_demo_leaves_what_its_services_leave_and_one_for_the_whole():
+    left = run("seed_demo")
+    assert [left[0].action, left[-1].action] == ["user.create_superuser", "demo.load"]
+    assert {one.action for one in left} == {
+        "user.create_superuser", "product.change_stock", "product.add_codes", "productimage.add",
+        "wheel.publish", "wheel.make_default", "demo.load",
+    }  # fmt: skip
+    assert len([one for one in left if one.action == "productimage.add"]) == Product.objects.count()
+    assert list(integrity.run("audit")) == []
+
+
+def test_a_stranger_changes_nothing():
+    person = make_person()
+    with acting_as(AnonymousUser()), pytest.raises(NobodyActs), transaction.atomic():
+        sign_in.change_status(person=person, status=UserStatus.BANNED)
+    person.refresh_from_db()
+    assert person.status == UserStatus.ACTIVE
