@@ -6,6 +6,7 @@ forgery changes one subject past all triggers and returns what a finding has to 
 
 from dataclasses import dataclass
 
+from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
@@ -16,7 +17,8 @@ from catalog.tests.factories import make_product
 from lottery.models import Draw, PityCounter, SeedPair
 from lottery.tests.factories import draw_once
 from ops.chain import GENESIS_HASH
-from ops.services import seals
+from ops.models import AuditActor, AuditEntry
+from ops.services import audit, seals
 from reviews.models import Receipt
 from reviews.tests.factories import make_receipt, pay, settle
 from tests.people import make_person
@@ -24,7 +26,7 @@ from tests.people import make_person
 
 @dataclass
 class Subject:
-    """A person, their product, their receipts, what they ordered and drew."""
+    """A person, their product, their receipts, what they ordered and drew, what they changed."""
 
     person: User
     product: Product
@@ -43,6 +45,7 @@ def make_subjects(count, *, shop, wheel, reviewer):
     seals.seal_ledgers(now=timezone.now())
     for one in subjects:
         one.orders.append(buy(one.person, one.product))
+        change_the_price(one.person, one.product, 400)
     return subjects
 
 
@@ -54,6 +57,8 @@ def make_subject(*, shop, wheel, reviewer):
     orders.cancel(person_id=person.pk, order_id=returned.pk)  # entry 5
     drawn = draw_once(person, wheel)  # entries 6 and 7
     receipts.append(approved(shop=shop, person=person, reviewer=reviewer))  # entry 8
+    for price in (100, 200, 300):
+        change_the_price(person, product, price)
     return Subject(person, product, receipts, [kept, returned], drawn)
 
 
@@ -66,6 +71,18 @@ def approved(*, shop, person, reviewer):
 
 def buy(person, product):
     return orders.exchange(person_id=person.pk, product_id=product.pk, quantity=1)
+
+
+@transaction.atomic
+def change_the_price(person, product, price):
+    """Leave the audit entry of it."""
+    audit.record_form(
+        action="change",
+        row=product,
+        before={"points_price": price - 100},
+        after={"points_price": price},
+        actor_id=person.pk,
+    )
 
 
 def delete(rows):
@@ -337,6 +354,79 @@ def order_above_the_limit(subject):
     return f"order {subject.orders[2].pk}"
 
 
+# --- The audit trail ----------------------------------------------------------------------------
+def trail_of(subject):
+    """The actor that a person is, and their entries; three of the four are sealed."""
+    actor = AuditActor.objects.get(person_id=subject.person.pk)
+    return actor, list(AuditEntry.objects.filter(actor=actor).order_by("sequence"))
+
+
+def rewrite_trail(actor, entries):
+    previous_hash = GENESIS_HASH
+    for number, entry in enumerate(entries, start=1):
+        entry.sequence, entry.previous_hash = number, previous_hash
+        entry.entry_hash = previous_hash = entry.computed_hash()
+    AuditEntry.objects.bulk_update(
+        entries, ["sequence", "after", "reason", "previous_hash", "entry_hash"]
+    )
+    AuditActor.objects.filter(pk=actor.pk).update(entries=len(entries), head=previous_hash)
+    return f"audit actor {actor.pk}"
+
+
+def edit_an_audit_entry(subject):
+    actor, entries = trail_of(subject)
+    AuditEntry.objects.filter(pk=entries[1].pk).update(after='{"points_price":199}')
+    return f"audit entry {actor.pk}/2"
+
+
+def move_an_audit_entry(subject):
+    actor, entries = trail_of(subject)
+    AuditEntry.objects.filter(pk=entries[3].pk).update(address="198.51.100.1")
+    return f"audit entry {actor.pk}/4"
+
+
+def delete_an_audit_entry(subject):
+    actor, entries = trail_of(subject)
+    delete(AuditEntry.objects.filter(pk=entries[1].pk))
+    return f"audit entry {actor.pk}/3"
+
+
+def slip_an_audit_entry_in(subject):
+    """Behind the newest, with a right hash: the head does not know it."""
+    actor, entries = trail_of(subject)
+    last = entries[-1]
+    last.pk, last.sequence, last.previous_hash = None, 5, last.entry_hash
+    last.entry_hash = last.computed_hash()
+    last.save(force_insert=True)
+    return f"audit actor {actor.pk}"
+
+
+def rewrite_what_was_sealed_of_the_trail(subject):
+    actor, entries = trail_of(subject)
+    entries[2].reason = "as agreed"
+    return rewrite_trail(actor, entries)
+
+
+def cut_the_trail_below_the_seal(subject):
+    actor, entries = trail_of(subject)
+    delete(AuditEntry.objects.filter(pk__in=[entry.pk for entry in entries[2:]]))
+    return rewrite_trail(actor, entries[:2])
+
+
+def replace_the_sealed_tail_of_the_trail(subject):
+    """One entry is taken out, and those after it close up."""
+    actor, entries = trail_of(subject)
+    delete(AuditEntry.objects.filter(pk=entries[1].pk))
+    return rewrite_trail(actor, [entries[0], *entries[2:]])
+
+
+def forget_who_acted(subject):
+    actor, _entries = trail_of(subject)
+    delete(AuditEntry.objects.filter(actor=actor))
+    delete(AuditActor.objects.filter(pk=actor.pk))
+    return f"audit actor {actor.pk}"
+
+
 OF_PEOPLE = (
     edit_an_entry,
     rewrite_what_was_sealed,
@@ -374,4 +464,14 @@ OF_PRODUCTS = (
     give_an_order_away,
     delete_an_order,
     order_above_the_limit,
+)
+OF_THE_TRAIL = (
+    edit_an_audit_entry,
+    move_an_audit_entry,
+    delete_an_audit_entry,
+    slip_an_audit_entry_in,
+    rewrite_what_was_sealed_of_the_trail,
+    cut_the_trail_below_the_seal,
+    replace_the_sealed_tail_of_the_trail,
+    forget_who_acted,
 )

@@ -10,8 +10,9 @@ from catalog.models import StockEntry
 from catalog.tests.factories import make_shop
 from lottery.models import Draw
 from lottery.tests.factories import make_wheel, points_prize
+from ops.models import AuditEntry
 from ops.services import integrity
-from tests.forgeries import OF_PEOPLE, OF_PRODUCTS, make_subjects
+from tests.forgeries import OF_PEOPLE, OF_PRODUCTS, OF_THE_TRAIL, make_subjects
 from tests.ledgers import without_triggers
 from tests.people import make_person
 
@@ -40,9 +41,10 @@ def test_a_thousand_forgeries_are_found_by_id_and_nothing_before_them(subjects):
 
     planted = []
     with ExitStack() as guards:
-        for ledger in (PointsEntry, StockEntry, Draw, RegistrationMark):
+        for ledger in (PointsEntry, StockEntry, Draw, RegistrationMark, AuditEntry):
             guards.enter_context(without_triggers(ledger))
-        for subject, forge in zip(subjects, cycle(OF_PEOPLE + OF_PRODUCTS), strict=False):
+        kinds = cycle(OF_PEOPLE + OF_PRODUCTS + OF_THE_TRAIL)
+        for subject, forge in zip(subjects, kinds, strict=False):
             planted.append((forge.__name__, forge(subject)))
 
     assert len(planted) == len({object_id for _kind, object_id in planted}) == SUBJECTS
