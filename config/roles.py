@@ -53,6 +53,7 @@ MANAGER: Grants = {
 OWNER: Grants = {
     **MANAGER,
     "catalog.shopmember": EDIT,
+    "ops.auditentry": ("view",),
 }
 OF_SHOPS: dict[Role, Grants] = {
     Role.SHOP_CASHIER: CASHIER,

@@ -16,14 +16,15 @@ from unfold.admin import ModelAdmin, TabularInline
 from unfold.forms import BaseDialogForm
 
 from ops import stale_forms
-from ops.admin_walls import WalledInline, WalledPage
+from ops.admin_trail import TrailedPage
+from ops.admin_walls import WalledInline
 from ops.errors import DomainError
 from ops.locking import locked
 from ops.services import idempotency
 from ops.stale_forms import StaleCheckedForm, StaleCheckedFormSet
 
 
-class EditAdmin(WalledPage, ModelAdmin):
+class EditAdmin(TrailedPage, ModelAdmin):
     """A page whose form is refused where somebody else changed the row while it was open.
 
     Pages where people change something build on it; their forms and rows need nothing for it.
@@ -139,7 +140,7 @@ class EditInline(WalledInline, TabularInline):
     """Rows below a page that are edited with it."""
 
 
-class ReadOnlyAdmin(WalledPage, ModelAdmin):
+class ReadOnlyAdmin(TrailedPage, ModelAdmin):
     """Shows rows that only services write."""
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:

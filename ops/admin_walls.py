@@ -148,11 +148,9 @@ class WalledPage(_Walled, ModelAdmin):
         Django lets every column of the table be asked for, so that a phone that is shown masked
         could be spelled out digit by digit.
         """
-        offered = [*self.list_filter, self.date_hierarchy]
-        names = [one[0] if isinstance(one, tuple) else one for one in offered]
-        is_offered = any(
-            isinstance(name, str) and f"{lookup}__".startswith(f"{name}__") for name in names
-        )
+        offered: list[Any] = [*self.list_filter, self.date_hierarchy]
+        names = [_asked_by(one) for one in offered if one]
+        is_offered = any(f"{lookup}__".startswith(f"{name}__") for name in names)
         if is_offered and super().lookup_allowed(lookup, value, request):
             return True
         security_log.note("wall_refused", object=self.opts.label_lower, what="lookup")
@@ -207,6 +205,13 @@ class WalledPage(_Walled, ModelAdmin):
                 return None
 
         return act
+
+
+def _asked_by(offered: Any) -> str:
+    """The parameter of an address by which a filter of a list is asked."""
+    if isinstance(offered, str):
+        return offered
+    return str(offered[0]) if isinstance(offered, tuple) else str(offered.parameter_name)
 
 
 class WalledInline(_Walled, InlineModelAdmin):

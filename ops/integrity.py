@@ -2,14 +2,17 @@
 
 from collections.abc import Iterator
 
+from django.db.models import F, Q
+from django.utils.translation import gettext as _
+
 from ops.models import AuditActor, AuditEntry, LedgerSeal
 from ops.services import integrity, seals, tables
-from ops.services.integrity import Check, Finding
+from ops.services.integrity import Check, Finding, unlike
 from ops.services.ledgers import Ledger, check_chains, ledgers
 
 AUDIT = Ledger(
     entries=AuditEntry,
-    account="actor",
+    account="chain",
     version="entries",
     head="head",
     entry_name="audit entry",
@@ -28,5 +31,12 @@ def register() -> None:
 
 
 def audit_is_whole() -> Iterator[Finding]:
-    """Recompute the chain of everybody who acted."""
+    """Recompute the chain of everybody who acted, and see that it is theirs still."""
     yield from check_chains(AUDIT)
+    same = Q(actor_id=F("chain__person_id")) | Q(
+        actor_id__isnull=True, chain__person_id__isnull=True
+    )
+    strays = unlike(AuditEntry.objects.all(), same, system_user=F("chain__system_user"))
+    for chain_id, number in strays.order_by("chain", "sequence").values_list("chain", "sequence"):
+        problem = _("is in the chain of somebody else")
+        yield Finding("actor", AUDIT.name_entry(chain_id, number), problem)

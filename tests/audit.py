@@ -30,12 +30,12 @@ def acting_as(person):
 
 def entries_of(person):
     """What a person left, oldest first."""
-    return AuditEntry.objects.filter(actor__person_id=person.pk).order_by("sequence")
+    return AuditEntry.objects.filter(actor_id=person.pk).order_by("sequence")
 
 
 def entries_of_commands():
     """What whoever runs the tests left without a request, as a command does."""
-    return AuditEntry.objects.exclude(actor__system_user="").order_by("actor", "sequence")
+    return AuditEntry.objects.exclude(system_user="").order_by("chain", "sequence")
 
 
 class Told(NamedTuple):

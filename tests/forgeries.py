@@ -358,7 +358,7 @@ def order_above_the_limit(subject):
 def trail_of(subject):
     """The actor that a person is, and their entries; three of the four are sealed."""
     actor = AuditActor.objects.get(person_id=subject.person.pk)
-    return actor, list(AuditEntry.objects.filter(actor=actor).order_by("sequence"))
+    return actor, list(AuditEntry.objects.filter(chain=actor).order_by("sequence"))
 
 
 def rewrite_trail(actor, entries):
@@ -422,7 +422,7 @@ def replace_the_sealed_tail_of_the_trail(subject):
 
 def forget_who_acted(subject):
     actor, _entries = trail_of(subject)
-    delete(AuditEntry.objects.filter(actor=actor))
+    delete(AuditEntry.objects.filter(chain=actor))
     delete(AuditActor.objects.filter(pk=actor.pk))
     return f"audit actor {actor.pk}"
 

@@ -25,17 +25,20 @@ from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from accounts.models import DeviceSession, User, UserStatus
-from accounts.services import passwords, sign_in
+from accounts.models import ConsoleDevice, DeviceSession, User, UserStatus
+from accounts.services import console_devices, passwords, sign_in
+from accounts.services.staff import choose_platform_role
 from accounts.tests.factories import make_sign_in
-from catalog.models import Product, ProductImage, StockOperation
-from catalog.services import orders, pictures, stock, virtual_codes
+from catalog.models import Product, ProductImage, ShopMember, ShopRole, StockOperation
+from catalog.services import members, orders, pictures, stock, virtual_codes
 from catalog.tests.factories import make_member, make_order, make_png, make_product, make_shop
 from favorites import services as favorites
 from lottery.models import WheelStatus
 from lottery.services import publishing, seeds, wheels
 from lottery.services.draws import draw
 from lottery.tests.factories import make_draft, make_wheel
+from ops import sensitive
+from ops.access import Role
 from ops.models import AuditActor, AuditEntry, FailedRow, LedgerSeal
 from ops.services import failed_rows, integrity, key_ring, key_rotation, key_uses, seals
 from ops.services.audit import NobodyActs
@@ -309,10 +312,84 @@ def forget_seals():
         LedgerSeal.objects.all().delete()
 
 
+def of_member(member, verb, before, after):
+    facts = {"person": member.person_id, "role": after}
+    return Told(
+        f"shopmember.{verb}",
+        f"catalog.shopmember:{member.pk}",
+        {"role": before},
+        facts,
+        shop_id=member.shop_id,
+    )
+
+
+def take_somebody_on(staff):
+    shop, person = make_shop(), make_person()
+    return Deed(
+        partial(members.join, shop_id=shop.pk, person=person, role=ShopRole.CASHIER),
+        lambda: [of_member(ShopMember.objects.get(person=person), "join", None, "cashier")],
+    )
+
+
+def raise_a_member(staff):
+    member = ShopMember.objects.get(person=make_member(shop=make_shop()))
+    return Deed(
+        partial(members.change_role, member=member, role=ShopRole.MANAGER),
+        lambda: [of_member(member, "change_role", "cashier", "manager")],
+    )
+
+
+def let_a_member_go(staff):
+    member = ShopMember.objects.get(person=make_member(shop=make_shop()))
+    return Deed(
+        partial(members.leave, member=member),
+        lambda: [of_member(member, "leave", "cashier", None)],
+    )
+
+
+def make_an_auditor(staff):
+    person = make_person()
+    return Deed(
+        partial(choose_platform_role, person_id=person.pk, role=Role.AUDITOR, author_id=staff.pk),
+        lambda: [
+            Told(
+                "user.choose_platform_role",
+                f"accounts.user:{person.pk}",
+                {"role": None},
+                {"role": "auditor"},
+            )
+        ],
+    )
+
+
+def end_a_console_device(staff):
+    facts = {"token": "", "address": "", "user_agent": ""}
+    device, _token = console_devices.remember(person=make_person(), **facts)
+
+    def left():
+        ended = ConsoleDevice.objects.get(pk=device.pk).ended_at
+        assert ended is not None
+        return [
+            Told(
+                "consoledevice.end",
+                f"accounts.consoledevice:{device.pk}",
+                {"ended_at": None},
+                {"ended_at": ended.isoformat(timespec="microseconds")},
+            )
+        ]
+
+    return Deed(partial(console_devices.end, device), left)
+
+
 AUDITED = {
+    "accounts.services.console_devices.end": end_a_console_device,
     "accounts.services.passwords.set_password": set_a_password,
     "accounts.services.sign_in.change_status": ban,
     "accounts.services.sign_in.revoke": end_a_sign_in,
+    "accounts.services.staff.choose_platform_role": make_an_auditor,
+    "catalog.services.members.change_role": raise_a_member,
+    "catalog.services.members.join": take_somebody_on,
+    "catalog.services.members.leave": let_a_member_go,
     "catalog.services.orders.cancel_for_customer": cancel_for_a_customer,
     "catalog.services.orders.redeem": redeem,
     "catalog.services.pictures.add_picture": hang_a_picture,
@@ -330,6 +407,18 @@ AUDITED = {
 
 # --- What is not, and why -------------------------------------------------------------------------
 READS = {
+    "accounts.services.console_devices.alive",
+    "accounts.services.console_devices.known_device",
+    "accounts.services.customers.known_at",
+    "accounts.services.staff.check_may_act_on",
+    "accounts.services.staff.may_act_on",
+    "accounts.services.staff.platform_role",
+    "catalog.services.console_access.access_of",
+    "catalog.services.orders.look_up",
+    "catalog.services.orders.ordered_at",
+    "reviews.services.queue.next_for",
+    "reviews.services.queue.waiting_for",
+    "reviews.services.uploads.uploaded_at",
     "accounts.services.profile.tiers_around",
     "accounts.services.sign_in.live_session",
     "accounts.services.sign_in_codes.alive",
@@ -417,6 +506,10 @@ THE_TRAIL_ITSELF = {
     "ops.services.audit.record_forms",
 }
 OWN_AFFAIRS = {
+    "accounts.services.console_devices.is_live",
+    "accounts.services.console_devices.remember",
+    "accounts.services.console_sign_in.check_password",
+    "accounts.services.console_sign_in.confirm_password",
     "accounts.services.profile.rename",
     "accounts.services.sign_in.refresh",
     "accounts.services.sign_in.sign_in_by_code",
@@ -434,6 +527,11 @@ OWN_AFFAIRS = {
     "reviews.services.uploads.submit",
 }
 JOBS = {
+    "accounts.services.console_sessions.forget_expired",
+    "accounts.services.console_sign_in.forget_old_tries",
+    "accounts.services.sign_in.forget_ended",
+    "accounts.services.sign_in_codes.forget_old",
+    "ops.services.purge.purge",
     "catalog.services.orders.expire_orders",
     "ops.services.background.mark_lost_tasks",
     "ops.services.failed_rows.do_each",
@@ -452,6 +550,9 @@ JOBS = {
 }
 # What services are built of, with those that are audited, or are somebody's own affair.
 PARTS = {
+    "accounts.services.console_devices.end_all": "change_status",
+    "accounts.services.console_sign_in.forget_tries": "set_password",
+    "accounts.services.staff.follow_access": "join, leave, change_status",
     "accounts.services.points.change_points": "review, exchange and whatever books points",
     "accounts.services.points.write_entry": "change_points, draw",
     "accounts.services.welcome.welcome": "sign_in_by_code",
@@ -470,7 +571,7 @@ PARTS = {
 }
 EXEMPT = {*READS, *LOCKS, *AT_THE_START, *THE_TRAIL_ITSELF, *OWN_AFFAIRS, *JOBS, *PARTS}
 
-AUDITED_COMMANDS = {"changepassword", "rotate_keys", "seal_ledgers", "seed_demo"}
+AUDITED_COMMANDS = {"changepassword", "set_password", "rotate_keys", "seal_ledgers", "seed_demo"}
 EXEMPT_COMMANDS = {
     "audit": "reads",
     "check_integrity": "reads",
@@ -677,7 +778,7 @@ def test_changepassword_leaves_an_entry_of_whoever_runs_it(monkeypatch):
     (entry,) = run("changepassword", "cook")
 
     assert what(entry) == Told("user.set_password", f"accounts.user:{person.pk}", {}, {})
-    user, _at, host = entry.actor.system_user.partition("@")
+    user, _at, host = entry.system_user.partition("@")
     assert user == getpass.getuser()
     assert host
     person.refresh_from_db()
@@ -690,7 +791,8 @@ def test_createsuperuser_leaves_an_entry(monkeypatch):
     (entry,) = run("createsuperuser", "--noinput", "--username", "root")
 
     root = User.objects.get()
-    rights = {"username": "root", "is_staff": True, "is_superuser": True}
+    name = sensitive.told(User, "username", "root")
+    rights = {"username": name, "is_staff": True, "is_superuser": True}
     assert what(entry) == Told("user.create_superuser", f"accounts.user:{root.pk}", {}, rights)
 
 
@@ -721,8 +823,8 @@ def test_seed_demo_leaves_what_its_services_leave_and_one_for_the_whole():
     left = run("seed_demo")
     assert [left[0].action, left[-1].action] == ["user.create_superuser", "demo.load"]
     assert {one.action for one in left} == {
-        "user.create_superuser", "product.change_stock", "product.add_codes", "productimage.add",
-        "wheel.publish", "wheel.make_default", "demo.load",
+        "user.create_superuser", "shopmember.join", "product.change_stock", "product.add_codes",
+        "productimage.add", "wheel.publish", "wheel.make_default", "demo.load",
     }  # fmt: skip
     assert len([one for one in left if one.action == "productimage.add"]) == Product.objects.count()
     assert list(integrity.run("audit")) == []

@@ -34,7 +34,7 @@ class ConsoleDeviceAdmin(ReadOnlyAdmin):
     def end(self, request, devices):
         def end(device):
             check_may_act_on(author=request.user, person=device.person)
-            console_devices.end(device)
+            console_devices.end(device, author_id=request.user.pk)
 
         ended = change_each(self, request, rows=devices, change=end)
         self.message_user(request, _("Ended: %(count)d") % {"count": ended})

@@ -19,7 +19,7 @@ from accounts.models import (
     tidy_nickname,
 )
 from accounts.services import customers, passwords, sign_in, staff
-from ops import stale_forms
+from ops import security_log, stale_forms
 from ops.access import OF_PLATFORM
 from ops.admin_base import BookingForm, EditAdmin, book_once, change_each
 from ops.walls import Known
@@ -139,9 +139,12 @@ class UserAdmin(DjangoUserAdmin, EditAdmin):  # type: ignore[misc]  # get_form
         # What gives rights is a superuser's to change, who has them all.
         return fields if request.user.is_superuser else [*fields, "is_superuser"]
 
-    def save_related(self, request, form, formsets, change):
-        super().save_related(request, form, formsets, change)
-        staff.follow_access(form.instance.pk)
+    def save_model(self, request, obj, form, change):
+        super().save_model(request, obj, form, change)
+        staff.follow_access(obj.pk)
+        if change and "is_superuser" in form.changed_data:
+            role = "superuser" if obj.is_superuser else "none"
+            security_log.note_change("permission_changed", person_id=obj.pk, role=role)
 
     @action(
         description=_("Role on the platform"),
@@ -217,7 +220,7 @@ class UserAdmin(DjangoUserAdmin, EditAdmin):  # type: ignore[misc]  # get_form
     def _change_status(self, request, people, status):
         def change(person):
             staff.check_may_act_on(author=request.user, person=person)
-            sign_in.change_status(person=person, status=status)
+            sign_in.change_status(person=person, status=status, author_id=request.user.pk)
 
         change_each(
             self,

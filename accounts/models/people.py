@@ -55,7 +55,8 @@ class UserManager(BaseUserManager["User"].from_queryset(UserQuerySet)):  # type:
     ) -> "User":
         """Create somebody who may do everything in the console; `createsuperuser` calls this.
 
-        Audited here, since the command of the framework knows no service. Without a password nobody can sign in as them. Raises ValidationError for a wrong name.
+        Audited here, since the command of the framework knows no service. Without a password
+        nobody can sign in as them. Raises ValidationError for a wrong name.
         """
         person: User = self.model(
             username=username, nickname=nickname, is_staff=True, is_superuser=True

@@ -11,6 +11,7 @@ from django.utils import timezone
 from accounts.models import ConsoleDevice, User
 from accounts.models.console_devices import KNOWN_FOR
 from ops import security_log
+from ops.services import audit
 from ops.services.encryption import keyed_hash, keyed_hashes
 from ops.services.key_uses import Alive
 
@@ -76,13 +77,22 @@ def is_live(*, device_id: int | None, person: User) -> bool:
 
 
 @transaction.atomic
-def end(device: ConsoleDevice) -> None:
-    """End the sessions on a device: it is not a known one any more, on any process."""
+def end(device: ConsoleDevice, *, author_id: int | None = None) -> None:
+    """End the sessions on a device: it is not a known one any more, on any process. Audited."""
+    now = timezone.now()
     live = ConsoleDevice.objects.filter(pk=device.pk, ended_at=None)
-    if live.update(ended_at=timezone.now()):
-        security_log.note_change(
-            "console_device_ended", person_id=device.person_id, device_id=device.pk
-        )
+    if not live.update(ended_at=now):
+        return
+    security_log.note_change(
+        "console_device_ended", person_id=device.person_id, device_id=device.pk
+    )
+    audit.record(
+        action="consoledevice.end",
+        row=device,
+        before={"ended_at": None},
+        after={"ended_at": now},
+        actor_id=author_id,
+    )
 
 
 def end_all(person: User) -> None:

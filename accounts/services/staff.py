@@ -7,6 +7,7 @@ from accounts.errors import HoldsMoreRights, OwnRole
 from accounts.models import User
 from ops import security_log
 from ops.access import OF_PLATFORM, Role, access_of, rights_of
+from ops.services import audit
 
 
 def may_act_on(*, author: User, person: User) -> bool:
@@ -50,8 +51,18 @@ def choose_platform_role(*, person_id: int, role: Role | None, author_id: int) -
     if person_id == author_id:
         raise OwnRole
     person: User = User.objects.locked().get(pk=person_id)
+    before = platform_role(person)
+    if role == before:
+        return
     person.groups.remove(*Group.objects.filter(name__in=OF_PLATFORM))
     if role:
         person.groups.add(Group.objects.get(name=role))
     follow_access(person.pk)
     security_log.note_change("permission_changed", person_id=person.pk, role=role or "none")
+    audit.record(
+        action="user.choose_platform_role",
+        row=person,
+        before={"role": before},
+        after={"role": role},
+        actor_id=author_id,
+    )

@@ -41,6 +41,7 @@ class ShopMemberAdmin(EditAdmin):
     """Who works where. Each change goes through the service, which no form may pass by."""
 
     wall = OfShop("shop")
+    is_recorded_by_services = True
     list_display = ["person", "shop", "role", "created_at"]
     list_filter = ["role", "shop"]
     list_select_related = ["person", "shop"]
@@ -70,9 +71,9 @@ class ShopMemberAdmin(EditAdmin):
         obj.pk = member.pk
 
     def delete_model(self, request, obj):
-        members.leave(member=obj)
+        members.leave(member=obj, author_id=request.user.pk)
 
     @transaction.atomic
     def delete_queryset(self, request, queryset):
         for member in queryset:
-            members.leave(member=member)
+            members.leave(member=member, author_id=request.user.pk)

@@ -32,12 +32,10 @@ def access_of(person: User) -> Access:
     roles = {shop_id: ROLE_AT_SHOP[role] for shop_id, role in roles_of(person).items()}
     platforms = list(person.groups.filter(name__in=OF_PLATFORM).values_list("name", flat=True))
     held = _permissions_of({*platforms, *roles.values()})
-    by_hand: set[str] = set()
-    if roles and person.is_staff:
-        by_hand.update(person.user_permissions.order_by().values_list(NAME, flat=True))
+    by_hand = person.user_permissions.order_by().values_list(NAME, flat=True) if roles else ()
     return Access(
         everywhere=frozenset().union(*(held[group] for group in platforms)),
-        at_shops={shop_id: frozenset(held[role] | by_hand) for shop_id, role in roles.items()},
+        at_shops={shop_id: frozenset(held[role].union(by_hand)) for shop_id, role in roles.items()},
     )
 
 

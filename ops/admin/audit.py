@@ -1,12 +1,10 @@
-import json
-
 from django.contrib import admin
-from django.contrib.auth import get_user_model
-from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext_lazy as _
 
+from ops import admin_trail
 from ops.admin_base import ReadOnlyAdmin
 from ops.models import AuditEntry
+from ops.walls import OfShop
 
 
 class KindFilter(admin.SimpleListFilter):
@@ -30,36 +28,37 @@ class KindFilter(admin.SimpleListFilter):
 class AuditEntryAdmin(ReadOnlyAdmin):
     """Who changed what; nobody changes anything here."""
 
-    list_display = ["created_at", "who", "action", "what", "shop_id", "reason"]
+    wall = OfShop("shop_id")
+    list_display = ["created_at", "who", "verb", "what", "shop_id", "reason"]
     list_filter = [KindFilter, "created_at"]
-    list_select_related = ["actor"]
     search_fields = ["=object_id", "=request_id", "=action"]
     search_help_text = _("Id of the object, request id or action, each in full")
     ordering = ["-id"]
     fieldsets = [
-        (None, {"fields": ["created_at", "who", "action", "what", "shop_id", "reason"]}),
+        (None, {"fields": ["created_at", "who", "verb", "what", "shop_id", "reason"]}),
         (_("What changed"), {"fields": ["table"]}),
         (_("From where"), {"fields": ["address", "request_id"]}),
         (_("Chain"), {"fields": ["sequence", "previous_hash", "entry_hash"]}),
     ]
 
     def get_changelist_instance(self, request):
-        """Bring along who the people of the page are: a person is a bare id in an entry."""
         shown = super().get_changelist_instance(request)
-        people = _people(entry.actor.person_id for entry in shown.result_list)
-        for entry in shown.result_list:
-            entry.person = people.get(entry.actor.person_id)
+        admin_trail.name_people(shown.result_list)
         return shown
 
     def get_object(self, request, object_id, from_field=None):
         entry = super().get_object(request, object_id, from_field)
         if entry is not None:
-            entry.person = _people([entry.actor.person_id]).get(entry.actor.person_id)
+            admin_trail.name_people([entry])
         return entry
 
     @admin.display(description=_("who"))
     def who(self, entry):
-        return f"{entry.actor} {entry.person}" if entry.person else str(entry.actor)
+        return admin_trail.who(entry)
+
+    @admin.display(description=_("action"))
+    def verb(self, entry):
+        return admin_trail.verb(entry)
 
     @admin.display(description=_("object"))
     def what(self, entry):
@@ -67,24 +66,4 @@ class AuditEntryAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("before → after"))
     def table(self, entry):
-        """A line for each column that changed."""
-        lines = format_html_join(
-            "",
-            '<tr><th scope="row" class="pr-4 text-left">{}</th><td class="pr-4">{}</td>'
-            '<td class="pr-4">→</td><td>{}</td></tr>',
-            (
-                (column, _readable(before), _readable(after))
-                for column, before, after in entry.changes
-            ),
-        )
-        return format_html("<table>{}</table>", lines) if lines else "-"
-
-
-def _people(person_ids):
-    return get_user_model()._base_manager.in_bulk({pk for pk in person_ids if pk is not None})
-
-
-def _readable(value):
-    if value is None or value == "":
-        return "-"
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        return admin_trail.changes(entry)

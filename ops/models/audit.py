@@ -1,6 +1,7 @@
 """What staff, merchants and commands changed: one chain of entries for each who acts."""
 
 import json
+from collections.abc import Mapping
 from typing import Any, ClassVar, override
 
 from django.db import models
@@ -9,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from ops.chain import GENESIS_HASH, ChainedEntry
 from ops.locking import LockingQuerySet
+from ops.sensitive import Kind
 from ops.updated_at import Mutable
 
 
@@ -54,12 +56,15 @@ class AuditActor(Mutable):
 class AuditEntry(ChainedEntry):
     """One change to one row. Append-only: triggers refuse everything but INSERT.
 
-    No erasure reaches it, so what is declared sensitive stands here masked or as a keyed hash. The
-    object and its shop are named by bare ids: an entry outlives the row.
+    Who acted stands in the row, under its hash: whoever gives the chain to somebody else is found
+    out. No erasure reaches it, so what is declared sensitive stands here masked or as a keyed hash.
+    The object and its shop are named by bare ids: an entry outlives the row.
     """
 
     hashed_fields = (
+        "chain_id",
         "actor_id",
+        "system_user",
         "sequence",
         "action",
         "object_type",
@@ -74,8 +79,16 @@ class AuditEntry(ChainedEntry):
         "previous_hash",
     )
 
-    actor = models.ForeignKey(
-        AuditActor, verbose_name=_("actor"), on_delete=models.PROTECT, related_name="+"
+    sensitive: ClassVar[Mapping[str, Kind]] = {"address": Kind.PERSONAL}
+
+    chain = models.ForeignKey(
+        AuditActor, verbose_name=_("chain"), on_delete=models.PROTECT, related_name="+"
+    )
+    actor_id = models.BigIntegerField(
+        _("person"), null=True, blank=True, db_index=True, help_text=_("Who acted.")
+    )
+    system_user = models.TextField(
+        _("system user"), blank=True, help_text=_("Of a command: name and host.")
     )
     action = models.CharField(_("action"), max_length=64)
     object_type = models.CharField(_("kind of object"), max_length=64)
@@ -94,7 +107,7 @@ class AuditEntry(ChainedEntry):
         verbose_name = _("audit entry")
         verbose_name_plural = _("audit entries")
         constraints = [
-            models.UniqueConstraint(fields=["actor", "sequence"], name="auditentry_one_sequence"),
+            models.UniqueConstraint(fields=["chain", "sequence"], name="auditentry_one_sequence"),
         ]
         indexes = [
             models.Index(fields=["object_type", "object_id", "-id"], name="auditentry_of_object"),
@@ -106,6 +119,11 @@ class AuditEntry(ChainedEntry):
     @override
     def __str__(self) -> str:
         return f"{self.action} {self.object_name}"
+
+    @property
+    def actor_name(self) -> str:
+        """Who acted, as commands name it: #12, or name@host."""
+        return self.system_user or f"#{self.actor_id}"
 
     @property
     def object_name(self) -> str:

@@ -89,7 +89,8 @@ def record_all(changes: Iterable[Change], *, actor_id: int | None = None) -> lis
     head = actor.head
     for number, change in enumerate(changes, start=actor.entries + 1):
         entry = _entry(change)
-        entry.actor, entry.sequence, entry.previous_hash = actor, number, head
+        entry.chain, entry.sequence, entry.previous_hash = actor, number, head
+        entry.actor_id, entry.system_user = actor.person_id, actor.system_user
         entry.address, entry.request_id = acting.address, acting.request_id
         entry.created_at = now
         entry.entry_hash = head = entry.computed_hash()
@@ -111,7 +112,8 @@ def _lock_actor(who: dict[str, Any]) -> AuditActor:
 
 
 def _entry(change: Change) -> AuditEntry:
-    model = change.row if isinstance(change.row, type) else type(change.row)
+    # By `_meta`: the person of a request is a lazy object of another class.
+    model = change.row._meta.model
     before, after = changed(change.before, change.after)
     return AuditEntry(
         action=change.action,

@@ -105,7 +105,7 @@ def test_since_a_day_a_time_or_so_long():
 def test_by_whom():
     person = make_person()
     leave("a.person", actor_id=person.pk)
-    system_user = leave("a.command").actor.system_user
+    system_user = leave("a.command").system_user
     assert actions("--actor", str(person.pk)) == ["a.person"]
     assert actions("--actor", system_user) == ["a.command"]
     assert actions("--actor", "nobody@nowhere") == []

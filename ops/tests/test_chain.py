@@ -79,7 +79,8 @@ def test_a_stock_entry_has_one_hash_with_and_without_its_author(text, has_author
 @pytest.mark.parametrize("shop_id", [None, 2**40])
 def test_an_audit_entry_has_one_hash(text, moment, shop_id):
     entry = AuditEntry.objects.create(
-        actor=AuditActor.objects.create(system_user="a@b"),
+        chain=AuditActor.objects.create(system_user="a@b"),
+        system_user="a@b",
         sequence=1,
         action="a.b",
         object_type="c.d",

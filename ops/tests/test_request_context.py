@@ -6,6 +6,7 @@ import socket
 
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
+from django.contrib import admin
 from django.contrib.auth.models import AnonymousUser
 from django.http import JsonResponse
 from django.test import AsyncClient, Client
@@ -61,6 +62,7 @@ urlpatterns = [
     path("api/anybody", OpenProbeView.as_view()),
     path("page", page),
     path("async", page_of_async),
+    path("admin/", admin.site.urls),
 ]
 
 

@@ -189,7 +189,9 @@ def test_a_sign_in_that_staff_end(told):
     ],
 )
 def test_a_change_of_status_by_staff(client, told, status, event):
-    root, person = User.objects.create_superuser("root", PASSWORD), make_person()
+    root = User.objects.create_superuser("root", PASSWORD)
+    other = {UserStatus.ACTIVE: UserStatus.BANNED}.get(status, UserStatus.ACTIVE)
+    person = make_person(status=other)
     client.force_login(root)
     action = {UserStatus.BANNED: "ban", UserStatus.INACTIVE: "deactivate"}.get(status, "activate")
     form = {"action": action, "_selected_action": [person.pk]}
