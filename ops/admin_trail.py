@@ -83,7 +83,7 @@ class TrailedPage(WalledPage):
             written += [*formset.new_objects, *(row for row, _fields in formset.changed_objects)]
             deleted += formset.deleted_objects
         shop_id = self.wall.shop_of(form.instance)
-        changes = [
+        recorded = [
             audit.form_change(
                 action="change" if before.get(id(row)) else "add",
                 row=row,
@@ -93,11 +93,11 @@ class TrailedPage(WalledPage):
             )
             for row in written
         ]
-        changes += [
+        recorded += [
             audit.form_change(action="delete", row=row, before=before[id(row)], shop_id=shop_id)
             for row in deleted
         ]
-        audit.record_forms(changes)
+        audit.record_forms(recorded)
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
         self._delete([obj])
@@ -107,7 +107,7 @@ class TrailedPage(WalledPage):
 
     @transaction.atomic
     def _delete(self, rows: list[Any]) -> None:
-        changes = [
+        recorded = [
             audit.form_change(
                 action="delete",
                 row=row,
@@ -118,7 +118,7 @@ class TrailedPage(WalledPage):
         ]
         for row in rows:
             row.delete()
-        audit.record_forms(changes)
+        audit.record_forms(recorded)
 
     def _stored(self, row: Any) -> Any:
         return type(row)._base_manager.get(pk=row.pk)
@@ -153,7 +153,7 @@ class Told:
         self.created_at = entry.created_at
         self.who = who(entry)
         self.what = verb(entry)
-        self.changes = changes(entry)
+        self.lines = lines_of(entry)
         self.reason = entry.reason
 
 
@@ -177,7 +177,7 @@ def verb(entry: AuditEntry) -> str:
     return str(VERBS.get(word, entry.action))
 
 
-def changes(entry: AuditEntry) -> SafeString:
+def lines_of(entry: AuditEntry) -> SafeString:
     """A line for each column that changed: before → after."""
     lines = (
         (_label(entry, column), _readable(before), _readable(after))

@@ -366,9 +366,14 @@ def rewrite_trail(actor, entries):
     for number, entry in enumerate(entries, start=1):
         entry.sequence, entry.previous_hash = number, previous_hash
         entry.entry_hash = previous_hash = entry.computed_hash()
-    AuditEntry.objects.bulk_update(
-        entries, ["sequence", "after", "reason", "previous_hash", "entry_hash"]
-    )
+    # One after the other: closing up, each takes the number that the one before it left.
+    for entry in entries:
+        AuditEntry.objects.filter(pk=entry.pk).update(
+            sequence=entry.sequence,
+            reason=entry.reason,
+            previous_hash=entry.previous_hash,
+            entry_hash=entry.entry_hash,
+        )
     AuditActor.objects.filter(pk=actor.pk).update(entries=len(entries), head=previous_hash)
     return f"audit actor {actor.pk}"
 

@@ -20,7 +20,7 @@ FILES = [
 ]
 MOST_POSITIONAL = 3
 # Their signatures are Django's.
-FIXED_BY_THE_FRAMEWORK = {"database_forwards", "database_backwards"}
+FIXED_BY_THE_FRAMEWORK = {"database_forwards", "database_backwards", "save_model", "save_related"}
 
 type Function = ast.FunctionDef | ast.AsyncFunctionDef
 

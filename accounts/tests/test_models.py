@@ -95,7 +95,7 @@ def test_numbers_of_before_become_names():
     taken = make_person(phone="13800138002", username="13800138003")
     empty, named = make_person(username=""), make_person(username="wang")
 
-    import_module("accounts.migrations.0010_names_are_no_numbers").rename(apps, None)
+    import_module("accounts.migrations.0012_names_are_no_numbers").rename(apps, None)
 
     names = [User.objects.get(pk=one.pk).username for one in (own, taken, empty, named)]
     assert names == [None, "name-13800138003", None, "wang"]

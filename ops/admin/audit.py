@@ -66,4 +66,4 @@ class AuditEntryAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("before → after"))
     def table(self, entry):
-        return admin_trail.changes(entry)
+        return admin_trail.lines_of(entry)

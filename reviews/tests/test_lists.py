@@ -242,8 +242,9 @@ def test_the_number_of_queries_does_not_grow(path, django_assert_num_queries):
     reader = person if path == HISTORY else make_reviewer(shop)
 
     def read(expected):
-        # The memberships, for whoever reviews; then the page, and its processes.
-        with django_assert_num_queries(2 if path == HISTORY else 3):
+        # The role on the platform and the memberships, for whoever reviews; then the page, and its
+        # processes.
+        with django_assert_num_queries(2 if path == HISTORY else 4):
             items = items_for(reader, path, status="approved")
         assert len(items) == expected
 
