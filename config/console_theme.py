@@ -86,6 +86,7 @@ UNFOLD: dict[str, Any] = {
                     _item(_("Selections"), "fact_check", "catalog.selection"),
                     _item(_("Virtual codes"), "confirmation_number", "catalog.virtualcode"),
                     _item(_("Shops"), "store", "catalog.shop"),
+                    _item(_("Shop members"), "badge", "catalog.shopmember"),
                 ],
             },
             {

@@ -177,6 +177,15 @@ def verb(entry: AuditEntry) -> str:
     return str(VERBS.get(word, entry.action))
 
 
+def object_of(entry: AuditEntry) -> str:
+    """What was changed: its kind in words, and its id."""
+    try:
+        kind = apps.get_model(entry.object_type)._meta.verbose_name
+    except (LookupError, ValueError):
+        kind = entry.object_type
+    return f"{capfirst(kind)} {entry.object_id and f'#{entry.object_id}'}".strip()
+
+
 def lines_of(entry: AuditEntry) -> SafeString:
     """A line for each column that changed: before → after."""
     lines = (

@@ -62,7 +62,7 @@ class AuditEntryAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("object"))
     def what(self, entry):
-        return entry.object_name
+        return admin_trail.object_of(entry)
 
     @admin.display(description=_("before → after"))
     def table(self, entry):
