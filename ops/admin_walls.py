@@ -123,6 +123,13 @@ class WalledPage(_Walled, ModelAdmin):
         rows = super().get_queryset(request)
         return self.limited(rows, request, self.permission("view"), self.permission("change"))
 
+    def get_ordering(self, request: HttpRequest) -> Any:
+        """The newest first, where neither the page nor the model says otherwise.
+
+        Autocompletion pages through rows: without an order it would repeat some and miss others.
+        """
+        return super().get_ordering(request) or self.opts.ordering or ["-pk"]
+
     def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Any:
         row = super().get_object(request, object_id, from_field)
         if row is None:
