@@ -1,6 +1,10 @@
 """The console as its pages are used: a page is opened, and its form sent back as it was."""
 
+from contextlib import contextmanager
 from html.parser import HTMLParser
+
+from django.apps import apps
+from django.test import Client
 
 
 class _Fields(HTMLParser):
@@ -55,3 +59,41 @@ def form_of(page):
 def fill_in(client, address, **fields):
     """Open a page and send its form back with these fields filled in."""
     return client.post(address, {**form_of(client.get(address)), **fields})
+
+
+def console_of(person=None):
+    """A browser in which a person is signed in to the console; a stranger's without a person."""
+    client = Client()
+    if person is not None:
+        client.force_login(person)
+    return client
+
+
+# What a sign-in to the console leaves, which is no change that a refusal has to take back.
+TABLES_OF_SIGN_INS = {"sessions.Session", "accounts.ConsoleDevice"}
+COLUMNS_OF_SIGN_INS = {"accounts.User": {"last_login", "updated_at"}}
+
+
+def contents():
+    """Every row of every table, to be compared: what no refusal may change."""
+    return {
+        model._meta.label: _rows_of(model)
+        for model in apps.get_models(include_auto_created=True)
+        if model._meta.label not in TABLES_OF_SIGN_INS
+    }
+
+
+def _rows_of(model):
+    left_out = COLUMNS_OF_SIGN_INS.get(model._meta.label, ())
+    columns = [field.attname for field in model._meta.concrete_fields if field.name not in left_out]
+    return list(model._base_manager.order_by("pk").values_list(*columns))
+
+
+@contextmanager
+def refused_unchanged():
+    """What is tried in here changes no row of any table."""
+    before = contents()
+    yield
+    after = contents()
+    changed = {label for label in after if after[label] != before[label]}
+    assert not changed, f"changed, though it was to be refused: {sorted(changed)}"
