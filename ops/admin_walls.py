@@ -1,5 +1,6 @@
 """The walls between shops in the console: one mechanism that every page and its rows inherit."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -7,7 +8,8 @@ from django.contrib import messages
 from django.contrib.admin import ActionLocation, RelatedFieldListFilter
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.options import BaseModelAdmin, InlineModelAdmin, ModelAdmin
-from django.contrib.admin.utils import get_fields_from_path
+from django.contrib.admin.utils import get_fields_from_path, unquote
+from django.contrib.admin.widgets import AutocompleteSelect
 from django.core.exceptions import BadRequest, ValidationError
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
@@ -19,6 +21,23 @@ from ops.errors import DomainError
 from ops.walls import OfShop, Wall
 
 type Rows = QuerySet[Any]
+
+
+def read_pk(model: type[Model], text: str) -> Any:
+    """An id as the database knows it; None for what cannot be one."""
+    try:
+        return model._meta.pk.clean(text, None)
+    except ValidationError:
+        return None
+
+
+class SelectOfIds(AutocompleteSelect):
+    """Shows a form again that was sent what cannot be an id, where Django's own would fail."""
+
+    def optgroups(self, name: str, value: Sequence[str], attr: Any = None) -> Any:
+        model = self.field.remote_field.model
+        ids = [one for one in value if one == "" or read_pk(model, one) is not None]
+        return super().optgroups(name, ids, attr)
 
 
 class _Walled(BaseModelAdmin):
@@ -69,6 +88,11 @@ class _Walled(BaseModelAdmin):
         seen = page.limited(rows, request, page.permission("view"))
         return page.wall.to_look_at(seen, shops=shops, person=request.user)
 
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
+        if db_field.name in self.get_autocomplete_fields(request):
+            options.setdefault("widget", SelectOfIds(db_field, self.admin_site))
+        return super().formfield_for_foreignkey(db_field, request, **options)
+
     def says_the_shop(self, db_field: Any) -> bool:
         """Whether this field decides at which shop a row lies."""
         return False
@@ -89,15 +113,12 @@ class WalledPage(_Walled, ModelAdmin):
         if row is None:
             return access_of(request.user).may(self.permission(action))
         # The theme asks with the id that stands in the address.
-        pk = row.pk if isinstance(row, Model) else self._pk(row)
+        pk = row.pk if isinstance(row, Model) else self.pk_in_address(row)
         return self.within_reach(request, action).filter(pk=pk).exists()
 
-    def _pk(self, text: str) -> Any:
-        """An id as the database knows it; None for what cannot be one."""
-        try:
-            return self.opts.pk.to_python(text)
-        except ValidationError:
-            return None
+    def pk_in_address(self, text: str) -> Any:
+        """The id that stands in the address of a row; None for what cannot be one."""
+        return read_pk(self.model, unquote(text))
 
     def within_reach(self, request: HttpRequest, action: str) -> Rows:
         """The rows with which the person may do this."""
@@ -189,7 +210,7 @@ class WalledPage(_Walled, ModelAdmin):
         action_location: Any = ActionLocation.CHANGE_LIST,
     ) -> Any:
         for chosen in request.POST.getlist(ACTION_CHECKBOX_NAME):
-            if self._pk(chosen) is None:
+            if read_pk(self.model, chosen) is None:
                 raise BadRequest
         return super().response_action(request, queryset, action_location)
 

@@ -9,6 +9,7 @@ import pytest
 from django.contrib.auth.models import Group
 from django.contrib.contenttypes.models import ContentType
 from django.contrib.messages import get_messages
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 
 from accounts.models import ConsoleDevice, DeviceSession, User, UserStatus
@@ -793,6 +794,103 @@ def test_a_popup_shows_the_other_shops_row(cast, world):
 
 
 NO_IDS = ["x", "0", "-1", "1.5", "1e3", "9" * 30, "-" + "9" * 30, "%00", "_31", "_20", "1'--"]
+
+
+@pytest.mark.parametrize("pk", NO_IDS)
+@pytest.mark.parametrize("actor", ["owner", "superuser"])
+def test_addresses_with_ids_that_are_none(cast, world, superuser, pk, actor):
+    console = console_of(superuser if actor == "superuser" else cast.owner)
+    for row in (*world.here.values(), *world.common.values()):
+        base = list_of(row)
+        for kind in ("change", "delete", "history"):
+            answer = console.get(f"{base}{pk}/{kind}/")
+            assert answer.status_code in {200, 302, 403, 404}, (row._meta.label, kind)
+    with refused_unchanged():
+        products, people = list_of(Product), list_of(User)
+        dialog = {
+            "quantity": "5",
+            "operation": "restock",
+            "reason": "came",
+            "codes": "A-1",
+            "role": Role.AUDITOR,
+            "request_key": str(uuid4()),
+            "_form_submitted": "True",
+        }
+        for address in (
+            f"{products}{pk}/change_stock/",
+            f"{products}{pk}/add_codes/",
+            f"{people}{pk}/choose_platform_role/",
+        ):
+            assert console.get(address).status_code in {200, 403, 404}, address
+            assert console.post(address, dialog).status_code in {302, 403, 404}, address
+        answer = console.post(f"{people}{pk}/password/", PASSWORDS)
+        assert answer.status_code in {200, 302, 403, 404}
+
+
+@pytest.mark.parametrize("pk", NO_IDS)
+def test_actions_on_ids_that_are_none(cast, world, pk):
+    console = console_of(cast.owner)
+    for row, action in (
+        (world.here["catalog.Order"], "cancel"),
+        (world.here["catalog.Product"], "delete_selected"),
+        (world.here["reviews.Receipt"], "reject"),
+        (world.here["lottery.Wheel"], "publish"),
+    ):
+        with refused_unchanged():
+            answer = console.post(list_of(row), {"action": action, "_selected_action": [pk]})
+            assert answer.status_code in {200, 302, 400}
+        sent = {"action": action, "_selected_action": [row.pk, pk]}
+        assert console.post(list_of(row), sent).status_code in {200, 302, 400}
+
+
+def test_actions_on_draws_by_ids_that_are_none(cast, world):
+    console = console_of(cast.owner)
+    for pk in NO_IDS:
+        answer = console.post(
+            list_of(world.here["lottery.Draw"]), {"action": "x", "_selected_action": [pk]}
+        )
+        assert answer.status_code in {200, 302, 400}
+
+
+@pytest.mark.parametrize("value", ["x", "9" * 30, "-1", "1.5", "\x00"])
+def test_forms_with_values_that_are_none(cast, world, value):
+    console = console_of(cast.owner)
+    for label, names in (
+        ("catalog.Product", ("shop", "category", "points_price")),
+        ("catalog.Selection", ("shop", "template")),
+        ("catalog.ShopMember", ("role",)),
+        (
+            "lottery.Wheel",
+            ("shop", "fallback_prize", "prizes-0-product", "prizes-0-id", "prizes-0-angle"),
+        ),
+    ):
+        for name in names:
+            with refused_unchanged():
+                answer = fill_in(console, page_of(world.here[label]), **{name: value})
+                assert answer.status_code in {200, 302}, (label, name)
+
+
+@pytest.mark.parametrize("written", ["_2B{}", "+{}", "0{}"])
+def test_the_address_of_a_row_written_in_another_way(cast, world, written):
+    """`+7` is 7 as well, and `_2B7` is how the console writes `+7`: a row has one page."""
+    console = console_of(cast.owner)
+    picture = SimpleUploadedFile("tea.png", make_png((9, 9)))
+    pictured = {"images-TOTAL_FORMS": "1", "images-0-picture": picture, "images-0-position": "0"}
+    for label, more in (("catalog.Product", pictured), ("lottery.Wheel", {})):
+        row = world.here[label]
+        address = f"{list_of(row)}{written.format(row.pk)}/change/"
+        assert console.get(address).status_code == 200
+        assert fill_in(console, address, **more).status_code == 302
+        there = world.there[label]
+        with refused_unchanged():
+            answer = console.get(f"{list_of(there)}{written.format(there.pk)}/change/")
+            assert answer.status_code == 302
+            assert answer["Location"] == reverse("admin:index")
+    product = world.here["catalog.Product"]
+    dialog = f"{list_of(product)}{written.format(product.pk)}/change_stock/"
+    fill_in(console, dialog, quantity="5", operation="restock", reason="came")
+    product.refresh_from_db()
+    assert product.stock == 5
 
 
 def test_what_is_chosen_for_a_page_is_told(cast, world):

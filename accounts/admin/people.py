@@ -169,7 +169,7 @@ class UserAdmin(DjangoUserAdmin, EditAdmin):  # type: ignore[misc]  # get_form
         )
 
     def has_privilege_permission(self, request, person=None):
-        return request.user.is_superuser
+        return request.user.is_superuser and self.may(request, "view", person)
 
     def user_change_password(self, request, id, form_url=""):  # noqa: A002  Django's name
         person = self.get_object(request, unquote(id))

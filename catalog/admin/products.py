@@ -164,7 +164,7 @@ class ProductAdmin(EditAdmin):
 
         def book():
             stock.change_stock(
-                product_id=object_id,
+                product_id=self.pk_in_address(object_id),
                 quantity=wanted["quantity"],
                 operation=StockOperation(wanted["operation"]),
                 author_id=request.user.pk,
@@ -185,7 +185,7 @@ class ProductAdmin(EditAdmin):
     def add_codes(self, request, form, object_id):
         def book():
             virtual_codes.add_codes(
-                product_id=object_id,
+                product_id=self.pk_in_address(object_id),
                 codes=form.cleaned_data["codes"].splitlines(),
                 author_id=request.user.pk,
             )

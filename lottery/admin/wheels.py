@@ -59,8 +59,8 @@ class WheelAdmin(EditAdmin):
     def formfield_for_foreignkey(self, db_field, request, **kwargs):
         if db_field.name == "fallback_prize":
             # The prizes of this wheel; a new wheel has none to choose from yet.
-            wheel_id = request.resolver_match.kwargs.get("object_id")
-            kwargs["queryset"] = Prize.objects.filter(wheel=wheel_id)
+            address = request.resolver_match.kwargs.get("object_id", "")
+            kwargs["queryset"] = Prize.objects.filter(wheel=self.pk_in_address(address))
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     def has_publish_permission(self, request, wheel=None):
