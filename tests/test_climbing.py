@@ -177,6 +177,12 @@ def test_staff_chooses_a_role_on_the_platform(cast, whose):
     assert answer.status_code == 403
 
 
+def test_a_superuser_changes_their_own_role(superuser):
+    console = console_of(superuser)
+    with refused_unchanged():
+        fill_in(console, page_of(superuser, "choose_platform_role"), role=Role.AUDITOR)
+
+
 def test_an_auditor_edits_what_they_read(cast, world):
     console = console_of(cast.auditor)
     root = console_of(make_root())

@@ -154,7 +154,7 @@ class UserAdmin(DjangoUserAdmin, EditAdmin):  # type: ignore[misc]  # get_form
     def choose_platform_role(self, request, form, object_id):
         def book():
             staff.choose_platform_role(
-                person_id=object_id,
+                person_id=self.pk_in_address(object_id),
                 role=form.cleaned_data["role"] or None,
                 author_id=request.user.pk,
             )
