@@ -75,9 +75,7 @@ class _Walled(BaseModelAdmin):
         model = db_field.remote_field.model
         if rows is None:
             rows = model._default_manager.all()
-        match = request.resolver_match
-        is_new = match is not None and str(match.url_name).endswith("_add")
-        shops = access_of(request.user).shops(self.permission("add" if is_new else "change"))
+        shops = self._shops_of_form(request)
         if shops is None:
             return rows
         if self.says_the_shop(db_field):
@@ -89,9 +87,21 @@ class _Walled(BaseModelAdmin):
         return page.wall.to_look_at(seen, shops=shops, person=request.user)
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
+        """The shop of a row is left empty by those alone who hold the right everywhere.
+
+        A row of no shop is the platform's: prizes of such a wheel are collected in every shop.
+        """
+        if self.says_the_shop(db_field) and self._shops_of_form(request) is not None:
+            options["required"] = True
         if db_field.name in self.get_autocomplete_fields(request):
             options.setdefault("widget", SelectOfIds(db_field, self.admin_site))
         return super().formfield_for_foreignkey(db_field, request, **options)
+
+    def _shops_of_form(self, request: HttpRequest) -> frozenset[int] | None:
+        """The shops where the form at hand may be sent; None where it may be everywhere."""
+        match = request.resolver_match
+        is_new = match is not None and str(match.url_name).endswith("_add")
+        return access_of(request.user).shops(self.permission("add" if is_new else "change"))
 
     def says_the_shop(self, db_field: Any) -> bool:
         """Whether this field decides at which shop a row lies."""

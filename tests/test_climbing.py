@@ -15,7 +15,7 @@ from django.urls import reverse
 from accounts.models import ConsoleDevice, DeviceSession, User, UserStatus
 from accounts.services import sign_in
 from accounts.tests.factories import make_sign_in
-from catalog.models import Order, Product, ShopMember, ShopRole
+from catalog.models import Order, Product, ProductTemplate, ShopMember, ShopRole
 from catalog.services import members
 from catalog.services.pictures import add_picture
 from catalog.tests.factories import make_member, make_order, make_png, make_product
@@ -289,6 +289,18 @@ def test_an_owner_moves_a_product_to_the_other_shop(cast, world):
     product = world.here["catalog.Product"]
     with refused_unchanged():
         answer = fill_in(console_of(cast.owner), page_of(product), shop=cast.other_shop.pk)
+    assert "shop" in answer.context["adminform"].form.errors
+
+
+@pytest.mark.parametrize("model", [Wheel, ProductTemplate])
+@pytest.mark.parametrize("is_new", [False, True])
+def test_an_owner_makes_something_the_platforms(cast, world, model, is_new):
+    """By sending the shop empty: such a wheel gives prizes in every shop."""
+    own = world.here[model._meta.label]
+    console = console_of(cast.owner)
+    form = form_of(console.get(page_of(own)))
+    with refused_unchanged():
+        answer = console.post(add_of(model) if is_new else page_of(own), {**form, "shop": ""})
     assert "shop" in answer.context["adminform"].form.errors
 
 
