@@ -130,6 +130,12 @@ class WalledPage(_Walled, ModelAdmin):
         """The id that stands in the address of a row; None for what cannot be one."""
         return read_pk(self.model, unquote(text))
 
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """A right that is held at shops adds rows of these shops, and none that are no shop's."""
+        holds_everywhere = access_of(request.user).shops(self.permission("add")) is None
+        names_a_shop = any(self.says_the_shop(field) for field in self.opts.concrete_fields)
+        return super().has_add_permission(request, obj) and (holds_everywhere or names_a_shop)
+
     def within_reach(self, request: HttpRequest, action: str) -> Rows:
         """The rows with which the person may do this."""
         return self.limited(self.model._default_manager.all(), request, self.permission(action))

@@ -61,10 +61,14 @@ class OfShop(Wall):
 
 @dataclass(frozen=True)
 class Shared(Wall):
-    """Rows that all shops have in common."""
+    """Rows that all shops have in common: theirs to look at, the platform's to change."""
 
     @override
     def within(self, rows: Rows, *, shops: Shops, person: Any) -> Rows:
+        return rows.none()
+
+    @override
+    def to_look_at(self, rows: Rows, *, shops: Shops, person: Any) -> Rows:
         return rows
 
 

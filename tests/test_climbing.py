@@ -701,6 +701,33 @@ def test_rights_given_by_hand_at_the_other_shops_rows(cast, world):
     assert console.post(page_of(own), {**form, "name": "Ours"}).status_code == 302
 
 
+@pytest.mark.parametrize(
+    ("label", "name"),
+    [
+        ("accounts.Tier", "name"),
+        ("catalog.Category", "name"),
+        ("catalog.ProductTemplate", "title"),
+        ("lottery.Wheel", "name"),
+        ("ops.AlertRule", "name"),
+    ],
+)
+def test_rights_given_by_hand_at_rows_of_no_shop(cast, world, superuser, label, name):
+    """What all shops have in common is the platform's to change."""
+    row = world.common[label]
+    model = row._meta.model_name
+    give_by_hand(
+        cast.owner,
+        *(f"{action}_{model}" for action in ("view", "add", "change", "delete")),
+    )
+    console, root = console_of(cast.owner), console_of(superuser)
+    form = {**form_of(root.get(page_of(row))), name: "Mine"}
+    with refused_unchanged():
+        console.post(page_of(row), form)
+        console.post(add_of(row), form)
+        console.post(page_of(row, "delete"), {"post": "yes"})
+        act(console, "delete_selected", row, post="yes")
+
+
 def test_rights_given_by_hand_to_somebody_who_works_nowhere(world):
     person = make_person(nickname="nobody", is_staff=True)
     give_by_hand(person, "view_product", "change_product")
