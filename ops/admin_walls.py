@@ -11,7 +11,7 @@ from django.contrib.admin.options import BaseModelAdmin, InlineModelAdmin, Model
 from django.contrib.admin.utils import get_fields_from_path, unquote
 from django.contrib.admin.widgets import AutocompleteSelect
 from django.core.exceptions import BadRequest, ValidationError
-from django.db.models import Model, QuerySet
+from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
@@ -201,13 +201,36 @@ class WalledPage(_Walled, ModelAdmin):
         return False
 
     def get_search_fields(self, request: HttpRequest) -> Any:
-        return [
-            field
-            for field in super().get_search_fields(request)
-            if access_of(request.user).may(
-                self.search_permissions.get(field, self.permission("view"))
-            )
-        ]
+        """What may be searched by among all the rows that the page shows."""
+        access = access_of(request.user)
+        shown_at = access.shops(self.permission("view"), self.permission("change"))
+
+        def may_search(field: str) -> bool:
+            if field not in self.search_permissions:
+                return True
+            shops = access.shops(self.search_permissions[field])
+            return shops is None or bool(shown_at is not None and shops and shops >= shown_at)
+
+        return [field for field in super().get_search_fields(request) if may_search(field)]
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: Rows, search_term: str
+    ) -> tuple[Rows, bool]:
+        """The rows that a search finds, and whether one may be among them twice.
+
+        Where somebody may search by what is sensitive at some of their shops alone, it finds rows
+        of these, by its whole value.
+        """
+        found, may_repeat = super().get_search_results(request, queryset, search_term)
+        everywhere = self.get_search_fields(request)
+        for field, permission in self.search_permissions.items():
+            is_held = access_of(request.user).may(permission)
+            if search_term and is_held and field not in everywhere:
+                value = {field.removeprefix("="): search_term.strip()}
+                reached = self.limited(queryset, request, permission).filter(**value)
+                either = Q(pk__in=found.values("pk")) | Q(pk__in=reached.values("pk"))
+                found = queryset.filter(either)
+        return found, may_repeat
 
     # --- Actions -----------------------------------------------------------------------------
     def get_actions(

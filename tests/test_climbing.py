@@ -522,6 +522,17 @@ def test_somebody_searches_by_a_phone_without_that_right(cast, world, actor, lab
     assert rows_found(console, world.here[label], q=cast.customer.phone) == set()
 
 
+def test_the_right_to_search_by_phone_reaches_no_other_shop(cast, world):
+    """A manager there who is a cashier here sees the orders here, and finds none by phone."""
+    person = two_roles(cast, here=ShopRole.CASHIER, there=ShopRole.MANAGER)
+    console = console_of(person)
+    here, there = world.here["catalog.Order"], world.there["catalog.Order"]
+    assert rows_found(console, Order) >= {here.pk, there.pk}
+    assert rows_found(console, Order, q=cast.customer.phone) == set()
+    assert rows_found(console, Order, q=cast.other_customer.phone) == {there.pk}
+    assert rows_found(console, Order, q=f"{HERE} customer") == {here.pk}
+
+
 def test_a_list_is_ordered_by_what_it_does_not_show(cast, world):
     make_order(person=cast.customer, product=world.here["a product with stock"])
     console = console_of(cast.owner)
