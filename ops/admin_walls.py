@@ -23,6 +23,10 @@ from ops.walls import OfShop, Wall
 type Rows = QuerySet[Any]
 
 
+# How Django's filters of lists ask.
+ENDINGS = ("", "__exact", "__id__exact", "__isnull", "__isempty", "__gte", "__lt")
+
+
 def read_pk(model: type[Model], text: str) -> Any:
     """An id as the database knows it; None for what cannot be one."""
     try:
@@ -187,18 +191,22 @@ class WalledPage(_Walled, ModelAdmin):
         return name
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        """Whether the address of a list may filter by this: by what the list offers, no more.
+        """Whether the address of a list may filter by this: as the list offers it, no more.
 
-        Django lets every column of the table be asked for, so that a phone that is shown masked
-        could be spelled out digit by digit.
+        Django lets every column of the table be asked for, and in every way, so that a phone that
+        is shown masked could be spelled out digit by digit.
         """
-        offered: list[Any] = [*self.list_filter, self.date_hierarchy]
-        names = [_asked_by(one) for one in offered if one]
-        is_offered = any(f"{lookup}__".startswith(f"{name}__") for name in names)
-        if is_offered and super().lookup_allowed(lookup, value, request):
+        if self._offers(lookup) and super().lookup_allowed(lookup, value, request):
             return True
         security_log.note("wall_refused", object=self.opts.label_lower, what="lookup")
         return False
+
+    def _offers(self, lookup: str) -> bool:
+        """Whether a filter of the list, or its dates, would ask so."""
+        offered: list[Any] = list(self.list_filter)
+        by_filter = {f"{_asked_by(one)}{ending}" for one in offered for ending in ENDINGS}
+        by_date = {f"{self.date_hierarchy}__{part}" for part in ("year", "month", "day")}
+        return lookup in by_filter | by_date
 
     def get_search_fields(self, request: HttpRequest) -> Any:
         """What may be searched by among all the rows that the page shows."""

@@ -908,6 +908,33 @@ def test_actions_on_draws_by_ids_that_are_none(cast, world):
         assert answer.status_code in {200, 302, 400}
 
 
+@pytest.mark.parametrize("value", ["x", "9" * 30, "1,x", "\x00", "'", "-1", ""])
+def test_lists_with_values_that_are_none(cast, world, superuser, value):
+    for console in (console_of(cast.owner), console_of(superuser)):
+        for asked in (
+            {"shop__id__exact": value},
+            {"shop__id__in": value},
+            {"shop__isnull": value},
+            {"status__exact": value},
+            {"status__in": value},
+            {"created_at__gte": value},
+            {"created_at__year": value},
+            {"q": value},
+            {"o": value},
+            {"p": value},
+            {"all": value},
+            {"_facets": value},
+        ):
+            answer = console.get(list_of(Order), asked)
+            assert answer.status_code in {200, 302, 400}, asked
+        for row in (*world.here.values(), *world.common.values()):
+            assert console.get(list_of(row), {"q": value}).status_code in {200, 302, 403}
+        asked = {"app_label": "lottery", "model_name": "prize", "field_name": "product"}
+        for more in ({"term": value}, {"page": value}):
+            answer = console.get(reverse("admin:autocomplete"), {**asked, **more})
+            assert answer.status_code in {200, 404}, more
+
+
 @pytest.mark.parametrize("value", ["x", "9" * 30, "-1", "1.5", "\x00"])
 def test_forms_with_values_that_are_none(cast, world, value):
     console = console_of(cast.owner)
