@@ -21,6 +21,7 @@ from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
+from ops.access import access_of
 from ops.admin_walls import WalledPage
 from ops.models import AuditEntry
 from ops.services import audit
@@ -134,10 +135,16 @@ class TrailedPage(WalledPage):
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: Any = None
     ) -> HttpResponse:
-        """What staff, members and commands did with a row, newest first."""
+        """What staff, members and commands did with a row, newest first.
+
+        Of what happened at other shops, and is no shop's, those alone read who read it everywhere.
+        """
         entries = AuditEntry.objects.filter(
             object_type=self.opts.label_lower, object_id=unquote(object_id)
         ).order_by("-id")
+        shops = access_of(request.user).shops(self.permission("view"), self.permission("change"))
+        if shops is not None:
+            entries = entries.filter(shop_id__in=shops)
         page = self.get_paginator(request, entries, ENTRIES_ON_A_PAGE).get_page(
             request.GET.get(PAGE_VAR, 1)
         )

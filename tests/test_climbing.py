@@ -578,6 +578,28 @@ def test_the_history_of_the_other_shops_row(cast, world, superuser):
     assert answer.redirect_chain
 
 
+def test_the_history_of_ones_own_row_from_before_it_was_ones_own(cast, world, superuser):
+    """A product that the platform moved here tells nothing of the time there."""
+    product = world.there["catalog.Product"]
+    root = console_of(superuser)
+    fill_in(root, page_of(product), name="Secret of there")
+    fill_in(root, page_of(product), name="Moved", shop=cast.shop.pk)
+    fill_in(root, page_of(product), name="Known here")
+    page = console_of(cast.owner).get(page_of(product, "history")).content.decode()
+    assert "Known here" in page
+    assert "Secret of there" not in page.replace("Secret of there</td>", "", 1), "as it came"
+
+
+def test_the_history_of_a_customer_is_the_platforms(cast, superuser):
+    """A shop knows them; it need not know what the platform did about them."""
+    by = {"person": cast.customer, "author_id": superuser.pk}
+    sign_in.change_status(status=UserStatus.INACTIVE, **by)
+    sign_in.change_status(status=UserStatus.ACTIVE, **by)
+    page = page_of(cast.customer, "history")
+    assert "big boss" in console_of(cast.staff).get(page).content.decode()
+    assert "big boss" not in console_of(cast.owner).get(page).content.decode()
+
+
 @pytest.mark.parametrize("role", ["cashier", "owner", "auditor"])
 def test_somebody_ends_the_sign_ins_of_others_in_the_console(cast, role):
     person = getattr(cast, role)
