@@ -4,9 +4,11 @@ from functools import update_wrapper
 from typing import Any, override
 
 from django import forms
+from django.contrib.admin.views.autocomplete import AutocompleteJsonView
 from django.contrib.auth.views import PasswordChangeView
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.paginator import InvalidPage, Paginator
+from django.db.models.fields.related import RelatedField
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
@@ -85,6 +87,17 @@ class OwnPasswordForm(AdminOwnPasswordChangeForm):  # type: ignore[misc]  # unfo
         return self.user
 
 
+class CompletionView(AutocompleteJsonView):
+    """Offers rows to a field of a form; by the other end of it no form asks, and it would fail."""
+
+    @override
+    def process_request(self, request: HttpRequest) -> Any:
+        asked = super().process_request(request)
+        if not isinstance(asked[2], RelatedField):
+            raise PermissionDenied
+        return asked
+
+
 class ConsoleSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold is not typed
     """The console: open to whoever holds any right in it, at any shop."""
 
@@ -114,6 +127,10 @@ class ConsoleSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold is not typed
             return answer
 
         return super().admin_view(update_wrapper(noted, view), cacheable)
+
+    @override
+    def autocomplete_view(self, request: HttpRequest) -> HttpResponseBase:
+        return CompletionView.as_view(admin_site=self)(request)
 
     @override
     def search(

@@ -569,6 +569,37 @@ def test_autocompletion_offers_the_other_shops_rows(cast, app, model, field):
         assert THERE not in answer.content.decode()
 
 
+@pytest.mark.parametrize(
+    ("app", "model", "field"),
+    [
+        ("accounts", "pointsentry", "user__x"),
+        ("accounts", "user", "groups"),
+        ("accounts", "user", "user_permissions"),
+        ("accounts", "user", "phone"),
+        ("accounts", "user", "avatar"),
+        ("auth", "permission", "content_type"),
+        ("admin", "logentry", "content_type"),
+        ("catalog", "productimage", "file"),
+        ("lottery", "draw", "seed_pair"),
+        ("lottery", "draw", "version"),
+        ("lottery", "pitycounter", "wheel__shop"),
+        ("nothing", "nothing", "nothing"),
+        ("", "", ""),
+        # The other way round, by which no form asks.
+        ("catalog", "product", "orders"),
+        ("catalog", "shop", "members"),
+        ("accounts", "user", "pointsentry"),
+        ("lottery", "wheel", "prizes"),
+    ],
+)
+def test_autocompletion_is_asked_for_a_field_that_has_none(cast, superuser, app, model, field):
+    asked = {"app_label": app, "model_name": model, "field_name": field}
+    for person in (cast.owner, cast.cashier, superuser):
+        answer = console_of(person).get(reverse("admin:autocomplete"), asked)
+        assert answer.status_code in {403, 404} or person is superuser
+        assert answer.status_code in {200, 403, 404}
+
+
 def test_the_history_of_the_other_shops_row(cast, world, superuser):
     row = world.there["catalog.Product"]
     fill_in(console_of(superuser), page_of(row), name=f"{THERE} renamed")
