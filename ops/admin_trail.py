@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.apps import apps
-from django.contrib.admin.utils import unquote
 from django.contrib.admin.views.main import PAGE_VAR
 from django.contrib.auth import get_user_model
 from django.core.exceptions import FieldDoesNotExist
@@ -140,7 +139,7 @@ class TrailedPage(WalledPage):
         Of what happened at other shops, and is no shop's, those alone read who read it everywhere.
         """
         entries = AuditEntry.objects.filter(
-            object_type=self.opts.label_lower, object_id=unquote(object_id)
+            object_type=self.opts.label_lower, object_id=str(self.pk_in_address(object_id))
         ).order_by("-id")
         shops = access_of(request.user).shops(self.permission("view"), self.permission("change"))
         if shops is not None:

@@ -22,9 +22,9 @@ from ops.walls import OfShop, Wall
 
 type Rows = QuerySet[Any]
 
-
 # How Django's filters of lists ask.
 ENDINGS = ("", "__exact", "__id__exact", "__isnull", "__isempty", "__gte", "__lt")
+NUL = "\x00"  # PostgreSQL keeps no text with it, and fails when it is asked for some
 
 
 def read_pk(model: type[Model], text: str) -> Any:
@@ -196,7 +196,8 @@ class WalledPage(_Walled, ModelAdmin):
         Django lets every column of the table be asked for, and in every way, so that a phone that
         is shown masked could be spelled out digit by digit.
         """
-        if self._offers(lookup) and super().lookup_allowed(lookup, value, request):
+        is_text = NUL not in value  # or no value that a database keeps
+        if is_text and self._offers(lookup) and super().lookup_allowed(lookup, value, request):
             return True
         security_log.note("wall_refused", object=self.opts.label_lower, what="lookup")
         return False
@@ -229,6 +230,7 @@ class WalledPage(_Walled, ModelAdmin):
         Where somebody may search by what is sensitive at some of their shops alone, it finds rows
         of these, by its whole value.
         """
+        search_term = search_term.replace(NUL, "")
         found, may_repeat = super().get_search_results(request, queryset, search_term)
         everywhere = self.get_search_fields(request)
         for field, permission in self.search_permissions.items():
