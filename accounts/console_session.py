@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -10,6 +11,7 @@ from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.functional import SimpleLazyObject
 
 from accounts.models import User
 from accounts.models.console_devices import KNOWN_FOR
@@ -45,32 +47,35 @@ def _note_sign_out(*, user: User | None, **_signal: Any) -> None:
         security_log.note("console_sign_out", person_id=user.pk)
 
 
+def _still_signed_in(request: HttpRequest, person: User | AnonymousUser) -> User | AnonymousUser:
+    """The person of a session whose device was not ended; else nobody, and no session any more."""
+    if isinstance(person, User) and not console_devices.is_live(
+        device_id=request.session.get(DEVICE_KEY), person=person
+    ):
+        request.session.flush()
+        return AnonymousUser()
+    return person
+
+
 class ConsoleDeviceMiddleware:
     """Lets a session of the console go on only while its device was not ended, on any process.
 
-    It costs one query a request, and another one once a minute.
+    It costs one query a request that asks who it is, and another one once a minute.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        console = reverse("admin:index")
-        if not request.path.startswith(console):
-            return self.get_response(request)
-        person = request.user
-        if isinstance(person, User) and not console_devices.is_live(
-            device_id=request.session.get(DEVICE_KEY), person=person
-        ):
-            request.session.flush()
-            request.user = AnonymousUser()
+        # Wherever somebody asks who it is, and as late as that: the API has tokens, and no session.
+        request.user = SimpleLazyObject(partial(_still_signed_in, request, request.user))  # type: ignore[assignment]
         response = self.get_response(request)
         if token := getattr(request, "console_device_token", None):
             response.set_cookie(
                 COOKIE,
                 token,
                 max_age=KNOWN_FOR,
-                path=console,
+                path=reverse("admin:index"),
                 secure=settings.SESSION_COOKIE_SECURE,
                 httponly=True,
                 samesite="Lax",

@@ -3,7 +3,7 @@
 from django.utils.translation import gettext_lazy as _
 
 from catalog.limits import MAX_QUANTITY
-from ops.errors import DomainError
+from ops.errors import DomainError, NotAllowed
 
 
 class ProductNotFound(DomainError):
@@ -85,6 +85,10 @@ class NotAPicture(DomainError):
 class WorksThere(DomainError):
     code, status = 8005, 409
     message = _("%(name)s works there already.")
+
+
+class RoleAboveOwn(NotAllowed):
+    message = _("You may give and take only roles whose rights you have yourself.")
 
 
 class LastOwner(DomainError):

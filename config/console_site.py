@@ -126,7 +126,15 @@ class ConsoleSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold is not typed
                 raise
             return answer
 
-        return super().admin_view(update_wrapper(noted, view), cacheable)
+        page = super().admin_view(update_wrapper(noted, view), cacheable)
+
+        def guarded(request: HttpRequest, *args: Any, **options: Any) -> HttpResponseBase:
+            if request.user.is_authenticated and not self.has_permission(request):
+                security_log.note("wall_refused", path=request.path[:100], what="door")
+            answer: HttpResponseBase = page(request, *args, **options)
+            return answer
+
+        return update_wrapper(guarded, page)
 
     @override
     def autocomplete_view(self, request: HttpRequest) -> HttpResponseBase:

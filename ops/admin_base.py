@@ -69,6 +69,12 @@ class EditAdmin(TrailedPage, ModelAdmin):
         self.message_user(request, str(refusal), messages.ERROR)
         return redirect(request.get_full_path())
 
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """A row stays at its shop: its ledgers and its trail are there."""
+        fields = super().get_readonly_fields(request, obj)
+        shop = [field.name for field in self.opts.concrete_fields if self.says_the_shop(field)]
+        return [*fields, *(shop if obj else [])]
+
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         fieldsets = super().get_fieldsets(request, obj)
         if obj is not None:

@@ -9,10 +9,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.apps import apps
+from django.contrib.admin.utils import NestedObjects
 from django.contrib.admin.views.main import PAGE_VAR
 from django.contrib.auth import get_user_model
 from django.core.exceptions import FieldDoesNotExist
-from django.db import transaction
+from django.db import DEFAULT_DB_ALIAS, transaction
 from django.http import HttpRequest, HttpResponse
 from django.utils.functional import Promise
 from django.utils.html import format_html, format_html_join
@@ -110,15 +111,24 @@ class TrailedPage(WalledPage):
         recorded = [
             audit.form_change(
                 action="delete",
-                row=row,
-                before=audit.values_of(self._stored(row)),
-                shop_id=self.wall.shop_of(row),
+                row=gone,
+                before=audit.values_of(self._stored(gone)),
+                shop_id=shop_id,
             )
             for row in rows
+            for shop_id in [self.wall.shop_of(row)]
+            for gone in [row, *self._going_with(row)]
         ]
         for row in rows:
             row.delete()
         audit.record_forms(recorded)
+
+    def _going_with(self, row: Any) -> list[Any]:
+        """The rows below a page that are deleted with its row."""
+        found = NestedObjects(using=DEFAULT_DB_ALIAS)
+        found.collect([row])
+        below = [inline.model for inline in self.inlines]
+        return [gone for model in below for gone in found.data.get(model, ())]
 
     def _stored(self, row: Any) -> Any:
         return type(row)._base_manager.get(pk=row.pk)

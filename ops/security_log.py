@@ -36,6 +36,7 @@ type Event = Literal[
     # Rights.
     "wall_refused",
     "membership_changed",
+    "phone_unknown",
     "permission_changed",
     # Keys.
     "keys_rotated",

@@ -347,6 +347,15 @@ def let_a_member_go(staff):
     )
 
 
+def let_members_go(staff):
+    shop = make_shop()
+    gone = [ShopMember.objects.get(person=make_member(shop=shop)) for _ in range(2)]
+    return Deed(
+        partial(members.leave_all, gone),
+        lambda: [of_member(member, "leave", "cashier", None) for member in gone],
+    )
+
+
 def make_an_auditor(staff):
     person = make_person()
     return Deed(
@@ -390,6 +399,7 @@ AUDITED = {
     "catalog.services.members.change_role": raise_a_member,
     "catalog.services.members.join": take_somebody_on,
     "catalog.services.members.leave": let_a_member_go,
+    "catalog.services.members.leave_all": let_members_go,
     "catalog.services.orders.cancel_for_customer": cancel_for_a_customer,
     "catalog.services.orders.redeem": redeem,
     "catalog.services.pictures.add_picture": hang_a_picture,
@@ -414,6 +424,8 @@ READS = {
     "accounts.services.staff.may_act_on",
     "accounts.services.staff.platform_role",
     "catalog.services.console_access.access_of",
+    "catalog.services.console_access.rights_of_role",
+    "catalog.services.members.person_by_phone",
     "catalog.services.orders.look_up",
     "catalog.services.orders.ordered_at",
     "reviews.services.queue.next_for",

@@ -5,12 +5,13 @@ from django.urls import reverse
 
 from accounts.models import User
 from catalog.models import Category, Product
-from catalog.tests.factories import make_product
+from catalog.services.pictures import add_picture
+from catalog.tests.factories import make_png, make_product, make_shop
 from lottery.models import Prize
 from lottery.tests.factories import make_draft
 from ops.models import AuditEntry
 from tests.audit import Told, entries_of, what
-from tests.console import fill_in, form_of
+from tests.console import console_of, fill_in, form_of
 from tests.people import make_person
 
 pytestmark = pytest.mark.django_db
@@ -143,3 +144,36 @@ def test_the_trail_is_proved(client, staff):
     assert AuditEntry.objects.get(actor_id=staff.pk).computed_hash() == (
         AuditEntry.objects.get(actor_id=staff.pk).entry_hash
     )
+
+
+def test_pictures_that_go_with_their_product_are_named(client, staff):
+    product = make_product(stock=0)
+    picture = add_picture(product_id=product.pk, content=make_png())
+    client.post(page_of(product, "delete"), {"post": "yes"})
+
+    assert not Product.objects.exists()
+    assert [(told.action, told.object) for told in left_by(staff)][-2:] == [
+        ("product.delete", f"catalog.product:{product.pk}"),
+        ("productimage.delete", f"catalog.productimage:{picture.pk}"),
+    ]
+
+
+def test_a_row_stays_at_its_shop(client, staff):
+    product, other = make_product(), make_shop()
+    shop_id = product.shop_id
+
+    assert fill_in(client, page_of(product), shop=other.pk, name="Green tea").status_code == 302
+
+    product.refresh_from_db()
+    assert (product.name, product.shop_id) == ("Green tea", shop_id)
+
+
+def test_an_owner_is_not_told_where_others_were(cast):
+    product = make_product(shop=cast.shop)
+    fill_in(console_of(cast.staff), page_of(product), name="Green tea")
+    entry = entries_of(cast.staff).get(action="product.change")
+
+    for person, is_told in ((cast.owner, False), (cast.staff, True), (cast.auditor, True)):
+        page = console_of(person).get(page_of(entry))
+        assert page.status_code == 200
+        assert (entry.address in page.content.decode()) is is_told, person

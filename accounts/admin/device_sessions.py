@@ -26,7 +26,7 @@ class DeviceSessionAdmin(ReadOnlyAdmin):
     def revoke(self, request, sessions):
         def end(session):
             check_may_act_on(author=request.user, person=session.user)
-            sign_in.revoke(session)
+            sign_in.revoke(session, author_id=request.user.pk)
 
         ended = change_each(self, request, rows=sessions, change=end)
         self.message_user(request, _("Ended: %(count)d") % {"count": ended})

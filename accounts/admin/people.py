@@ -24,7 +24,7 @@ from ops.access import OF_PLATFORM
 from ops.admin_base import BookingForm, EditAdmin, book_once, change_each
 from ops.walls import Known
 
-# Roles come as groups of their own; until then a page of single permissions helps nobody.
+# Roles are a table in the code; a page of single permissions helps nobody.
 admin.site.unregister(Group)
 
 
@@ -91,8 +91,11 @@ class UserAdmin(DjangoUserAdmin, EditAdmin):  # type: ignore[misc]  # get_form
     change_user_password_template = "admin/accounts/user/change_password.html"  # noqa: S105
     list_display = ["__str__", "masked_phone", "status", "total_points", "is_premium", "last_login"]
     list_filter = ["status", "is_premium", "is_staff"]
-    search_fields = ["nickname", "=phone", "username"]
-    search_permissions = {"=phone": "accounts.search_user"}
+    search_fields = ["nickname", "=phone", "=username"]
+    search_permissions = {
+        "=phone": "accounts.search_user",
+        "=username": "accounts.change_user",  # half of what a sign-in to the console takes
+    }
     search_help_text = _("Nickname, whole phone number or user name")
     ordering = ["-id"]
     actions = ["activate", "deactivate", "ban"]
@@ -129,8 +132,8 @@ class UserAdmin(DjangoUserAdmin, EditAdmin):  # type: ignore[misc]  # get_form
 
     def get_fieldsets(self, request, obj=None):
         fieldsets = super().get_fieldsets(request, obj)
-        if obj is None or not self.may(request, "change"):
-            return fieldsets
+        if obj is None or not self.has_change_permission(request, obj):
+            return fieldsets  # a page to look at would show the whole hash of the password
         *first, dates = fieldsets
         return [*first, self.of_console, dates]
 

@@ -347,3 +347,13 @@ def test_they_are_the_same_however_they_are_asked(rights):
     assert not async_to_sync(person.ahas_perm)("accounts.delete_user")
     assert async_to_sync(person.aget_all_permissions)() == {"accounts.view_tier"}
     assert async_to_sync(person.ahas_module_perms)("accounts")
+
+
+def test_a_device_that_was_ended_is_nobody_anywhere(client, owner):
+    stranger = {"REMOTE_ADDR": "203.0.113.9"}
+    sign_in(client)
+    assert "checks" in client.get("/health", **stranger).json()
+
+    console_devices.end(ConsoleDevice.objects.get())
+
+    assert "checks" not in client.get("/health", **stranger).json()

@@ -141,7 +141,7 @@ class ProductAdmin(EditAdmin):
 
     def get_readonly_fields(self, request, obj=None):
         # The stock of a virtual product is its codes, so the kind stays what it was.
-        return [*self.readonly_fields, *(["kind"] if obj else [])]
+        return [*super().get_readonly_fields(request, obj), *(["kind"] if obj else [])]
 
     def changeform_view(self, request, object_id=None, *args, **options):
         """Store the pictures of a form before its product is held: whoever buys it would wait."""

@@ -1,13 +1,12 @@
 from django import forms
 from django.contrib import admin
-from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from accounts.models import User
 from catalog.models import ShopMember, ShopRole
 from catalog.services import members
 from ops.admin_base import EditAdmin
+from ops.errors import TooManyRequests
 from ops.walls import OfShop
 
 
@@ -18,6 +17,8 @@ class MemberForm(forms.ModelForm):
 
 
 class NewMemberForm(forms.ModelForm):
+    author_id: int  # set by the page
+
     phone = forms.CharField(
         label=_("phone"),
         help_text=_("Of somebody who has signed in before; the whole number."),
@@ -28,12 +29,20 @@ class NewMemberForm(forms.ModelForm):
         model = ShopMember
         fields = ["shop", "phone", "role"]
 
-    def clean_phone(self):
-        person = User.objects.filter(phone=self.cleaned_data["phone"].strip()).first()
-        if person is None:
-            raise forms.ValidationError(_("Nobody with this phone has signed in yet."))
-        self.instance.person = person
-        return person.phone
+    def clean(self):
+        """Look for the person last, when all else is right: it is no way to try out numbers."""
+        entered = super().clean()
+        if not self.errors:
+            phone = self.cleaned_data["phone"].strip()
+            try:
+                person = members.person_by_phone(phone, author_id=self.author_id)
+            except TooManyRequests as refusal:
+                raise forms.ValidationError(str(refusal)) from refusal
+            if person is None:
+                self.add_error("phone", _("Nobody with this phone has signed in yet."))
+            else:
+                self.instance.person = person
+        return entered
 
 
 @admin.register(ShopMember)
@@ -52,10 +61,12 @@ class ShopMemberAdmin(EditAdmin):
 
     def get_form(self, request, obj=None, change=False, **options):
         options["form"] = MemberForm if obj else NewMemberForm
-        return super().get_form(request, obj, change, **options)
+        form = super().get_form(request, obj, change, **options)
+        form.author_id = request.user.pk
+        return form
 
     def get_readonly_fields(self, request, obj=None):
-        return [*self.readonly_fields, *(["shop", "person"] if obj else [])]
+        return [*super().get_readonly_fields(request, obj), *(["person"] if obj else [])]
 
     def get_fields(self, request, obj=None):
         return ["shop", "person", "role", *self.dates] if obj else ["shop", "phone", "role"]
@@ -73,7 +84,5 @@ class ShopMemberAdmin(EditAdmin):
     def delete_model(self, request, obj):
         members.leave(member=obj, author_id=request.user.pk)
 
-    @transaction.atomic
     def delete_queryset(self, request, queryset):
-        for member in queryset:
-            members.leave(member=member, author_id=request.user.pk)
+        members.leave_all(list(queryset), author_id=request.user.pk)

@@ -39,6 +39,12 @@ def access_of(person: User) -> Access:
     )
 
 
+def rights_of_role(role: ShopRole, *, shop_id: int) -> Access:
+    """What somebody has by a role at a shop."""
+    group = ROLE_AT_SHOP[role]
+    return Access(at_shops={shop_id: frozenset(_permissions_of({group})[group])})
+
+
 def _permissions_of(groups: Iterable[str]) -> dict[str, set[str]]:
     """The permissions of these groups, as Django names them."""
     permissions: dict[str, set[str]] = defaultdict(set)

@@ -1,25 +1,51 @@
 """Who works at a shop: joining, another role, leaving. Each takes effect at the next request."""
 
+from collections.abc import Collection, Iterable
+
+from django.core.cache import cache
 from django.db import IntegrityError, transaction
 
 from accounts.errors import OwnRole
 from accounts.models import User
 from accounts.services.staff import follow_access
-from catalog.errors import LastOwner, WorksThere
+from catalog.errors import LastOwner, RoleAboveOwn, WorksThere
 from catalog.models import ShopMember, ShopRole
+from catalog.services.console_access import rights_of_role
 from ops import security_log
+from ops.access import access_of
+from ops.errors import TooManyRequests
 from ops.locking import locked
 from ops.services import audit
+from ops.services.audit import Change
+
+PHONES_AN_HOUR = 30  # that one person may look up
+HOUR = 3600  # seconds
+
+
+def person_by_phone(phone: str, *, author_id: int) -> User | None:
+    """Whoever has this whole phone number; None, which is noted, where nobody signed in by it.
+
+    Raises TooManyRequests for somebody who asks for one number after the other.
+    """
+    key = f"members:phones:{author_id}"
+    cache.add(key, 0, timeout=HOUR)
+    if cache.incr(key) > PHONES_AN_HOUR:
+        raise TooManyRequests(retry_after=HOUR)
+    person: User | None = User.objects.filter(phone=phone).first()
+    if person is None:
+        security_log.note("phone_unknown")
+    return person
 
 
 @transaction.atomic
 def join(*, shop_id: int, person: User, role: ShopRole, author_id: int | None = None) -> ShopMember:
     """Let a person work at a shop, which opens the console to them.
 
-    Raises OwnRole for oneself, and WorksThere for somebody who has a role there already.
+    Raises OwnRole for oneself, RoleAboveOwn for a role with rights that the author has not, and
+    WorksThere for somebody who has a role there already.
     """
-    _check_not_own(person.pk, author_id)
-    members = _members_of(shop_id)
+    _check_author(author_id, person_ids={person.pk}, shop_id=shop_id, roles=[role])
+    members = _members_of([shop_id])
     if any(member.person_id == person.pk for member in members):
         raise WorksThere(name=str(person))
     try:
@@ -28,7 +54,7 @@ def join(*, shop_id: int, person: User, role: ShopRole, author_id: int | None = 
     except IntegrityError as error:  # somebody else was first, at the same moment
         raise WorksThere(name=str(person)) from error
     follow_access(person.pk)
-    _leave_trace("join", member, before=None, after=role, author_id=author_id)
+    _record([_change("join", member, before=None, after=role)], author_id=author_id)
     return member
 
 
@@ -36,70 +62,104 @@ def join(*, shop_id: int, person: User, role: ShopRole, author_id: int | None = 
 def change_role(*, member: ShopMember, role: ShopRole, author_id: int | None = None) -> None:
     """Give a member another role.
 
-    Raises OwnRole for oneself: nobody raises their own rights. Raises LastOwner when no
-    owner would be left.
+    Raises OwnRole for oneself: nobody raises their own rights. Raises RoleAboveOwn where the one
+    role or the other has rights that the author has not, and LastOwner when no owner would be left.
     """
-    _check_not_own(member.person_id, author_id)
-    before = _role_before(member, role)
+    members = _members_of([member.shop_id])
+    before = next((ShopRole(one.role) for one in members if one.pk == member.pk), None)
+    if before is None:  # gone meanwhile
+        return
+    _check_author(
+        author_id, person_ids={member.person_id}, shop_id=member.shop_id, roles=[before, role]
+    )
+    if role != ShopRole.OWNER:
+        _check_owner_is_left(members, without={member.pk})
+    if role == before:
+        return
     ShopMember.objects.filter(pk=member.pk).update(role=role)
     member.role = role
     follow_access(member.person_id)
-    _leave_trace("change_role", member, before=before, after=role, author_id=author_id)
+    _record([_change("change_role", member, before=before, after=role)], author_id=author_id)
+
+
+def leave(*, member: ShopMember, author_id: int | None = None) -> None:
+    """End a membership; with the last one the console closes. Raises as `leave_all` does."""
+    leave_all([member], author_id=author_id)
 
 
 @transaction.atomic
-def leave(*, member: ShopMember, author_id: int | None = None) -> None:
-    """End a membership; with the last one the console closes. Raises LastOwner."""
-    before = _role_before(member, None)
-    ShopMember.objects.filter(pk=member.pk).delete()
-    follow_access(member.person_id)
-    _leave_trace("leave", member, before=before, after=None, author_id=author_id)
+def leave_all(members: Iterable[ShopMember], *, author_id: int | None = None) -> None:
+    """End these memberships, all or none.
 
-
-def _check_not_own(person_id: int, author_id: int | None) -> None:
-    if person_id == author_id:
-        raise OwnRole
-
-
-def _members_of(shop_id: int) -> list[ShopMember]:
-    """Hold who works at a shop: two owners who leave at once must not leave it without one."""
-    return list(locked(ShopMember.objects.filter(shop_id=shop_id)))
-
-
-def _role_before(member: ShopMember, role: ShopRole | None) -> ShopRole | None:
-    """The role that a member has until now, seen under the lock; None for one who is gone.
-
-    Raises LastOwner when the other role, or none, would leave the shop without an owner.
+    Raises LastOwner when a shop would be left without an owner, and RoleAboveOwn for a member who
+    has rights that the author has not; everybody may leave by themselves. Holds the members of
+    these shops, then people by pk, then whoever acts.
     """
-    roles = {one.pk: ShopRole(one.role) for one in _members_of(member.shop_id)}
-    owners = {pk for pk, held in roles.items() if held == ShopRole.OWNER}
-    if role != ShopRole.OWNER and owners == {member.pk}:
-        raise LastOwner
-    return roles.get(member.pk)
+    leaving = {member.pk for member in members}
+    there = _members_of({member.shop_id for member in members})
+    gone = [member for member in there if member.pk in leaving]
+    for member in gone:
+        if member.person_id != author_id:
+            roles = [ShopRole(member.role)]
+            _check_author(author_id, person_ids=set(), shop_id=member.shop_id, roles=roles)
+    _check_owner_is_left(there, without=leaving)
+    ShopMember.objects.filter(pk__in=[member.pk for member in gone]).delete()
+    for person_id in sorted({member.person_id for member in gone}):
+        follow_access(person_id)
+    changes = [
+        _change("leave", member, before=ShopRole(member.role), after=None) for member in gone
+    ]
+    _record(changes, author_id=author_id)
 
 
-def _leave_trace(
-    verb: str,
-    member: ShopMember,
-    *,
-    before: ShopRole | None,
-    after: ShopRole | None,
-    author_id: int | None,
+def _check_author(
+    author_id: int | None, *, person_ids: Collection[int], shop_id: int, roles: Iterable[ShopRole]
 ) -> None:
-    """Record a change of a membership, and note it in the security log; nothing for none."""
-    if before == after:
+    """Refuse whoever acts on themselves, or on a role with rights that they have not there.
+
+    A command may do anything: `author_id` is None.
+    """
+    if author_id is None:
         return
-    security_log.note_change(
-        "membership_changed",
-        person_id=member.person_id,
-        shop_id=member.shop_id,
-        role=after or "none",
-    )
-    audit.record(
+    if author_id in person_ids:
+        raise OwnRole
+    access = access_of(User.objects.get(pk=author_id))
+    if not all(access.covers(rights_of_role(role, shop_id=shop_id)) for role in roles):
+        raise RoleAboveOwn
+
+
+def _members_of(shop_ids: Collection[int]) -> list[ShopMember]:
+    """Hold who works at shops: two owners who leave at once must not leave one without any."""
+    return list(locked(ShopMember.objects.filter(shop_id__in=shop_ids)))
+
+
+def _check_owner_is_left(members: Iterable[ShopMember], *, without: Collection[int]) -> None:
+    """Raise LastOwner where `without` these no owner is left at a shop that has one now."""
+    owners = [member for member in members if member.role == ShopRole.OWNER]
+    left = {member.shop_id for member in owners if member.pk not in without}
+    if any(member.shop_id not in left for member in owners):
+        raise LastOwner
+
+
+def _change(
+    verb: str, member: ShopMember, *, before: ShopRole | None, after: ShopRole | None
+) -> Change:
+    return Change(
         action=f"shopmember.{verb}",
         row=member,
         before={"role": before},
         after={"person": member.person_id, "role": after},
         shop_id=member.shop_id,
-        actor_id=author_id,
     )
+
+
+def _record(changes: list[Change], *, author_id: int | None) -> None:
+    """Record changes of memberships, and note them in the security log."""
+    for change in changes:
+        security_log.note_change(
+            "membership_changed",
+            person_id=change.after["person"],
+            shop_id=change.shop_id,
+            role=change.after["role"] or "none",
+        )
+    audit.record_all(changes, actor_id=author_id)

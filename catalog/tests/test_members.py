@@ -4,18 +4,20 @@ import threading
 from functools import partial
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from accounts.errors import OwnRole
 from accounts.models import User, UserStatus
 from accounts.services import sign_in
-from catalog.errors import LastOwner, WorksThere
+from catalog.errors import LastOwner, RoleAboveOwn, WorksThere
 from catalog.models import Shop, ShopMember, ShopRole
 from catalog.services import members
 from catalog.tests.factories import make_member, make_shop
 from ops.access import access_of
 from tests.console import console_of, refused_unchanged
-from tests.people import make_person
+from tests.people import give_by_hand, make_person
 from tests.races import Unlocked, kinds, race
 
 pytestmark = pytest.mark.django_db
@@ -248,3 +250,74 @@ def test_who_is_let_in_twice_at_once_joins_once():
 
     assert kinds(outcomes) == {ShopMember: 1, WorksThere: len(ShopRole) - 1}
     assert ShopMember.objects.filter(person=person).count() == 1
+
+
+# --- Whose rights reach how far -------------------------------------------------------------------
+@pytest.fixture
+def keeper(cast):
+    """A manager who was given the memberships by hand, without an owner's other rights."""
+    rights = ("add_shopmember", "change_shopmember", "delete_shopmember")
+    return give_by_hand(cast.manager, *rights)
+
+
+def test_nobody_gives_a_role_above_their_own(cast, keeper):
+    joining = partial(members.join, shop_id=cast.shop.pk, author_id=keeper.pk)
+    with refused_unchanged(), pytest.raises(RoleAboveOwn):
+        joining(person=cast.customer, role=ShopRole.OWNER)
+    with refused_unchanged(), pytest.raises(RoleAboveOwn):
+        members.change_role(
+            member=membership(cast.cashier, cast.shop), role=ShopRole.OWNER, author_id=keeper.pk
+        )
+    joining(person=cast.customer, role=ShopRole.CASHIER)
+
+
+def test_nobody_takes_a_role_above_their_own(cast, keeper):
+    make_owners(cast.shop)  # so that one is left
+    member = membership(cast.owner, cast.shop)
+    for act in (
+        partial(members.leave, member=member),
+        partial(members.change_role, member=member, role=ShopRole.CASHIER),
+    ):
+        with refused_unchanged(), pytest.raises(RoleAboveOwn):
+            act(author_id=keeper.pk)
+    members.leave(member=membership(cast.cashier, cast.shop), author_id=keeper.pk)
+
+
+def test_several_leave_together_or_not_at_all(cast):
+    gone = [membership(one, cast.shop) for one in (cast.cashier, cast.reviewer, cast.owner)]
+    with refused_unchanged(), pytest.raises(LastOwner):
+        members.leave_all(gone, author_id=cast.staff.pk)
+
+    with CaptureQueriesContext(connection) as queries:
+        members.leave_all(gone[:2], author_id=cast.staff.pk)
+
+    assert not ShopMember.objects.filter(pk__in=[one.pk for one in gone[:2]]).exists()
+    statements = [query["sql"] for query in queries]
+    (recorded,) = [n for n, sql in enumerate(statements) if 'INTO "ops_auditentry"' in sql]
+    acting = min(n for n, sql in enumerate(statements) if '"ops_auditactor"' in sql)
+    assert max(n for n, sql in enumerate(statements) if 'UPDATE "accounts_user"' in sql) < acting
+    assert acting < recorded
+
+
+# --- Whom an owner may look up --------------------------------------------------------------------
+def adding(client, cast, **fields):
+    sent = {"shop": cast.shop.pk, "phone": cast.customer.phone, "role": "cashier", **fields}
+    return client.post(reverse("admin:catalog_shopmember_add"), sent)
+
+
+def test_a_phone_is_looked_up_when_all_else_is_right_alone(cast):
+    console = console_of(cast.owner)
+    known = adding(console, cast, role="x")
+    unknown = adding(console, cast, role="x", phone="13700000000")
+    assert known.context["errors"] == unknown.context["errors"]
+    assert adding(console, cast).status_code == 302
+
+
+def test_phones_are_not_tried_one_after_the_other(cast, monkeypatch, caplog):
+    monkeypatch.setattr(members, "PHONES_AN_HOUR", 2)
+    console = console_of(cast.owner)
+    assert adding(console, cast, phone="13700000000").status_code == 200
+    assert '"event": "phone_unknown"' in caplog.text
+    adding(console, cast, phone="13700000001")
+    with refused_unchanged():
+        assert adding(console, cast).status_code == 200

@@ -201,3 +201,9 @@ def test_strangers_are_shown_the_way_in_and_come_back_where_they_wanted(client, 
     form = {"username": PHONE, "password": PASSWORD}
     back = client.post(away["Location"], form)
     assert back["Location"] == "/admin/accounts/tier/"
+
+
+def test_who_has_no_rights_and_knocks_is_noted(client, cast, caplog):
+    client.force_login(cast.customer)
+    assert client.get("/admin/catalog/product/").status_code == 302
+    assert f'"event": "wall_refused", "actor_id": {cast.customer.pk}' in caplog.text

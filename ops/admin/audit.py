@@ -2,6 +2,7 @@ from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
 
 from ops import admin_trail
+from ops.access import access_of
 from ops.admin_base import ReadOnlyAdmin
 from ops.models import AuditEntry
 from ops.walls import OfShop
@@ -40,6 +41,13 @@ class AuditEntryAdmin(ReadOnlyAdmin):
         (_("From where"), {"fields": ["address", "request_id"]}),
         (_("Chain"), {"fields": ["sequence", "previous_hash", "entry_hash"]}),
     ]
+
+    def get_fieldsets(self, request, obj=None):
+        fieldsets = super().get_fieldsets(request, obj)
+        if access_of(request.user).shops(self.permission("view")) is None:
+            return fieldsets
+        # Where staff and colleagues were is nobody's business at a shop.
+        return [one for one in fieldsets if "address" not in one[1]["fields"]]
 
     def get_changelist_instance(self, request):
         shown = super().get_changelist_instance(request)
