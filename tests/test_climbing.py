@@ -15,7 +15,7 @@ from django.urls import reverse
 from accounts.models import ConsoleDevice, DeviceSession, User, UserStatus
 from accounts.services import sign_in
 from accounts.tests.factories import make_sign_in
-from catalog.models import Order, Product, ProductTemplate, ShopMember, ShopRole
+from catalog.models import Order, Product, ProductTemplate, Selection, ShopMember, ShopRole
 from catalog.services import members
 from catalog.services.pictures import add_picture
 from catalog.tests.factories import make_member, make_order, make_png, make_product
@@ -395,9 +395,16 @@ def test_an_owner_deletes_rows_of_the_other_shop(cast, world):
         with refused_unchanged():
             console.post(page_of(row, "delete"), {"post": "yes"})
             act(console, "delete_selected", row, post="yes")
-            act(console, "delete_selected", row, post="yes", select_across="1", confirmed="yes")
-            assert row._meta.model.objects.filter(pk=row.pk).exists()
-            break
+
+
+def test_an_owner_deletes_all_that_a_list_has(cast, world):
+    """“All” are one's own; with the platform's among them, which one may not, none is deleted."""
+    console = console_of(cast.owner)
+    act(console, "delete_selected", world.here["catalog.Selection"], post="yes", select_across="1")
+    assert Selection.objects.get() == world.there["catalog.Selection"]
+    template = world.here["catalog.ProductTemplate"]
+    with refused_unchanged():
+        act(console, "delete_selected", template, post="yes", select_across="1")
 
 
 def test_an_owner_deletes_a_template_of_the_platform(cast, world):
