@@ -20,6 +20,8 @@ OF_REQUESTS = frozenset(
     {
         "authorization",
         "code",
+        "codes",
+        "console_device",
         "csrfmiddlewaretoken",
         "csrftoken",
         "email",
@@ -32,7 +34,19 @@ OF_REQUESTS = frozenset(
     }
 )
 # These hide whatever ends with them as well: `refresh_token`, `new_password1`, `user_phone`.
-ENDINGS = ("openid", "passwd", "password", "phone", "secret", "token", "unionid")
+ENDINGS = (
+    "api_key",
+    "openid",
+    "passwd",
+    "password",
+    "phone",
+    "pwd",
+    "secret",
+    "secret_key",
+    "token",
+    "unionid",
+    *(f"{use}_keys" for use in ("encryption", "hash", "seal", "token")),  # of the settings
+)
 
 # What is known by its look, wherever it stands.
 KNOWN_BY_LOOK = re.compile(
@@ -40,9 +54,10 @@ KNOWN_BY_LOOK = re.compile(
       (?P<digest> (?<![0-9A-Za-z%]) (?=[0-9]*[a-f]) [0-9a-f]{12,} (?![0-9A-Za-z]) )  # stays
     | eyJ[\w-]{5,} \. [\w-]{5,} \. [\w-]+               # a JWT
     | gAAAAA[\w-]{20,} =*                               # what `encrypt` makes
-    | (?<=://) [^\s:/@]* : [^\s/@]+ (?=@)               # user and password of an address
+    | (?<=://) [^\s:/@]* : [^\s/"'<>]+ (?=@)           # user and password of an address
     | (?P<scheme> \b(?i:bearer)\s+ ) (?=[\w.~+/=-]*[0-9]|[\w.~+/=-]{16}) [\w.~+/=-]{8,}
-    | (?<!\d) (?<!\d\.) (?:\+?86[ -]?)? (?P<phone> 1[3-9]\d{9} ) (?!\d|\.\d)
+    | (?<!\d) (?<!\d\.) (?:(?:\+|00)?86[ -]?)? (?P<phone> 1[3-9]\d{9} ) (?!\d|\.\d)
+    | (?<![\w-]) (?:(?:\+|00)?86[ -]?)? (?P<spaced> 1[3-9]\d[ -]\d{4}[ -]\d{4} ) (?![\w-]|\.\d)
     """,
     re.VERBOSE | re.ASCII,
 )
@@ -52,6 +67,12 @@ FAILING_ROW = re.compile(r"(Failing row contains )\(.*\)", re.DOTALL)
 SQL_TEXT = re.compile(r"'(?:[^']|'')*'")
 SQL_VALUES = re.compile(r"; args=.*?(?=; alias=|$)", re.DOTALL)
 
+# What prose says after such a word is harmless, unless it is quoted, listed or long. So is the
+# number of a status or an error, which has few digits: what opens something has six or more.
+HARMLESS = r"""
+    (?: answer | codes | key ) [ \t]*(?:=>|:?=|==|:)[ \t]* (?! b?["'\\\[] | [^\s,;&(){}>"']{12} )
+    | codes? \\*["']? [ \t]*(?:=>|:?=|==|:)[ \t]* \d{1,5} (?![\w-])
+"""
 VALUE = r"""
     (?! (?:None|null|True|true|False|false)\b )
     (?: \\+(?P<inner>["']) .*? \\+(?P=inner)            # quoted inside of something quoted
@@ -111,11 +132,12 @@ class _Patterns:
         names = "|".join(
             name.replace("_", "[-_]") for name in sorted(_names(), key=len, reverse=True)
         )
-        name = rf"(?:(?:\w+[-_])?(?:{'|'.join(ENDINGS)})\d?|{names})"
+        endings = "|".join(ENDINGS).replace("_", "[-_]")
+        name = rf"(?:(?:\w+[-_])?(?:{endings})\d?|{names})"
         flags = re.IGNORECASE | re.VERBOSE
         self.name = re.compile(name, flags)
         self.named = re.compile(
-            rf"""(?<!\w)(?<!\w-) (?P<name> {name} (?P<quote>\\*["']?) )
+            rf"""(?<!\w)(?<!\w-) (?!{HARMLESS}) (?P<name> {name} (?P<quote>\\*["']?) )
             (?P<sign> [ \t]*(?:=>|:?=|==|:)[ \t]* ) {VALUE}""",
             flags,
         )
@@ -164,8 +186,8 @@ def _without_value(match: re.Match[str]) -> str:
 def _without_known(match: re.Match[str]) -> str:
     if digest := match["digest"]:
         return digest
-    if phone := match["phone"]:
-        return sensitive.masked(phone)
+    if phone := match["phone"] or match["spaced"]:
+        return sensitive.masked(re.sub("[ -]", "", phone))
     return f"{match['scheme'] or ''}{STANDS_FOR_IT}"
 
 

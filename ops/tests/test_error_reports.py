@@ -8,6 +8,7 @@ from django.conf import settings as django_settings
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.views import debug
 
+from accounts.console_session import COOKIE
 from ops.error_reports import ErrorReporter, ErrorReportFilter
 from tests.people import make_person
 
@@ -142,3 +143,17 @@ def test_a_report_survives_what_cannot_be_printed_and_who_cannot_be_found(rf):
         html = ErrorReporter(request, *sys.exc_info()).get_traceback_html()
     assert f"&lt;{type(broken).__name__}: RuntimeError while it was printed&gt;" in html
     assert "<p>?</p>" in html, "who was signed in"
+
+
+def test_a_report_shows_no_cookie_that_opens_something_and_no_list_of_codes(rf):
+    codes = [f"{number}-of-these" for number in range(3)]
+    request = rf.get("/")
+    request.user = Nobody()
+    request.COOKIES = dict(zip((COOKIE, "csrftoken", "sessionid"), codes, strict=True))
+    try:
+        int("x")
+    except ValueError:
+        reporter = ErrorReporter(request, *sys.exc_info())
+        told = reporter.get_traceback_html() + reporter.get_traceback_text()
+    assert COOKIE in told
+    assert [code for code in codes if code in told] == []

@@ -13,6 +13,7 @@ import pytest
 from django.conf import settings as django_settings
 from django.db import IntegrityError, connection, transaction
 
+from accounts.console_session import COOKIE
 from accounts.models import User
 from accounts.services import sign_in, tokens
 from catalog.services.exchange_codes import new_exchange_code
@@ -75,6 +76,10 @@ def record_of(message, *values):
         ("header bearer 0123456789abcdef", "header bearer ***"),
         ("postgres://points:hunter2@db/points", "postgres://***@db/points"),
         ("redis://:hunter2@cache:6379/0", "redis://***@cache:6379/0"),
+        ("postgresql://u:p@ss@h/db", "postgresql://***@h/db"),
+        ("sent to 008613800138001", "sent to 138****8001"),
+        ("sent to +86 138 0013 8001.", "sent to 138****8001."),
+        ("sent to 138-0013-8001", "sent to 138****8001"),
         # By the name of a column.
         ("phone=021-55555555 came", "phone=*** came"),
         ("nickname=Li", "nickname=***"),
@@ -99,6 +104,18 @@ def record_of(message, *values):
         ("METRICS_TOKEN=abc", "METRICS_TOKEN=***"),
         ("Idempotency-Key: k-1", "Idempotency-Key: ***"),
         ("server_seed=00ff", "server_seed=***"),
+        ("SECRET_KEY=django-insecure", "SECRET_KEY=***"),
+        ("FIELD_ENCRYPTION_KEYS=['1:abc', '2:def'] n=1", "FIELD_ENCRYPTION_KEYS=*** n=1"),
+        ("HASH_KEYS=1:abc TOKEN_KEYS=1:abc", "HASH_KEYS=*** TOKEN_KEYS=***"),
+        ("api_key=abc X-Api-Key: abc", "api_key=*** X-Api-Key: ***"),
+        ("pwd=hunter2", "pwd=***"),
+        ("code=500123 code: 123456.", "code=*** code: ***"),
+        ("code=ABCD", "code=***"),
+        ('codes=["VIRT-1"] n=1', "codes=*** n=1"),
+        ("key='k-1' answer=\"yes\"", "key=*** answer=***"),
+        ("key=01936b1e-7c3a-7d2f", "key=***"),
+        ("{'key': 5, 'answer': {'a': 1}}", "{'key': '***', 'answer': '***'}"),
+        ("answer: {'phone': '021-555'}", "answer: {'phone': '***'}"),
         (
             "<QueryDict: {'code': ['123456'], 'n': ['1']}>",
             "<QueryDict: {'code': '***', 'n': ['1']}>",
@@ -137,6 +154,11 @@ def test_what_is_sensitive_is_masked(text, masked):
         "amount: 138.00 yuan",
         "status_code=200 error_code: 1002 zip_code: 200000",
         "keys=3 tokens=5 phones: none",
+        "exit code: 1, exit code=137; HTTP status code: 500",
+        "code=5001 {'code': 1002, \"code\": 40004}",
+        "key: value, answer: {...} codes: none",
+        "answer: {'a': 1} key=5",
+        "draw 0193a138-0013-8001-8a13-0b8001380012",
         "code=None, token=null, 'phone': None, is_phone: True",
         "the key is gone; the code was sent; a token ended",
         "bearer of good news",
@@ -181,6 +203,17 @@ def test_a_name_is_hidden_as_it_is_masked():
     shown = ["name", "path", "status_code", "tokens", "", "page", "request_id", "points_hash"]
     assert [name for name in hidden if not masking.hides(name)] == []
     assert [name for name in shown if masking.hides(name)] == []
+
+
+def test_every_cookie_that_opens_something_is_hidden(settings):
+    """The other one that the platform sets names a language."""
+    cookies = (settings.SESSION_COOKIE_NAME, settings.CSRF_COOKIE_NAME, COOKIE)
+    for name in cookies:
+        assert masking.hides(name), name
+    sent = "; ".join(f"{name}=v4lue-{name}" for name in (*cookies, settings.LANGUAGE_COOKIE_NAME))
+    told = masking.mask(f"Cookie: {sent}")
+    kept = [name for name in (*cookies, settings.LANGUAGE_COOKIE_NAME) if f"v4lue-{name}" in told]
+    assert kept == [settings.LANGUAGE_COOKIE_NAME]
 
 
 # --- In the log -----------------------------------------------------------------------------------
