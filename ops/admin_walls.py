@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
+from itertools import islice
 from typing import Any, ClassVar
 
 from django.contrib import messages
@@ -10,9 +12,10 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.options import BaseModelAdmin, InlineModelAdmin, ModelAdmin
 from django.contrib.admin.utils import get_fields_from_path, unquote
 from django.contrib.admin.widgets import AutocompleteSelect
-from django.core.exceptions import BadRequest, ValidationError
-from django.db.models import Model, Q, QuerySet
+from django.core.exceptions import BadRequest, FieldDoesNotExist, ValidationError
+from django.db.models import DateField, DateTimeField, Field, Model, Q, QuerySet
 from django.http import HttpRequest
+from django.utils.text import smart_split
 from django.utils.translation import gettext_lazy as _
 
 from ops import security_log
@@ -23,7 +26,14 @@ from ops.walls import OfShop, Wall
 type Rows = QuerySet[Any]
 
 # How Django's filters of lists ask.
-ENDINGS = ("", "__exact", "__id__exact", "__isnull", "__isempty", "__gte", "__lt")
+OF_DATES = ("__gte", "__lt")
+ENDINGS = ("", "__exact", "__id__exact", "__isnull", "__isempty", *OF_DATES)
+FIRST_YEAR, LAST_YEAR = (
+    2000,
+    2100,
+)  # of dates that are asked for: near the ends of time all overflow
+PARTS_OF_DATES = {"year": (FIRST_YEAR, LAST_YEAR), "month": (1, 12), "day": (1, 31)}
+MOST_WORDS = 10  # of a search: each is one more condition for every field
 NUL = "\x00"  # PostgreSQL keeps no text with it, and fails when it is asked for some
 
 
@@ -33,6 +43,15 @@ def read_pk(model: type[Model], text: str) -> Any:
         return model._meta.pk.clean(text, None)
     except ValidationError:
         return None
+
+
+def read_date(text: str) -> datetime | None:
+    """A date or a moment as addresses write it; None for what is none of these times."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if FIRST_YEAR <= moment.year <= LAST_YEAR else None
 
 
 class SelectOfIds(AutocompleteSelect):
@@ -197,17 +216,56 @@ class WalledPage(_Walled, ModelAdmin):
         is shown masked could be spelled out digit by digit.
         """
         is_text = NUL not in value  # or no value that a database keeps
-        if is_text and self._offers(lookup) and super().lookup_allowed(lookup, value, request):
+        is_offered = is_text and self._offers(lookup, value)
+        if is_offered and super().lookup_allowed(lookup, value, request):
             return True
         security_log.note("wall_refused", object=self.opts.label_lower, what="lookup")
         return False
 
-    def _offers(self, lookup: str) -> bool:
+    def _offers(self, lookup: str, value: str) -> bool:
         """Whether a filter of the list, or its dates, would ask so."""
-        offered: list[Any] = list(self.list_filter)
-        by_filter = {f"{_asked_by(one)}{ending}" for one in offered for ending in ENDINGS}
-        by_date = {f"{self.date_hierarchy}__{part}" for part in ("year", "month", "day")}
-        return lookup in by_filter | by_date
+        if self.date_hierarchy and lookup.startswith(f"{self.date_hierarchy}__"):
+            least, most = PARTS_OF_DATES.get(lookup.rpartition("__")[2], (1, 0))
+            is_whole = value.isascii() and value.isdecimal() and len(value) <= 4
+            if is_whole and least <= int(value) <= most:
+                return True
+        return any(
+            lookup == f"{_asked_by(one)}{ending}" and self._would_ask(one, ending, value)
+            for one in self.list_filter
+            for ending in ENDINGS
+        )
+
+    def _would_ask(self, offered: Any, ending: str, value: str) -> bool:
+        """Whether this filter of the list would ask by this ending for this value."""
+        is_of_field = isinstance(offered, str | tuple)
+        field = is_of_field and get_fields_from_path(self.model, _asked_by(offered))[-1]
+        if isinstance(field, DateField):
+            return ending in {"__isnull", "__isempty"} or read_date(value) is not None
+        return ending not in OF_DATES
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """What the address fills into a new form, without what its fields cannot take."""
+        sent = super().get_changeform_initial_data(request)
+        read = {name: self._read_initial(name, value) for name, value in sent.items()}
+        return {name: value for name, value in read.items() if value is not None}
+
+    def _read_initial(self, name: str, value: Any) -> Any:
+        try:
+            field = self.opts.get_field(name)
+        except FieldDoesNotExist:
+            return value  # of a form that asks for more than its model, or of the page itself
+        if not isinstance(field, Field):
+            return None
+        model: Any = field.related_model
+        if field.many_to_many:
+            return [one for one in value if read_pk(model, one) is not None]
+        if field.is_relation:
+            return read_pk(model, value)
+        if isinstance(field, DateField):
+            moment = read_date(value)
+            is_day = not isinstance(field, DateTimeField)
+            return moment.date() if moment and is_day else moment
+        return value
 
     def get_search_fields(self, request: HttpRequest) -> Any:
         """What may be searched by among all the rows that the page shows."""
@@ -228,9 +286,10 @@ class WalledPage(_Walled, ModelAdmin):
         """The rows that a search finds, and whether one may be among them twice.
 
         Where somebody may search by what is sensitive at some of their shops alone, it finds rows
-        of these, by its whole value.
+        of these, by its whole value. Words beyond the tenth are left out.
         """
-        search_term = search_term.replace(NUL, "")
+        words = smart_split(search_term.replace(NUL, ""))
+        search_term = " ".join(islice(words, MOST_WORDS))
         found, may_repeat = super().get_search_results(request, queryset, search_term)
         everywhere = self.get_search_fields(request)
         for field, permission in self.search_permissions.items():

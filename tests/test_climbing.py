@@ -12,7 +12,7 @@ from django.contrib.messages import get_messages
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 
-from accounts.models import ConsoleDevice, DeviceSession, User, UserStatus
+from accounts.models import ConsoleDevice, DeviceSession, PointsEntry, User, UserStatus
 from accounts.services import sign_in
 from accounts.tests.factories import make_sign_in
 from catalog.models import Order, Product, ProductTemplate, Selection, ShopMember, ShopRole
@@ -484,6 +484,62 @@ def test_the_address_of_a_list_filters_by_what_it_does_not_offer(cast, world, la
     console = console_of(actor)
     assert console.get(list_of(row)).status_code == 200
     assert console.get(list_of(row), {lookup: "1"}).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("model", "lookup"),
+    [
+        (Product, "shop__lt=99999999999999999999999"),
+        (Product, "shop__gte=1"),
+        (PointsEntry, "created_at__year=1"),
+        (PointsEntry, "created_at__year=9999"),
+        (PointsEntry, "created_at__year=9999&created_at__month=12"),
+        (PointsEntry, "created_at__month=99999999999999999999"),
+        (PointsEntry, "created_at__gte=0001-01-01T00:00:00%2B23:59"),
+        (PointsEntry, "created_at__lt=9999-12-31T23:59:59-23:59"),
+        (PointsEntry, "created_at=9999-12-31T23:59:59-23:59"),
+        (PointsEntry, "created_at__gte=x"),
+    ],
+)
+def test_the_address_of_a_list_asks_for_what_no_filter_asks(cast, world, model, lookup):
+    actor = cast.owner if model is Product else cast.staff
+    assert console_of(actor).get(f"{list_of(model)}?{lookup}").status_code == 400
+
+
+@pytest.mark.parametrize(
+    "lookup",
+    [
+        "created_at__gte=2026-01-31+00:00:00%2B08:00&created_at__lt=2026-02-01+00:00:00%2B08:00",
+        "created_at__year=2026&created_at__month=1&created_at__day=31",
+        "created_at__month=1",
+    ],
+)
+def test_dates_are_asked_for_as_the_list_offers_them(cast, world, lookup):
+    console = console_of(cast.staff)
+    assert console.get(f"{list_of(PointsEntry)}?{lookup}").status_code == 200
+
+
+def test_a_new_form_is_filled_with_what_its_fields_cannot_take(cast, world):
+    console = console_of(cast.owner)
+    for wrong in (
+        "on_sale_from=x",
+        "on_sale_from=0001-01-01T00:00:00%2B23:59",
+        "shop=99999999999999999999999&category=x",
+        "price_points=x&images=x&orders=1",
+    ):
+        assert console.get(f"{add_of(Product)}?{wrong}").status_code == 200, wrong
+    filled = console.get(f"{add_of(Product)}?name=Tea&on_sale_from=2026-01-31T10:20:00")
+    sent = form_of(filled)
+    assert sent["name"] == ["Tea"]
+    assert (sent["on_sale_from_0"], sent["on_sale_from_1"]) == (["2026/01/31"], ["10:20:00"])
+
+
+def test_a_search_of_very_many_words_asks_for_the_first_of_them(cast, world):
+    console = console_of(cast.staff)
+    product = Product.objects.filter(shop=cast.shop).earliest("pk")
+    word = product.name.split()[0]
+    assert product.pk in rows_found(console, Product, q=f"{word} " * 10 + "nowhere " * 2000)
+    assert rows_found(console, Product, q=f"{word} " * 9 + "nowhere " * 2000) == set()
 
 
 def rows_found(console, model, **asked):
