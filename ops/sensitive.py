@@ -33,11 +33,6 @@ def is_sensitive(model: type[Model], name: str) -> bool:
     return name in of(model)
 
 
-def is_secret(model: type[Model], name: str) -> bool:
-    """Whether the values of this field are shown nowhere."""
-    return of(model).get(name) is Kind.SECRET
-
-
 def path_is_sensitive(model: type[Model], path: str) -> bool:
     """Whether a path of names, as filters and searches write it, leads to a sensitive field.
 

@@ -22,8 +22,11 @@ class ConsoleDeviceAdmin(ReadOnlyAdmin):
     exclude = ["token_hash"]
     list_filter = ["ended_at"]
     list_select_related = ["person"]
-    search_fields = ["=person__phone", "person__nickname", "person__username"]
-    search_permissions = {"=person__phone": "accounts.search_user"}
+    search_fields = ["=person__phone", "person__nickname", "=person__username"]
+    search_permissions = {
+        "=person__phone": "accounts.search_user",
+        "=person__username": "accounts.search_user",
+    }
     ordering = ["-last_activity_at", "-id"]
     actions = ["end"]
 
