@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts.models import PointsEntry
 from accounts.tests.factories import sign_in
-from tests.api import answer_of, data_of, refusal_of
+from tests.api import data_of, refusal_of
 from tests.people import give, make_person
 
 pytestmark = pytest.mark.django_db
@@ -116,16 +116,6 @@ def test_a_cursor_that_is_none_is_1011(api, person, cursor):
     assert fields_refused_in(api.get(PATH, {"cursor": cursor})) == ["cursor"]
 
 
-@pytest.mark.parametrize("value", ["x", None, -1.5, [1], {}, 2**80, True])
-def test_a_cursor_with_another_value_in_it_is_1011_or_a_page(api, person, value):
-    for _ in range(2):
-        give(person, 1)
-    own = data_of(api.get(PATH, {"page_size": 1}))["next"]
-    name = json.loads(base64.urlsafe_b64decode(own + "=="))[0]
-    response = api.get(PATH, {"cursor": coded([name, value])})
-    assert answer_of(response).code in (0, 1011)
-
-
 def test_a_cursor_of_another_list_is_1011(api, person):
     from catalog.tests.factories import make_product
 
@@ -213,7 +203,8 @@ def test_the_cost_of_a_page_does_not_grow_with_its_depth(api, person):
             node = node["Plans"][0]
         return node["Actual Rows"] + node.get("Rows Removed by Filter", 0)
 
-    first = data_of(api.get(PATH, {"page_size": 10}))["next"]
-    name = json.loads(base64.urlsafe_b64decode(first + "=" * (-len(first) % 4)))[0]
+    deep = ""
+    for _ in range(49):
+        deep = data_of(api.get(PATH, {"page_size": 100, "cursor": deep}))["next"]
     assert rows_read("") <= 11
-    assert rows_read(coded([name, 30])) <= 11
+    assert rows_read(deep) <= 11
