@@ -5,8 +5,7 @@ from typing import Any
 from daphne import http_protocol
 from daphne.server import Server
 
-# A receipt's upload is judged up to 64 MB; what is larger is refused by its length, not read.
-MOST_BYTES = 65 * 1024 * 1024
+from config.handlers import MOST_BYTES
 
 
 class PlainRequest(http_protocol.WebRequest):  # type: ignore[misc]  # daphne is not typed

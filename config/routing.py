@@ -2,12 +2,15 @@
 
 from typing import Any
 
+import django
 from channels.routing import ProtocolTypeRouter, URLRouter
 from channels.security.websocket import WebsocketDenier
-from django.core.asgi import get_asgi_application
 
-# First of all: it sets Django up, which the imports below need.
-http = get_asgi_application()
+from config.handlers import HttpOnASGI
+
+# First of all: the imports below need it.
+django.setup(set_prefix=False)
+http = HttpOnASGI()
 
 from django.conf import settings  # noqa: E402
 from django.http.request import split_domain_port, validate_host  # noqa: E402

@@ -2,11 +2,13 @@
 
 import os
 
-from django.core.wsgi import get_wsgi_application
+import django
 
+from config.handlers import HttpOnWSGI
 from config.key_check import refuse_missing_keys_here
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
-application = get_wsgi_application()
+django.setup(set_prefix=False)
+application = HttpOnWSGI()
 refuse_missing_keys_here()

@@ -4,7 +4,6 @@ from typing import Any
 from django.core.exceptions import RequestDataTooBig
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema
-from rest_framework.parsers import FormParser, MultiPartParser
 from rest_framework.permissions import BasePermission, IsAuthenticated
 from rest_framework.response import Response
 
@@ -12,7 +11,7 @@ from catalog.services.shops import only_open_shop, open_shop
 from ops.api.fields import IdentifierField
 from ops.api.idempotency import answer_once
 from ops.api.pagination import page
-from ops.api.parsers import JSONParser
+from ops.api.parsers import FormParser, JSONParser, MultiPartParser
 from ops.api.views import AnswerOnceView, ApiView
 from ops.errors import ValidationFailed
 from ops.identifiers import find, read_identifier

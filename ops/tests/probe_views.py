@@ -7,13 +7,12 @@ from django.db import OperationalError
 from django.http import Http404
 from django.utils.translation import gettext_lazy
 from rest_framework import exceptions, serializers
-from rest_framework.parsers import FormParser, MultiPartParser
 from rest_framework.response import Response
 
 from accounts.models import PointsSource, User
 from accounts.services.points import change_points
 from ops.api.fields import IdentifierField, TextField, WholeNumberField
-from ops.api.parsers import JSONParser
+from ops.api.parsers import FormParser, JSONParser, MultiPartParser
 from ops.api.views import AnswerOnceView, ApiView, OpenView
 from ops.errors import DomainError, NotAllowed, NotFound, TooManyRequests, Unavailable
 
