@@ -20,7 +20,10 @@ SORTS = {
 class MallQuery(serializers.Serializer):
     category = serializers.CharField(required=False, help_text="Its name or its id.")
     search = serializers.CharField(
-        required=False, max_length=100, help_text="In name and description."
+        required=False,
+        allow_blank=True,
+        max_length=100,
+        help_text="In name and description; empty as if left out.",
     )
     shop = serializers.CharField(required=False, help_text="The id of a shop.")
     min_points = serializers.IntegerField(required=False, min_value=0)

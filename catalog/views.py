@@ -61,8 +61,7 @@ class ProductsView(OpenView):
             products = products.filter(category=wanted["category"])
         if "shop" in wanted:
             products = products.filter(shop=wanted["shop"])
-        if "search" in wanted:
-            text = wanted["search"]
+        if text := wanted.get("search"):
             products = products.filter(Q(name__icontains=text) | Q(description__icontains=text))
         if "min_points" in wanted:
             products = products.filter(points_price__gte=wanted["min_points"])

@@ -18,14 +18,20 @@ class FavoriteInput(serializers.Serializer):
 class KeyField(serializers.Field):
     """An id as a number or as text: the answer's keys are text, and may be sent back."""
 
-    default_error_messages = {"invalid": _("An id is a number or a text.")}
+    default_error_messages = {
+        "invalid": _("An id is a number or a text."),
+        "max_length": _("An id as text has at most {limit} characters."),
+        "unprintable": _("An id as text has visible characters alone."),
+    }
 
     def to_internal_value(self, data):
         if isinstance(data, bool) or not isinstance(data, int | str):
             self.fail("invalid")
         key = str(data)
-        if len(key) > LONGEST_KEY or not key.isprintable():
-            self.fail("invalid")
+        if len(key) > LONGEST_KEY:
+            self.fail("max_length", limit=LONGEST_KEY)
+        if not key.isprintable():
+            self.fail("unprintable")
         return key
 
 

@@ -7,7 +7,7 @@ from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from ops.api.fields import IdentifierField, TextField, WholeNumberField
+from ops.api.fields import NO_FIELD, IdentifierField, TextField, WholeNumberField
 from ops.errors import DomainError
 from ops.identifiers import read_identifier
 from ops.services import files
@@ -62,7 +62,8 @@ class FormIdentifierField(TextField):
 
 
 class PhotoInput(serializers.Serializer):
-    refusals: ClassVar[dict[str, type[DomainError]]] = {"image": NoImage}
+    # A body that is no object has no image either.
+    refusals: ClassVar[dict[str, type[DomainError]]] = {"image": NoImage, NO_FIELD: NoImage}
 
     image = PhotoField()
 

@@ -174,8 +174,9 @@ def test_a_person_sees_their_orders_newest_first():
     assert all(set(item) == FIELDS for item in shown())
 
 
-def test_an_unknown_status_is_named():
-    refusal = refusal_of(client_of(make_person()).get(f"{ORDERS}?status=lost"))
+@pytest.mark.parametrize("status", ["lost", ""])
+def test_an_unknown_status_is_named(status):
+    refusal = refusal_of(client_of(make_person()).get(f"{ORDERS}?status={status}"))
 
     assert (refusal.status, refusal.code, list(refusal.data)) == (400, 1011, ["status"])
 

@@ -147,16 +147,35 @@ def test_a_check_of_something_else_is_refused(body):
     assert all(name.startswith("product_ids") for name in refusal.data)
 
 
-@pytest.mark.parametrize("key", ['"\\ud800"', '"' + "x" * 41 + '"', '"\\u0000"'])
-def test_a_key_that_could_not_be_answered_is_refused(key):
+@pytest.mark.parametrize(
+    ("key", "why"),
+    [
+        ('"\\ud800"', "An id as text has visible characters alone."),
+        ('"' + "x" * 41 + '"', "An id as text has at most 40 characters."),
+        ("1" + "0" * 40, "An id as text has at most 40 characters."),
+        ('"\\u0000"', "An id as text has visible characters alone."),
+        ("null", "This field may not be null."),
+        ("true", "An id is a number or a text."),
+        ("1.5", "An id is a number or a text."),
+    ],
+)
+def test_a_key_that_could_not_be_answered_is_refused_in_words_that_say_why(key, why):
     response = client_of(make_person()).post(
         f"{FAVORITES}/check",
         f'{{"product_ids": [{key}]}}',
         content_type="application/json",
+        headers={"Accept-Language": "en"},
     )
 
     refusal = refusal_of(response)
     assert (refusal.status, refusal.code) == (400, 1011)
+    assert refusal.data == {"product_ids.0": [why]}
+
+
+def test_a_key_of_forty_characters_is_answered():
+    response = client_of(make_person()).post(f"{FAVORITES}/check", {"product_ids": ["x" * 40]})
+
+    assert data_of(response) == {"x" * 40: False}
 
 
 @pytest.mark.parametrize(

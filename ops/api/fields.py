@@ -4,8 +4,12 @@ from typing import Any, override
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
+from rest_framework.settings import api_settings
 
 from ops.identifiers import MAX_ID
+
+# Where a body is named that has no fields, since it is no object.
+NO_FIELD = api_settings.NON_FIELD_ERRORS_KEY
 
 
 class WholeNumberField(serializers.IntegerField):

@@ -5,13 +5,15 @@ from functools import partial
 from typing import Any, ClassVar, override
 
 from django.conf import settings
+from django.utils.translation import gettext as _
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from ops.api.fields import NO_FIELD
 from ops.api.idempotency import answer_once
-from ops.errors import BodyTooLarge, DomainError, NotFound, ValidationFailed
+from ops.errors import BodyTooLarge, DomainError, NotFound, Unreadable, ValidationFailed
 
 
 class ApiView(APIView):
@@ -30,7 +32,10 @@ class ApiView(APIView):
         self.perform_authentication(request)
         self.check_throttles(request)
         self.check_permissions(request)
-        if int(request.META.get("CONTENT_LENGTH") or 0) > self.max_body_bytes:
+        length = str(request.META.get("CONTENT_LENGTH") or 0)
+        if not (length.isascii() and length.isdigit()):
+            raise Unreadable
+        if int(length) > self.max_body_bytes:
             raise BodyTooLarge
         if request.method in {"POST", "PUT", "PATCH", "DELETE"}:
             request.data  # noqa: B018  unreadable bodies are refused before anything is looked up
@@ -41,7 +46,8 @@ class ApiView(APIView):
 
     def query(self, shape: type[serializers.Serializer[Any]]) -> dict[str, Any]:
         """Read the query string in this shape; raises 1011 naming the parameter."""
-        return _read(shape, self.request.query_params)
+        # A plain mapping: of a form, which a QueryDict counts as, an empty field is left out.
+        return _read(shape, self.request.query_params.dict())
 
 
 class AnswerOnceView(ApiView):
@@ -82,14 +88,17 @@ class OpenView(ApiView):
 
 
 def _read(shape: type[serializers.Serializer[Any]], data: Any) -> dict[str, Any]:
-    serializer = shape(data=data)
-    if serializer.is_valid():
-        return serializer.validated_data
+    errors: Mapping[str, Any] = {NO_FIELD: [_("The body has to be a JSON object.")]}
+    if isinstance(data, Mapping):
+        serializer = shape(data=data)
+        if serializer.is_valid():
+            return serializer.validated_data
+        errors = serializer.errors
     refusals: Mapping[str, type[DomainError]] = getattr(shape, "refusals", {})
     for field, refusal in refusals.items():
-        if field in serializer.errors:
+        if field in errors:
             raise refusal
-    raise ValidationFailed(_flat(serializer.errors))
+    raise ValidationFailed(_flat(errors))
 
 
 def _flat(details: Any, prefix: str = "") -> dict[str, list[str]]:

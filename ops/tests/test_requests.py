@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from django.utils.translation import gettext, override
 
 from accounts.models import UserStatus
 from accounts.services.sign_in import change_status
@@ -59,8 +60,34 @@ def test_a_body_that_cannot_be_read_is_1017(api, body):
     assert refused(send(api, "/api/echo", body), 1017) is None
 
 
-def test_a_charset_that_is_none_is_1017(api):
-    refused(send(api, "/api/echo", b"{}", f"{JSON}; charset=bz2_codec"), 1017)
+FORM = "multipart/form-data; boundary=x"
+URL_ENCODED = "application/x-www-form-urlencoded"
+BODIES = {
+    JSON: b"{}",
+    FORM: b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n--x--\r\n',
+    URL_ENCODED: b"a=1",
+}
+
+
+@pytest.mark.parametrize("kind", BODIES)
+@pytest.mark.parametrize(
+    "charset",
+    ["idna", "punycode", "bz2_codec", "base64", "utf-7", "utf-16", "utf-8-sig", "gbk", "latin-1",
+     "unicode_escape", "undefined", "nonsense", '""', "\u00e9", "*"],
+)  # fmt: skip
+def test_a_charset_that_is_not_utf_8_is_1017(api, kind, charset):
+    refused(send(api, "/api/form", BODIES[kind], f"{kind}; charset={charset}"), 1017)
+
+
+@pytest.mark.parametrize("kind", BODIES)
+@pytest.mark.parametrize("charset", ["utf-8", "UTF-8", '"utf-8"', "utf8"])
+def test_utf_8_may_be_named(api, kind, charset):
+    data_of(send(api, "/api/form", BODIES[kind], f"{kind}; charset={charset}"))
+
+
+@pytest.mark.parametrize("length", ["x", "-1", "1.5", "+1", "５", " 1"])
+def test_a_length_that_is_none_is_1017(api, length):
+    refused(send(api, "/api/echo", b"{}", CONTENT_LENGTH=length), 1017)
 
 
 @pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
@@ -213,6 +240,15 @@ def test_a_field_with_a_code_wins_over_1011(signed_in):
 @pytest.mark.parametrize("body", [b"[]", b"5", b'"x"', b"null", b"true", b"[{}]"])
 def test_a_body_that_is_no_object_is_1011(signed_in, body):
     assert list(refused(send(signed_in, "/api/shape", body), 1011)) == ["non_field_errors"]
+
+
+@pytest.mark.parametrize("body", [b"[]", b"5", b'"x"', b"null", b"true", b"[{}]"])
+def test_why_it_is_none_is_said_in_the_readers_language(signed_in, body):
+    for language in ("en", "zh-hans"):
+        response = send(signed_in, "/api/shape", body, headers={"Accept-Language": language})
+        with override(language):
+            said = gettext("The body has to be a JSON object.")
+        assert refused(response, 1011) == {"non_field_errors": [said]}
 
 
 @pytest.mark.parametrize("odd", [0, -1, 2**63, "7", 7.0, True, None, [], {}, "\u0000"])

@@ -194,6 +194,13 @@ def test_an_empty_file_is_no_image(shop):
     assert refusal_of(response).code == 5001
 
 
+@pytest.mark.parametrize("body", ["[]", '[{"image": "a", "amount": "1"}]', "null", "5", '"image"'])
+def test_a_body_that_is_no_object_has_no_image_either(shop, body):
+    response = client_of(make_person()).post(PATH, body, content_type="application/json")
+
+    assert refusal_of(response) == (400, 5001, None)
+
+
 @pytest.mark.parametrize("content_type", ["application/json", "application/x-www-form-urlencoded"])
 def test_a_body_without_files_has_no_image(shop, content_type):
     body = '{"image": "a", "amount": "1"}' if "json" in content_type else "image=a&amount=1"
