@@ -324,6 +324,10 @@ SEALS_DIR = env.folder("SEALS_DIR", default=DATA_DIR / "seals")
 
 def _s3(bucket: str, **options: str) -> dict[str, object]:
     """A storage in a bucket; private, and nothing is overwritten."""
+    from botocore.config import Config  # takes a while to import, and is no use without a bucket
+
+    # A storage that is away is said to be so while whoever asked still waits.
+    client = Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 2})
     return {
         "BACKEND": "storages.backends.s3.S3Storage",
         "OPTIONS": {
@@ -332,6 +336,7 @@ def _s3(bucket: str, **options: str) -> dict[str, object]:
             "region_name": env.str("S3_REGION", default="") or None,
             "default_acl": "private",
             "file_overwrite": False,
+            "client_config": client,
             **options,
         },
     }

@@ -1,14 +1,14 @@
 import ipaddress
 
 from django.conf import settings
-from django.core.files.storage import default_storage
-from django.http import FileResponse, Http404, JsonResponse
+from django.http import FileResponse, Http404, HttpResponse, JsonResponse
 from django.utils.decorators import method_decorator
 from django.views import View
 from django.views.decorators.csrf import csrf_exempt
 
 from ops.access import is_platform_staff
 from ops.client_address import client_address
+from ops.errors import Unavailable
 from ops.services import files, health
 
 
@@ -57,8 +57,19 @@ class SignedFileView(View):
 
     def get(self, request, token):
         file = files.by_signed_token(token)
-        if file is None or not default_storage.exists(file.path):
+        if file is None:
             raise Http404
-        response = FileResponse(default_storage.open(file.path), content_type=file.media_type)
+        try:
+            content = files.open_to_read(file)
+        except FileNotFoundError as error:
+            raise Http404 from error
+        except Unavailable as refusal:
+            return HttpResponse(
+                str(refusal),
+                status=refusal.status,
+                content_type="text/plain; charset=utf-8",
+                headers={"Retry-After": str(refusal.retry_after), "Cache-Control": "no-store"},
+            )
+        response = FileResponse(content, content_type=file.media_type)
         response["Cache-Control"] = "private, max-age=900"
         return response

@@ -466,6 +466,7 @@ READS = {
     "ops.services.encryption.keyed_hash",
     "ops.services.encryption.keyed_hashes",
     "ops.services.files.by_signed_token",
+    "ops.services.files.open_to_read",
     "ops.services.files.read",
     "ops.services.files.signed_path",
     "ops.services.health.report",

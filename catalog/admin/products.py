@@ -19,6 +19,7 @@ from catalog.models import (
 )
 from catalog.services import pictures, stock, virtual_codes
 from ops.admin_base import BookingForm, EditAdmin, EditInline, book_once
+from ops.errors import DomainError, Unavailable
 from ops.models import StoredFile
 from ops.services import files
 from ops.walls import OfShop
@@ -54,13 +55,12 @@ class SentPicture(UploadedFile):
     def __init__(self, sent):
         super().__init__(sent.file, sent.name, sent.content_type, sent.size)
         self.stored: tuple[StoredFile, ...] = ()
-        self.refusal: NotAPicture | None = None
+        self.refusal: DomainError | None = None
         try:
             renditions = pictures.read_picture(sent.read())
-        except NotAPicture as error:
-            self.refusal = error
-        else:
             self.stored = pictures.store_picture(renditions, name=sent.name)
+        except (NotAPicture, Unavailable) as error:
+            self.refusal = error
 
 
 class ProductImageInline(EditInline):

@@ -16,7 +16,9 @@ from catalog.tests.factories import (
     make_shop,
 )
 from favorites import services as favorites
-from ops.models import IdempotencyRecord
+from ops.errors import Unavailable
+from ops.models import IdempotencyRecord, StoredFile
+from ops.tests.storages import folder_failing
 from tests.console import fill_in, form_of
 from tests.races import race, without_constraint
 
@@ -100,6 +102,22 @@ def test_pictures_are_sent_with_the_form(console):
     assert send(make_png((9, 9))).status_code == 302
     image = ProductImage.objects.get()
     assert image.file.name == "tea.png"
+
+
+@pytest.mark.parametrize("after", [0, 1])
+def test_a_storage_that_is_away_is_said_beside_the_picture(console, after):
+    product = make_product()
+    path = reverse("admin:catalog_product_change", args=[product.pk])
+    picture = SimpleUploadedFile("tea.png", make_png((9, 9)))
+    fields = {"images-TOTAL_FORMS": "1", "images-0-picture": picture, "images-0-position": "0"}
+
+    with folder_failing("save", after=after):
+        answer = fill_in(console, path, **fields)
+
+    assert answer.status_code == 200
+    assert str(Unavailable()) in answer.content.decode()
+    assert not ProductImage.objects.exists()
+    assert not StoredFile.objects.filter(is_temporary=False).exists()
 
 
 def test_a_picture_is_moved_without_sending_it_again(console):

@@ -1,12 +1,16 @@
 """Stored files: written once, found by their row, reached by signed addresses."""
 
 import hashlib
+import logging
 import uuid
-from datetime import datetime
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.core import signing
-from django.core.files.base import ContentFile
+from django.core.files.base import ContentFile, File
 from django.core.files.storage import default_storage
 from django.db import transaction
 from django.urls import reverse
@@ -16,9 +20,36 @@ from ops.errors import Unavailable
 from ops.models import FilePurpose, StoredFile
 from ops.services.failed_rows import do_each
 
+logger = logging.getLogger(__name__)
+
+WRITING_TAKES = timedelta(hours=1)  # at most; a file that is not whole by then never will be
 _EXTENSIONS = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp"}
 BATCH_SIZE = 200  # expired files that one round of the job takes away
 _SIGNER = signing.TimestampSigner(salt="ops.files")
+
+
+# Whose errors have no base in common, and who are not loaded where files lie in a folder.
+_LIBRARIES_OF_S3 = {"boto3", "botocore", "s3transfer"}
+
+
+def _is_of_the_storage(error: Exception) -> bool:
+    """Whether a storage, a folder or S3, raises this when it is away."""
+    library = type(error).__module__.partition(".")[0]
+    return isinstance(error, OSError) or library in _LIBRARIES_OF_S3
+
+
+@contextmanager
+def _storage_in_reach() -> Iterator[None]:
+    """Raise Unavailable where the storage is away; FileNotFoundError says that a file is."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except Exception as error:
+        if not _is_of_the_storage(error):
+            raise
+        logger.warning("The storage is away: %s", error)
+        raise Unavailable from error
 
 
 def store(
@@ -33,22 +64,35 @@ def store(
     """Write a file under a name that cannot be guessed, and the row that knows it.
 
     Call it before the transaction that needs the file: storage may be far away. Whoever refuses
-    afterwards calls `discard`.
+    afterwards calls `discard`. Raises Unavailable (1503), with nothing half written, when the
+    storage is away.
     """
     today = timezone.localdate()
-    wanted = f"{purpose}/{today:%Y/%m}/{uuid.uuid4().hex}.{_EXTENSIONS.get(media_type, 'bin')}"
-    path = default_storage.save(wanted, ContentFile(content))
-    return StoredFile.objects.create(
+    # The row comes first: by it the job finds whatever is left of a file that was never whole.
+    file = StoredFile.objects.create(
         owner_id=owner_id,
         purpose=purpose,
         name=name[:255],
-        path=path,
+        path=f"{purpose}/{today:%Y/%m}/{uuid.uuid4().hex}.{_EXTENSIONS.get(media_type, 'bin')}",
         media_type=media_type,
         size=len(content),
         sha256=hashlib.sha256(content).hexdigest(),
-        is_temporary=expires_at is not None,
-        expires_at=expires_at,
+        is_temporary=True,
+        expires_at=expires_at or timezone.now() + WRITING_TAKES,
     )
+    try:
+        with _storage_in_reach():
+            path = default_storage.save(file.path, ContentFile(content))
+    except (Unavailable, FileNotFoundError) as error:
+        discard(file)
+        raise Unavailable from error
+    if path != file.path:  # a storage may choose another name
+        file.path = path
+        file.save(update_fields=["path"])
+    if expires_at is None:
+        make_permanent(file)
+        file.is_temporary, file.expires_at = False, None
+    return file
 
 
 def make_permanent(*files: StoredFile) -> None:
@@ -65,9 +109,17 @@ def make_permanent(*files: StoredFile) -> None:
 
 
 def discard(*files: StoredFile) -> None:
-    """Take temporary files away again; what is made permanent meanwhile stays."""
+    """Take temporary files away again; what is made permanent meanwhile stays.
+
+    What a storage that is away does not give, the job takes away when its time is over.
+    """
     for file in files:
-        _take_away(file)
+        try:
+            _take_away(file)
+        except Exception as error:
+            if not _is_of_the_storage(error):
+                raise
+            logger.warning("File %s stays until its time is over: %s", file.pk, error)
 
 
 def discard_expired(*, now: datetime) -> int:
@@ -96,10 +148,19 @@ def _take_away(file: StoredFile) -> bool:
 
 
 def read(file: StoredFile) -> bytes:
-    """The file's content. Raises FileNotFoundError when the storage lost it."""
-    with default_storage.open(file.path) as opened:
+    """The file's content. Raises FileNotFoundError when the storage lost it, else Unavailable."""
+    with _storage_in_reach(), default_storage.open(file.path) as opened:
         content: bytes = opened.read()
         return content
+
+
+def open_to_read(file: StoredFile) -> File[Any]:
+    """The file, ready to be sent: from S3 it is here as a whole. Raises as `read`."""
+    with _storage_in_reach(), ExitStack() as on_failure:
+        opened = on_failure.enter_context(default_storage.open(file.path))
+        opened.seek(0)
+        on_failure.pop_all()
+        return opened
 
 
 def signed_path(file: StoredFile) -> str:

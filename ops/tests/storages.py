@@ -1,0 +1,159 @@
+"""Storages that are away: a folder that fails at one step, and a small S3 that can be out."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from django.conf import settings
+from django.core.files.storage import FileSystemStorage
+from django.test import override_settings
+
+from config.settings import _s3
+
+
+class FailingFolder(FileSystemStorage):
+    """Files in a folder that is away at what `fails` names: save, half, open, delete.
+
+    `half` fails when half of a file is written. `after` so many times it goes well.
+    """
+
+    def __init__(self, fails, after=0, **options):
+        super().__init__(**options)
+        self.fails, self.left = fails, after
+
+    def _fail_at(self, step):
+        if step in self.fails:
+            self.left -= 1
+            if self.left < 0:
+                raise OSError(5, f"no {step} today")
+
+    def save(self, name, content, max_length=None):
+        self._fail_at("save")
+        path = super().save(name, content, max_length)
+        try:
+            self._fail_at("half")
+        except OSError:
+            with open(self.path(path), "r+b") as written:
+                written.truncate(content.size // 2)
+            raise
+        return path
+
+    def open(self, name, mode="rb"):
+        self._fail_at("open")
+        return super().open(name, mode)
+
+    def delete(self, name):
+        self._fail_at("delete")
+        super().delete(name)
+
+
+class Renaming(FileSystemStorage):
+    """Keeps files under a name of its own choice."""
+
+    def save(self, name, content, max_length=None):
+        return super().save(f"{name}.kept", content, max_length)
+
+
+@contextmanager
+def folder_failing(*fails: str, after: int = 0) -> Iterator[None]:
+    """Let the default storage fail at these steps, after so many times that it goes well."""
+    with storage_of("ops.tests.storages.FailingFolder", fails=fails, after=after):
+        yield
+
+
+@contextmanager
+def storage_of(backend: str, **options) -> Iterator[None]:
+    """Another default storage for a while."""
+    default = {"BACKEND": backend, "OPTIONS": options}
+    with override_settings(STORAGES={**settings.STORAGES, "default": default}):
+        yield
+
+
+class SmallS3(ThreadingHTTPServer):
+    """Keeps objects in memory and answers what django-storages asks for; `refuses` can be set.
+
+    `refuses` maps a verb to an HTTP status, or to 0: the connection breaks without an answer.
+    """
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Answers)
+        self.objects: dict[str, bytes] = {}
+        self.refuses: dict[str, int] = {}
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class _Answers(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: SmallS3
+
+    def log_message(self, *_arguments):
+        """Say nothing."""
+
+    def _answer(self, status, body=b"", **headers):
+        self.send_response(status)
+        for name, value in {**headers, "Content-Length": str(len(body))}.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def _is_refused(self):
+        status = self.server.refuses.get(self.command)
+        if status is None:
+            return False
+        self.close_connection = True
+        if status:
+            code = {403: "AccessDenied", 503: "SlowDown"}[status]
+            self._answer(status, f"<Error><Code>{code}</Code></Error>".encode())
+        return True
+
+    def do_PUT(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if not self._is_refused():
+            self.server.objects[self.path] = body
+            self._answer(200, ETag='"x"')
+
+    def do_GET(self):
+        if not self._is_refused():
+            found = self.server.objects.get(self.path)
+            if found is None:
+                self._answer(404, b"<Error><Code>NoSuchKey</Code></Error>")
+            else:
+                self._answer(200, found, ETag='"x"')
+
+    def do_HEAD(self):
+        self.do_GET()
+
+    def do_DELETE(self):
+        if not self._is_refused():
+            self.server.objects.pop(self.path, None)
+            self._answer(204)
+
+
+@contextmanager
+def small_s3() -> Iterator[SmallS3]:
+    """A running one, as the default storage."""
+    as_set: Any = _s3("media")
+    with SmallS3() as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        options = {
+            **as_set["OPTIONS"],
+            "endpoint_url": server.address,
+            "region_name": "us-east-1",
+            "access_key": "of a test",
+            "secret_key": "of a test",
+        }
+        try:
+            with storage_of("storages.backends.s3.S3Storage", **options):
+                yield server
+        finally:
+            server.shutdown()
+            thread.join(10)
