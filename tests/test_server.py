@@ -1,6 +1,10 @@
 """What the embedded server does with bodies before Django sees them, and how it will not start."""
 
 import re
+import sqlite3
+import time
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -97,3 +101,43 @@ def test_a_server_that_is_away_is_said_in_a_sentence(tmp_path, away):
     assert finished.returncode == 1
     assert "127.0.0.1" in finished.stderr or "1.00 sec" in finished.stderr
     assert "Traceback" not in finished.stderr
+
+
+# --- SQLite has one writer at a time --------------------------------------------------------------
+def test_a_twin_on_sqlite_is_told_so_after_five_seconds_and_nobody_else(tmp_path):
+    with platform(tmp_path, DATABASE_URL="") as started:
+        data_dir = Path(started.environment["DATA_DIR"])
+        client = started.sign_in(CUSTOMER["phone"])
+        wheel = client.get("/api/lottery/config")["wheel_id"]
+
+        def draw(key):
+            return answer_of(
+                client.http.post(
+                    "/api/lottery/draw", json={"wheel_id": wheel}, headers={"Idempotency-Key": key}
+                )
+            )
+
+        with (
+            ThreadPoolExecutor(3) as pool,
+            closing(sqlite3.connect(data_dir / "db.sqlite3", autocommit=True)) as another_writer,
+        ):
+            another_writer.execute("BEGIN IMMEDIATE")
+            asked = time.monotonic()
+            pair = [pool.submit(draw, "twin"), pool.submit(draw, "twin")]
+            stranger = pool.submit(draw, "another")
+            (told, *_), waiting = wait(pair, return_when=FIRST_COMPLETED)
+            waited = time.monotonic() - asked
+            assert (told.result().code, told.result().status) == (1015, 409)
+            assert 4 < waited < 10
+            assert len(waiting) == 1
+            assert not stranger.done()
+            another_writer.execute("COMMIT")
+            assert waiting.pop().result().code == stranger.result().code == 0
+            another_writer.execute("BEGIN IMMEDIATE")
+            pair = [pool.submit(draw, "quick"), pool.submit(draw, "quick")]
+            another_writer.execute("COMMIT")
+            first, second = (one.result() for one in pair)
+            assert first == second
+            assert first.code == 0
+        assert draw("twin").code == 0
+        assert len(client.get("/api/lottery/records")["items"]) == 3

@@ -1,6 +1,8 @@
 """One Idempotency-Key, one effect: the answer is committed together with what it answers."""
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,6 +19,9 @@ from ops.services.purge import purge
 KEPT_FOR = timedelta(hours=24)
 BATCH_SIZE = 1000  # expired records that one round of the job deletes
 TWIN_WAITS = 5  # seconds that a concurrent twin waits for the first request
+
+_turn = threading.Condition()
+_running: set[tuple[int, str, str]] = set()  # what is answered at this moment, on SQLite
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +41,7 @@ def run_once(
     refusal or a crash takes the record back with everything else, which frees the key.
     Raises IdempotencyKeyReused (1014) for another body, StillRunning (1015) after 5 seconds.
     """
-    with transaction.atomic():
+    with _alone_in_this_process((owner_id, path, key)), transaction.atomic():
         record, is_new = _claim(owner_id=owner_id, path=path, key=key, fingerprint=fingerprint)
         if not is_new:
             if record.fingerprint != fingerprint:
@@ -54,6 +59,28 @@ def forget_expired(*, now: datetime) -> int:
     # A key that is used anew while its old record is deleted keeps the new one.
     expired = IdempotencyRecord.objects.filter(created_at__lte=now - KEPT_FOR)
     return purge(expired.order_by("created_at"), batch_size=BATCH_SIZE)
+
+
+@contextmanager
+def _alone_in_this_process(name: tuple[int, str, str]) -> Iterator[None]:
+    """On SQLite, wait here until no twin runs; raises StillRunning after 5 seconds.
+
+    Its one writer makes everybody wait alike, and whoever waits cannot see whether that is a twin
+    or anybody else, for whom the limit is 20 seconds. There is one process on SQLite, so it knows.
+    """
+    if connection.vendor != "sqlite":
+        yield
+        return
+    with _turn:
+        if not _turn.wait_for(lambda: name not in _running, timeout=TWIN_WAITS):
+            raise StillRunning
+        _running.add(name)
+    try:
+        yield
+    finally:
+        with _turn:
+            _running.discard(name)
+            _turn.notify_all()
 
 
 def _claim(

@@ -2,11 +2,11 @@
 
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from datetime import timedelta
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -19,7 +19,7 @@ from rest_framework.test import APIRequestFactory
 
 from accounts.models import PointsEntry, User
 from ops.api.idempotency import answer_once
-from ops.errors import IdempotencyKeyReused
+from ops.errors import IdempotencyKeyReused, StillRunning
 from ops.models import IdempotencyRecord
 from ops.services import idempotency
 from ops.services.encryption import encrypt
@@ -462,6 +462,45 @@ def test_sqlite_keeps_the_answer_as_well():
         )
     assert (first.data, first.is_replay) == ({"n": 1}, False)
     assert (again.data, again.is_replay) == ({"n": 1}, True)
+
+
+def test_a_failure_frees_the_key_on_sqlite_at_once():
+    def run(effect):
+        return idempotency.run_once(owner_id=1, path="/", key="k", fingerprint="f", effect=effect)
+
+    def fail():
+        raise ZeroDivisionError
+
+    with on_sqlite(IdempotencyRecord):
+        with pytest.raises(ZeroDivisionError):
+            run(fail)
+        started = time.monotonic()
+        assert run(dict).data == {}
+    assert time.monotonic() - started < idempotency.TWIN_WAITS
+
+
+def test_a_twin_on_sqlite_waits_for_the_first_and_no_longer_than_it_may(monkeypatch):
+    name: dict[str, Any] = {"owner_id": 1, "path": "/", "key": "k", "fingerprint": "f"}
+
+    def twin():
+        with on_sqlite(IdempotencyRecord):
+            return idempotency.run_once(**name, effect=lambda: {"by": "the twin"})
+
+    def effect():
+        monkeypatch.setattr(idempotency, "TWIN_WAITS", 0.2)
+        told = pool.submit(twin)
+        assert isinstance(told.exception(20), StillRunning)
+        monkeypatch.setattr(idempotency, "TWIN_WAITS", 20)
+        waiting.append(pool.submit(twin))
+        assert not waiting[0].done()
+        return {"by": "the first"}
+
+    waiting: list[Future[Any]] = []
+    with ThreadPoolExecutor(2) as pool:
+        with on_sqlite(IdempotencyRecord):
+            assert idempotency.run_once(**name, effect=effect).data == {"by": "the first"}
+        # Its own empty database is all that it found: the turn was given on.
+        assert waiting[0].result(20).data == {"by": "the twin"}
 
 
 def test_an_answer_cannot_be_read_from_a_copy_of_the_database(api):
