@@ -99,6 +99,7 @@ MIDDLEWARE = [
     "ops.request_id.RequestIdMiddleware",
     "ops.request_context.RequestContextMiddleware",
     "ops.api.middleware.EnvelopeMiddleware",
+    "ops.api.middleware.KnownHostMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "corsheaders.middleware.CorsMiddleware",
@@ -413,6 +414,7 @@ LOGGING = {
     "filters": {
         "request_id": {"()": "ops.request_id.RequestIdFilter"},
         "masking": {"()": "ops.masking.MaskingFilter"},
+        "said_before": {"()": "ops.request_id.SaidBeforeFilter"},
     },
     "formatters": {
         "line": {"format": "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"}
@@ -428,7 +430,7 @@ LOGGING = {
     "loggers": {
         "django": {"handlers": [], "propagate": True},
         # One line per refused request says nothing that the answer's code does not say.
-        "django.request": {"level": "ERROR"},
+        "django.request": {"level": "ERROR", "filters": ["said_before"]},
         "django.db.backends": {"level": "DEBUG" if env.flag("DB_ECHO", default=False) else "INFO"},
         # Whoever guards the platform reads it: it is there whatever LOG_LEVEL says.
         "security": {"level": "INFO"},

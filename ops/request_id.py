@@ -23,6 +23,18 @@ class RequestIdFilter(logging.Filter):
         return True
 
 
+class SaidBeforeFilter(logging.Filter):
+    """Takes out what Django logs of each answer of 5xx when the request, and its id, are over.
+
+    Whoever made that answer has logged why, in the middle of the request: with a trace, unless it
+    was a refusal.
+    """
+
+    @override
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.exc_info is not None
+
+
 class RequestIdMiddleware:
     """Takes the request's own X-Request-ID when it is well formed, else makes one."""
 

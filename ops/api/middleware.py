@@ -1,14 +1,19 @@
 """One form of answer of the API, whoever gives it, in the language the client asked for."""
 
+import logging
 from collections.abc import Callable
 from typing import override
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.core.exceptions import DisallowedHost
+from django.http import HttpRequest, HttpResponse, HttpResponseNotFound
 from django.middleware.locale import LocaleMiddleware
 from django.utils import translation
 
 from ops.api.exception_handler import answer_status
+from ops.errors import NotFound
+
+logger = logging.getLogger(__name__)
 
 # Headers that describe a body: the envelope has its own.
 OF_THE_BODY = {"content-type", "content-length", "content-encoding", "content-disposition", "etag"}
@@ -22,8 +27,8 @@ def is_api_path(path: str) -> bool:
 class EnvelopeMiddleware:
     """Puts into the envelope what Django itself refuses in the API, also while DEBUG is on.
 
-    A refused host, a broken middleware or a technical error page never reaches the API's own
-    exception handler, and neither does a method that a page or a health check does not take; a
+    A host that is not ours, a broken middleware or a technical error page never reaches the API's
+    own exception handler, and neither does a method that a page or a health check does not take; a
     client in the field must be able to read the answer all the same. What is JSON has its form.
     """
 
@@ -42,6 +47,25 @@ class EnvelopeMiddleware:
             if name.lower() not in OF_THE_BODY:
                 answer[name] = value
         return answer
+
+
+class KnownHostMiddleware:
+    """Has nothing for a host that is not ours: 404, in the API 1010.
+
+    Django would raise an error wherever somebody first asks for the host, and log each with a
+    trace; whoever runs the platform sees one line, which says what a mistake in ALLOWED_HOSTS is.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        try:
+            request.get_host()
+        except DisallowedHost as error:
+            logger.warning("Refused: %s", error)
+            return HttpResponseNotFound(str(NotFound()), content_type="text/plain; charset=utf-8")
+        return self.get_response(request)
 
 
 class LanguageMiddleware(LocaleMiddleware):

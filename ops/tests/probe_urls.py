@@ -18,6 +18,7 @@ urlpatterns = [
     path("api/once/<path:rest>", probe_views.OnceProbeView.as_view()),
     path("api/plain", probe_views.plain_probe),
     path("api/broken", probe_views.broken_probe),
+    path("broken", probe_views.broken_probe),
     path("leaking", probe_views.leaking_probe),
     *real_ones,
 ]

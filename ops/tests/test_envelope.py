@@ -72,8 +72,30 @@ def test_an_answer_that_cannot_be_written_is_1000(api, debug):
     refused(api.get("/api/broken-answer"), 1000)
 
 
-def test_a_refused_host_is_answered_in_the_envelope(api, debug):
-    refused(api.get("/api/auth/verify", headers={"Host": "evil.example"}), 1017)
+@pytest.mark.parametrize("host", ["evil.example", "evil example", "localhost:x", "a" * 300, "é"])
+@pytest.mark.parametrize("path", ["/api/auth/verify", "/api/shops", "/api/nothing", "/health"])
+def test_a_host_that_is_not_ours_has_nothing(api, debug, caplog, host, path):
+    response = api.get(path, headers={"Host": host, "Accept-Language": "en"})
+    assert refused(response, 1010) is None
+    assert response.json()["msg"] == "There is nothing here."
+    (line,) = caplog.records
+    assert (line.levelname, line.exc_info) == ("WARNING", None)
+    assert "ALLOWED_HOSTS" in line.getMessage() or "RFC 1034" in line.getMessage()
+
+
+@pytest.mark.parametrize("path", ["/", "/admin/", "/files/x", "/ws/"])
+def test_nor_has_it_anything_outside_of_the_api(api, debug, caplog, path):
+    response = api.get(path, headers={"Host": "evil.example"})
+    assert response.status_code == 404
+    assert "X-Request-ID" in response
+    (line,) = caplog.records
+    assert (line.levelname, line.exc_info) == ("WARNING", None)
+
+
+def test_not_even_a_redirect_to_https(api, settings):
+    settings.SECURE_SSL_REDIRECT = True
+    refused(api.get("/api/shops", headers={"Host": "evil.example"}), 1010)
+    assert api.get("/api/shops").status_code == 301
 
 
 @pytest.mark.parametrize(("how", "seconds"), [("domain", "7"), ("throttled", "30"), ("away", "5")])
@@ -90,6 +112,18 @@ def test_an_unexpected_failure_names_its_request_and_is_logged(api, caplog):
     assert refused(response, 1000) == {"request_id": "abcdef-1"}
     assert "/api/fail/bug failed" in caplog.text
     assert "hunter2" in caplog.text  # the log has the stack trace, the client has not
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/fail/bug", "/api/broken", "/api/broken-answer", "/broken", "/api/fail/database"]
+)
+def test_a_failure_is_logged_once_with_its_request_id(api, caplog, path):
+    caplog.handler.addFilter(RequestIdFilter())
+    response = api.get(path, headers={"X-Request-ID": "abcdef-1"})
+    assert response.status_code >= 500
+    (line,) = caplog.records
+    assert line.request_id == "abcdef-1"
+    assert bool(line.exc_info) == (response.status_code == 500)
 
 
 @pytest.mark.parametrize("method", ["get", "put", "patch", "delete", "trace", "options"])
@@ -134,8 +168,8 @@ def test_what_is_put_into_the_envelope_keeps_its_time_and_not_the_length_of_what
 
 
 @pytest.mark.parametrize("path", ["/health", "/api/health", "/api/docs", "/api/schema"])
-def test_a_refused_host_is_refused_there_as_well(api, debug, path):
-    refused(api.get(path, headers={"Host": "evil.example"}), 1017)
+def test_a_host_that_is_not_ours_has_nothing_there_either(api, debug, path):
+    refused(api.get(path, headers={"Host": "evil.example"}), 1010)
 
 
 def test_head_answers_without_a_body(api):
