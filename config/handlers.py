@@ -4,6 +4,8 @@ Django fails at a Content-Type that it cannot decode before anything of ours cou
 a WSGI body that comes in chunks for an empty one.
 """
 
+import os
+from collections.abc import Mapping
 from tempfile import SpooledTemporaryFile
 from typing import Any, override
 
@@ -48,6 +50,16 @@ class HttpOnASGI(ASGIHandler):
     """HTTP in the embedded set-up."""
 
     request_class = PlainASGIRequest
+
+    @override
+    def create_request(self, scope: Mapping[str, Any], body_file: Any) -> Any:
+        """Say how long the body is that was taken in, where the client did not."""
+        if not any(name == b"content-length" for name, _value in scope["headers"]):
+            length = body_file.seek(0, os.SEEK_END)
+            body_file.seek(0)
+            said = (b"content-length", str(length).encode())
+            scope = {**scope, "headers": [*scope["headers"], said]}
+        return super().create_request(scope, body_file)
 
 
 class HttpOnWSGI(WSGIHandler):

@@ -1,6 +1,6 @@
 """WebSockets, and HTTP as well in the embedded set-up, where daphne serves both."""
 
-from typing import Any
+from typing import Any, cast
 
 import django
 from channels.routing import ProtocolTypeRouter, URLRouter
@@ -17,6 +17,23 @@ from django.http.request import split_domain_port, validate_host  # noqa: E402
 from django.urls import re_path  # noqa: E402
 
 from accounts.consumers import RealtimeConsumer  # noqa: E402
+from ops.api.exception_handler import answer_outside  # noqa: E402
+
+
+async def no_socket(scope: Any, _receive: Any, send: Any) -> None:
+    """Refuse the handshake where there is no socket: in the envelope, where the server can."""
+    if "websocket.http.response" not in (scope.get("extensions") or {}):
+        await send({"type": "websocket.close"})
+        return
+    answer = answer_outside(404, dict(scope["headers"]))
+    await send(
+        {
+            "type": "websocket.http.response.start",
+            "status": answer.status_code,
+            "headers": [(name.lower().encode(), text.encode()) for name, text in answer.items()],
+        }
+    )
+    await send({"type": "websocket.http.response.body", "body": answer.content})
 
 
 class KnownOrigin:
@@ -49,7 +66,7 @@ application = ProtocolTypeRouter(
             URLRouter(
                 [
                     re_path(r"^ws/?$", RealtimeConsumer.as_asgi()),
-                    re_path(r"", WebsocketDenier.as_asgi()),
+                    re_path(r"", cast("Any", no_socket)),  # URLRouter takes applications for views
                 ]
             ),
         ),

@@ -14,6 +14,11 @@ WELL_FORMED = re.compile(r"\A[A-Za-z0-9._-]{1,128}\Z")
 current: contextvars.ContextVar[str] = contextvars.ContextVar("request_id", default="-")
 
 
+def chosen(offered: str) -> str:
+    """The id that a request offers when that is well formed, else a new one."""
+    return offered if WELL_FORMED.match(offered) else uuid.uuid4().hex
+
+
 class RequestIdFilter(logging.Filter):
     """Gives every log record the id of the request it belongs to."""
 
@@ -42,8 +47,7 @@ class RequestIdMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        offered = request.headers.get("X-Request-ID", "")
-        request_id = offered if WELL_FORMED.match(offered) else uuid.uuid4().hex
+        request_id = chosen(request.headers.get("X-Request-ID", ""))
         token = current.set(request_id)
         try:
             response = self.get_response(request)

@@ -147,20 +147,40 @@ def test_the_charset_of_a_body_says_nothing_of_the_address(charset):
     assert [item["commodity_id"] for item in answer["data"]["items"]] == [tea.pk]
 
 
-@pytest.mark.parametrize("content_type", UNREADABLE, ids=lambda one: one[:40])
-async def test_nor_is_it_one_on_asgi(content_type):
+# --- The same on ASGI ---------------------------------------------------------------------------
+async def ask_on_asgi(path, *chunks, method="GET", content_type=JSON, **headers):
+    """Ask the ASGI application as uvicorn does; returns the HTTP status and the answer."""
+    said = {"host": "localhost", "content-type": content_type, **headers}
     asked = ApplicationCommunicator(
         HttpOnASGI(),
         {
             "type": "http",
-            "method": "GET",
-            "path": "/api/nothing",
+            "method": method,
+            "path": path,
             "query_string": b"",
-            "headers": [(b"host", b"localhost"), (b"content-type", content_type.encode())],
+            "headers": [(name.encode(), value.encode()) for name, value in said.items()],
         },
     )
+    for chunk in chunks:
+        await asked.send_input({"type": "http.request", "body": chunk, "more_body": True})
     await asked.send_input({"type": "http.request", "body": b""})
-    start = await asked.receive_output(5)
-    assert start["status"] == 404
-    assert json.loads((await asked.receive_output(5))["body"])["code"] == 1010
-    await asked.wait(5)
+    start, body = await asked.receive_output(20), await asked.receive_output(20)
+    await asked.wait(20)
+    return start["status"], json.loads(body["body"])
+
+
+@pytest.mark.parametrize("content_type", UNREADABLE, ids=lambda one: one[:40])
+async def test_nor_is_it_one_on_asgi(content_type):
+    status, answer = await ask_on_asgi("/api/nothing", content_type=content_type)
+    assert (status, answer["code"]) == (404, 1010)
+
+
+@pytest.mark.django_db
+async def test_a_body_in_chunks_is_read_on_asgi():
+    for chunks, code in (
+        ((), 1001),
+        ((b'{"phone": "13800138001"', b"}"), 1002),
+        ((b'{"phone": ', b"13"), 1017),
+    ):
+        _status, answer = await ask_on_asgi(LOGIN, *chunks, method="POST")
+        assert answer["code"] == code

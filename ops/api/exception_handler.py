@@ -8,10 +8,13 @@ from typing import Any
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpResponse
+from django.utils import translation
 from redis import RedisError
 from rest_framework import exceptions
 from rest_framework.response import Response
 
+from ops import request_id
+from ops.api.languages import language_for
 from ops.api.renderer import EnvelopedResponse, encode
 from ops.errors import (
     BodyTooLarge,
@@ -61,6 +64,23 @@ def answer_status(status: int) -> HttpResponse:
         content_type="application/json",
         headers=error_headers(error),
     )
+
+
+def answer_outside(status: int, headers: Mapping[bytes, bytes]) -> HttpResponse:
+    """Answer what the server below refused, or cannot hand to Django as a request.
+
+    `headers` are those that were read before that, under lower-case names.
+    """
+    offered_id = headers.get(b"x-request-id", b"").decode("latin-1")
+    token = request_id.current.set(request_id.chosen(offered_id))
+    try:
+        with translation.override(language_for(headers.get(b"accept-language", b""))):
+            answer = answer_status(status)
+        answer["X-Request-ID"] = request_id.current.get()
+        logger.info("Refused with %d below Django", answer.status_code)
+    finally:
+        request_id.current.reset(token)
+    return answer
 
 
 def _as_domain_error(raised: Exception) -> DomainError | None:

@@ -1,0 +1,38 @@
+"""A wish for a socket at an address that is none."""
+
+import json
+
+import pytest
+from channels.testing import WebsocketCommunicator
+
+from config.routing import application
+
+
+def ask(path, **scope):
+    headers = [(b"host", b"localhost"), (b"x-request-id", b"abcdef-1"), (b"accept-language", b"en")]
+    communicator = WebsocketCommunicator(application, path, headers=headers)
+    communicator.scope.update(scope)
+    return communicator
+
+
+@pytest.mark.parametrize("path", ["/api/shops", "/api/nothing", "/", "/ws/x"])
+async def test_it_is_refused_in_the_envelope_where_the_server_can(path):
+    asked = ask(path, extensions={"websocket.http.response": {}})
+    await asked.send_input({"type": "websocket.connect"})
+    start, body = await asked.receive_output(5), await asked.receive_output(5)
+    headers = dict(start["headers"])
+    assert start["type"] == "websocket.http.response.start"
+    assert start["status"] == 404
+    assert headers[b"x-request-id"] == b"abcdef-1"
+    assert body["type"] == "websocket.http.response.body"
+    expected = {"code": 1010, "msg": "There is nothing here.", "data": None}
+    assert json.loads(body["body"]) == expected
+    await asked.wait(5)
+
+
+@pytest.mark.parametrize("scope", [{}, {"extensions": None}, {"extensions": {"tls": {}}}])
+async def test_and_else_as_the_server_likes(scope):
+    asked = ask("/api/nothing", **scope)
+    await asked.send_input({"type": "websocket.connect"})
+    assert (await asked.receive_output(5))["type"] == "websocket.close"
+    await asked.wait(5)
