@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 import uuid
 from datetime import UTC, datetime
 
@@ -9,20 +10,28 @@ import orjson
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.db.models import Q
-from django.utils import timezone
+from django.utils import timezone, translation
 from django.utils.dateparse import parse_datetime
+from django.utils.translation import gettext_lazy as _
 
 from accounts.errors import AccountClosed
 from accounts.events import CLOSED_TO_YOU, NOT_SIGNED_IN, points_event
 from accounts.models import DeviceSession, PointsEntry, User, UserStatus
 from accounts.services import sign_in, tokens
-from ops.errors import NotSignedIn
+from ops.api.languages import language_for
+from ops.errors import NotSignedIn, Unreadable, ValidationFailed
 from ops.identifiers import MAX_ID
 from ops.realtime import hub, push
+from ops.realtime.pace import Pace
 from ops.realtime.push import REPLAY_LIMIT
 
 HEARTBEAT = 30  # seconds between the pings that a client should send
-TRY_AGAIN_LATER = 1013
+# How much a client may send; more closes the socket.
+MESSAGES, MESSAGES_SECONDS = 120, 10
+RESUMES, RESUMES_SECONDS = 10, 60
+LARGEST_MESSAGE = 1024 * 1024  # bytes
+# Codes of the protocol itself; those from 4000 on are ours.
+TOO_MANY_MESSAGES, MESSAGE_TOO_LARGE, TRY_AGAIN_LATER = 1008, 1009, 1013
 SECONDS_TO_JOIN = 5
 
 logger = logging.getLogger(__name__)
@@ -43,6 +52,8 @@ class RealtimeConsumer(AsyncWebsocketConsumer):
         self._tasks = set()
         self._before_hello: list[str] | None = []
         self.outbox = hub.Outbox(self.write, self._drop)
+        self.messages = Pace(MESSAGES, seconds=MESSAGES_SECONDS)
+        self.resumes = Pace(RESUMES, seconds=RESUMES_SECONDS)
         offered, token = _offered_token(self.scope)
         await self.accept(subprotocol="bearer" if offered else None)
         # Accepted first and closed then: a refused handshake cannot carry a close code.
@@ -101,24 +112,33 @@ class RealtimeConsumer(AsyncWebsocketConsumer):
 
     # --- From the client --------------------------------------------------------------------
     async def receive(self, text_data=None, bytes_data=None):
+        if self.owner_id is None or not self.is_open:
+            return  # closed; what was on its way says nothing
+        sent = bytes_data or (text_data or "").encode()
+        if len(sent) > LARGEST_MESSAGE:
+            await self.disconnect_with(MESSAGE_TOO_LARGE)
+            return
+        if not self.messages.allows_one_more(time.monotonic()):
+            await self.disconnect_with(TOO_MANY_MESSAGES)
+            return
         try:
-            message = orjson.loads(text_data or bytes_data or b"")
+            message = orjson.loads(sent)
             kind, data = message["type"], message.get("data")
         except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
-            self.put("error", {"reason": "not a message of this protocol"})
+            self.refuse(Unreadable.code, _("This is no message of this protocol."))
             return
-        if self.owner_id is None:
-            return  # closed for a bad token; what was on its way says nothing
         match kind:
             case "ping":
                 self.put("pong", {"server_time": push.timestamp(timezone.now())})
             case "auth":
                 token = message.get("token")
                 await self._sign_in(token if isinstance(token, str) else "")
+            case "resume" if not self.resumes.allows_one_more(time.monotonic()):
+                await self.disconnect_with(TOO_MANY_MESSAGES)
             case "resume":
                 await self._resume(data if isinstance(data, dict) else {})
             case _:
-                self.put("error", {"reason": "unknown type"})
+                self.refuse(ValidationFailed.code, _("There is no message of this type."))
 
     async def _resume(self, data):
         version, since = data.get("points_version"), _moment(data.get("since"))
@@ -172,6 +192,12 @@ class RealtimeConsumer(AsyncWebsocketConsumer):
     def put(self, kind, data):
         """Send one message in its turn."""
         self.outbox.put(orjson.dumps({"type": kind, "data": data}).decode())
+
+    def refuse(self, code, why):
+        """Say no to one message, in the client's language; the socket stays open."""
+        headers = dict(self.scope["headers"])
+        with translation.override(language_for(headers.get(b"accept-language", b""))):
+            self.put("error", {"code": code, "message": str(why)})
 
     async def write(self, text):
         """Hand a text to the server; returns when the server has taken it."""

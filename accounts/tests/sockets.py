@@ -23,8 +23,11 @@ class Client:
         origin=None,
         path="/ws/",
         protocols=None,
+        language=None,
     ):
         headers = [(b"host", host.encode())]
+        if language is not None:
+            headers.append((b"accept-language", language.encode()))
         if origin is not None:
             headers.append((b"origin", origin.encode()))
         if by == "header":

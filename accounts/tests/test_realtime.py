@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
+from django.utils.translation import gettext, override
 
 from accounts import consumers
 from accounts import events as points_push
@@ -19,6 +20,7 @@ from accounts.tests.factories import make_sign_in
 from accounts.tests.ledgers import TABLE
 from accounts.tests.sockets import SILENT, Client, in_database, opened
 from ops.realtime import hub, push
+from ops.realtime.pace import Pace
 from ops.realtime.push import Event
 from ops.registry import Registry
 from ops.tests.layers import IN_MEMORY, LAYERS
@@ -217,11 +219,109 @@ async def test_a_ping_is_answered_with_the_time(me):
     ids=lambda text: text[:20],
 )  # fmt: skip
 async def test_nonsense_closes_nothing(me, text):
-    client, _hello = await opened(token_of(me))
+    client, _hello = await opened(token_of(me), language="en")
     await client.wire.send_input({"type": "websocket.receive", "text": text})
     (message,) = await client.heard_before_a_pong()
-    assert message["type"] == "error"
+    is_of_unknown_type = text.startswith('{"type"')
+    assert message == {
+        "type": "error",
+        "data": {
+            "code": 1011 if is_of_unknown_type else 1017,
+            "message": "There is no message of this type."
+            if is_of_unknown_type
+            else "This is no message of this protocol.",
+        },
+    }
     await client.leave()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "language"), [(None, "zh-hans"), ("en-GB,en;q=0.9", "en"), ("fr", "zh-hans")]
+)
+async def test_a_refusal_is_in_the_language_of_the_handshake(me, wanted, language):
+    client, _hello = await opened(token_of(me), language=wanted)
+    await client.say("unknown")
+    with override(language):
+        said = gettext("There is no message of this type.")
+    assert (await client.next())["data"] == {"code": 1011, "message": said}
+    await client.leave()
+
+
+# --- How much -----------------------------------------------------------------------------------
+async def test_a_hundred_and_twenty_messages_are_listened_to_and_no_more(me):
+    client, _hello = await opened(token_of(me))
+    for _ in range(120):
+        await client.say("ping")
+    for _ in range(120):
+        assert (await client.next())["type"] == "pong"
+    await client.say("ping")
+    assert await client.close_code() == 1008
+
+
+async def test_what_is_no_message_counts_as_one(me):
+    client, _hello = await opened(token_of(me))
+    for _ in range(121):
+        await client.wire.send_input({"type": "websocket.receive", "text": "nonsense"})
+    assert await client.close_code() == 1008
+
+
+async def test_ten_resumes_are_served_and_no_more(me, monkeypatch):
+    asked = []
+
+    def replay(owner_id, _since):
+        asked.append(owner_id)
+        return []
+
+    monkeypatch.setattr(push, "replays", Registry())
+    push.replays.register("of this test", replay)
+    client, _hello = await opened(token_of(me))
+    for _ in range(3000):
+        await client.say("resume", data={"since": "2026-11-22T12:00:00+08:00"})
+    assert await client.close_code() == 1008
+    assert asked == [me.person.pk] * 10
+
+
+async def test_a_resume_that_brings_nothing_counts_as_well(me):
+    client, _hello = await opened(token_of(me))
+    for _ in range(11):
+        await client.say("resume")
+    assert await client.close_code() == 1008
+
+
+def test_a_minute_and_ten_seconds_are_counted_back_from_each_message():
+    pace = Pace(3, seconds=10)
+    taken = [0.0, 4, 8, 9, 14, 19, 30, 30, 30, 39.9, 40]
+    assert [pace.allows_one_more(now) for now in taken] == [
+        *[True, True, True, False],  # the one at 9 is the fourth since 0
+        *[True, True],
+        *[True, True, True, False, True],
+    ]
+
+
+def test_the_limits_are_those_of_the_contract():
+    assert (consumers.MESSAGES, consumers.MESSAGES_SECONDS) == (120, 10)
+    assert (consumers.RESUMES, consumers.RESUMES_SECONDS) == (10, 60)
+    assert consumers.LARGEST_MESSAGE == 2**20
+
+
+@pytest.mark.parametrize("kind", ["text", "bytes"])
+async def test_a_message_over_a_megabyte_closes_with_1009(me, kind):
+    client, _hello = await opened(token_of(me))
+    rest = '{"type": "ping", "rest": ""}'
+    for length, expected in ((2**20, "pong"), (2**20 + 1, None)):
+        text = rest.replace('""', '"' + "x" * (length - len(rest)) + '"')
+        assert len(text) == length
+        sent = text if kind == "text" else text.encode()
+        await client.wire.send_input({"type": "websocket.receive", kind: sent})
+        if expected:
+            assert (await client.next())["type"] == expected
+    assert await client.close_code() == 1009
+
+
+async def test_a_megabyte_is_counted_in_bytes(me):
+    client, _hello = await opened(token_of(me))
+    await client.wire.send_input({"type": "websocket.receive", "text": "积" * 400_000})
+    assert await client.close_code() == 1009
 
 
 async def test_bytes_are_read_as_text(me):
