@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping
 from functools import partial
+from http import HTTPStatus
 from typing import Any, ClassVar, override
 
 from django.conf import settings
+from django.utils.cache import patch_vary_headers
 from django.utils.translation import gettext as _
 from rest_framework import serializers
+from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -39,6 +42,18 @@ class ApiView(APIView):
             raise BodyTooLarge
         if request.method in {"POST", "PUT", "PATCH", "DELETE"}:
             request.data  # noqa: B018  unreadable bodies are refused before anything is looked up
+
+    @override
+    def finalize_response(
+        self, request: Request, response: Response, *args: Any, **kwargs: Any
+    ) -> Response:
+        response = super().finalize_response(request, response, *args, **kwargs)
+        if _is_for_one_alone(request, response):
+            response["Cache-Control"] = "no-store"
+        else:
+            # Who asks next may be somebody, and is not to get the answer for strangers.
+            patch_vary_headers(response, ["Authorization"])
+        return response
 
     def body(self, shape: type[serializers.Serializer[Any]]) -> dict[str, Any]:
         """Read the body in this shape; raises what the shape's `refusals` name, else 1011."""
@@ -85,6 +100,19 @@ class OpenView(ApiView):
     """Open to strangers; a token, when there is one, must still be good."""
 
     permission_classes = ()
+
+
+def _is_for_one_alone(request: Request, response: Response) -> bool:
+    """Whether nobody on the way may keep the answer: it is a person's, or it follows a deed.
+
+    What signing in answers is the latter: tokens, for somebody who was a stranger until now.
+    """
+    is_of_a_deed = request.method not in SAFE_METHODS and response.status_code == HTTPStatus.OK
+    return (
+        is_of_a_deed
+        or "Authorization" in request.headers
+        or request.successful_authenticator is not None
+    )
 
 
 def _read(shape: type[serializers.Serializer[Any]], data: Any) -> dict[str, Any]:
