@@ -1,6 +1,7 @@
 # The platform's image: the same code serves HTTP, WebSockets or background work.
 #   web      docker run IMAGE                        (HTTP, granian on WSGI)
-#   sockets  docker run IMAGE uvicorn config.asgi:application --host 0.0.0.0 --port 8001
+#   sockets  docker run IMAGE uvicorn config.asgi:application --host 0.0.0.0 --port 8001 \
+#              --ws-max-size 1048576 --ws-ping-interval 60 --ws-ping-timeout 30
 #   worker   docker run IMAGE python manage.py worker
 # Its settings come from the environment; .env.example lists them.
 FROM python:3.13-slim AS build
