@@ -22,6 +22,7 @@ from ops.admin_base import BookingForm, EditAdmin, EditInline, book_once
 from ops.errors import DomainError, Unavailable
 from ops.models import StoredFile
 from ops.services import files
+from ops.services.pictures import in_turn
 from ops.walls import OfShop
 
 
@@ -54,13 +55,18 @@ class SentPicture(UploadedFile):
 
     def __init__(self, sent):
         super().__init__(sent.file, sent.name, sent.content_type, sent.size)
+        self._sent = sent
         self.stored: tuple[StoredFile, ...] = ()
         self.refusal: DomainError | None = None
         try:
-            renditions = pictures.read_picture(sent.read())
+            renditions = in_turn(self._read)
             self.stored = pictures.store_picture(renditions, name=sent.name)
         except (NotAPicture, Unavailable) as error:
             self.refusal = error
+
+    def _read(self):
+        # One byte more than is taken is enough to tell that there are too many.
+        return pictures.read_picture(self._sent.read(pictures.largest_picture() + 1))
 
 
 class ProductImageInline(EditInline):

@@ -1,5 +1,7 @@
 """Product pictures: two sizes of each, put behind one another."""
 
+from functools import partial
+
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Max
@@ -16,8 +18,23 @@ THUMBNAIL_SIDE = 400
 QUALITY = 85
 
 
+def largest_picture() -> int:
+    """The size of the largest file that is taken, in bytes."""
+    size: int = settings.RECEIPT_MAX_BYTES
+    return size
+
+
 def read_picture(content: bytes) -> Renditions:
-    """Check a file and make of it what is kept. Raises NotAPicture."""
+    """Check a file and make of it what is kept, in a turn of its own if it has none.
+
+    Raises NotAPicture, and Unavailable when too many pictures wait.
+    """
+    return pictures.in_turn(partial(_read_picture, content))
+
+
+def _read_picture(content: bytes) -> Renditions:
+    if len(content) > largest_picture():
+        raise NotAPicture
     try:
         decoded = pictures.decode(
             content,

@@ -4,6 +4,7 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts.models import User
+from catalog.errors import NotAPicture
 from catalog.models import Category, Product, ProductImage, StockEntry, StockOperation
 from catalog.services.pictures import add_picture
 from catalog.tests.factories import (
@@ -18,6 +19,7 @@ from catalog.tests.factories import (
 from favorites import services as favorites
 from ops.errors import Unavailable
 from ops.models import IdempotencyRecord, StoredFile
+from ops.tests.picture_samples import flat_png
 from ops.tests.storages import folder_failing
 from tests.console import fill_in, form_of
 from tests.races import race, without_constraint
@@ -98,6 +100,9 @@ def test_pictures_are_sent_with_the_form(console):
         return fill_in(console, path, **fields)
 
     assert send(b"no picture").status_code == 200
+    bomb = flat_png(16_000, 16_000, colour=0, depth=1)  # 256 megapixels
+    assert send(bomb).context["errors"][0][0] == str(NotAPicture())
+    assert not StoredFile.objects.exists()
     assert not ProductImage.objects.exists()
     assert send(make_png((9, 9))).status_code == 302
     image = ProductImage.objects.get()

@@ -51,6 +51,20 @@ def test_too_many_pixels_are_refused(settings):
     assert not StoredFile.objects.exists()
 
 
+def test_too_many_bytes_are_refused(settings):
+    png = make_png((9, 9))
+    settings.RECEIPT_MAX_BYTES = len(png)
+    assert read_picture(png).content
+
+    with pytest.raises(NotAPicture):
+        read_picture(png + b"\0")
+
+
+def test_a_small_or_a_long_picture_is_one_of_a_product():
+    for size in ((1, 1), (3000, 20)):
+        assert read_picture(make_png(size)).content
+
+
 def test_a_picture_is_temporary_until_a_product_has_it():
     stored = store_picture(read_picture(make_png((9, 9))))
     assert [file.is_temporary for file in stored] == [True, True]

@@ -6,27 +6,39 @@ needs it for good (`files.make_permanent`).
 """
 
 import io
-import math
+import threading
 from collections.abc import Callable, Collection
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as Waited
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 from django.utils import timezone
-from PIL import ExifTags, Image
-from pillow_heif import register_heif_opener
+from PIL import Image
 
+from ops.errors import Unavailable
 from ops.models import FilePurpose, StoredFile
 from ops.services import files
-
-register_heif_opener()
+from ops.services.memory import give_back, give_large_back
+from ops.services.picture_decoders import FACTORS, PictureFile, open_file
+from ops.services.picture_files import LONGEST_SIDE, type_of
 
 # Longer than any request: what a killed process left behind is told by it.
 UNUSED_FOR = timedelta(hours=1)
 
+# What one picture may take while it is decoded; what would take more counts as a bomb.
+MOST_MEMORY = 180_000_000  # bytes
+# A larger picture is decoded to a half, a quarter or an eighth of its sides.
+MOST_DECODED_PIXELS = 16_000_000
+# As many rows of a result are made at a time when a picture is shrunk.
+ROWS = 256
+
+# So long a picture waits for its turn, and so many of them wait at most, before the answer is 1503.
+PATIENCE = 20  # seconds
+MOST_WAITING = 16
+
 # What EXIF's orientations ask for.
-_TURNS: dict[Any, Image.Transpose] = {
+_TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -35,12 +47,10 @@ _TURNS: dict[Any, Image.Transpose] = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-
-_HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
-# Brands of the container; what is in it, its list of compatible brands says.
-_CONTAINER_BRANDS = {b"mif1", b"msf1", b"mif2"}
+_SIDEWAYS = {5, 6, 7, 8}
 
 type Scale = Callable[[int, int], float]
+type Sides = Callable[[int, int], bool]
 
 
 class UnknownType(Exception):
@@ -48,7 +58,7 @@ class UnknownType(Exception):
 
 
 class BrokenPicture(Exception):
-    """A picture that is broken, cut off or has too many pixels."""
+    """A picture that is broken, cut off, too large to be decoded or of sides that are not taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +77,49 @@ class Renditions:
     thumbnail: bytes
 
 
+# --- One at a time ------------------------------------------------------------------------------
+_own = threading.local()
+
+
+def _begin() -> None:
+    _own.is_turn = True
+    give_large_back()
+
+
+# One thread, not a lock around any: what the C library keeps of freed memory, it keeps for each.
+_turns = ThreadPoolExecutor(max_workers=1, thread_name_prefix="pictures", initializer=_begin)
+_waiting = threading.BoundedSemaphore(MOST_WAITING)
+
+
+def _in_own_thread[Result](work: Callable[[], Result]) -> Result:
+    try:
+        return work()
+    finally:
+        give_back()
+
+
+def in_turn[Result](work: Callable[[], Result]) -> Result:
+    """Do work with a picture when no other one of this process is being worked on.
+
+    What is sent has to be read inside of it, so that nothing stands in memory while it waits.
+    Raises Unavailable (1503) when too many wait or it waited too long, and what the work raises.
+    """
+    if getattr(_own, "is_turn", False):
+        return work()
+    if not _waiting.acquire(blocking=False):
+        raise Unavailable
+    try:
+        turn = _turns.submit(_in_own_thread, work)
+        try:
+            return turn.result(timeout=PATIENCE)
+        except Waited:
+            if turn.cancel():
+                raise Unavailable from None
+            return turn.result()  # it has begun meanwhile, and takes no longer than a moment
+    finally:
+        _waiting.release()
+
+
 # --- Decoding -----------------------------------------------------------------------------------
 def decode(
     received: bytes,
@@ -74,35 +127,36 @@ def decode(
     scale: Scale,
     max_pixels: int,
     types: Collection[str] = ("JPEG", "PNG", "WEBP", "HEIF"),
+    sides: Sides | None = None,
 ) -> Decoded:
     """Decode all of a file: RGB, upright, on white paper, no larger than needed, no metadata.
 
     `scale(width, height)` says to which part of its size in pixels a picture is shrunk, 1 at most;
-    `types` are Pillow's names. Raises UnknownType; and BrokenPicture, also for more pixels than
-    `max_pixels`.
+    `types` are Pillow's names; `sides(width, height)` says which sides are taken, all by default.
+    Raises UnknownType; and BrokenPicture, also for more pixels than `max_pixels`.
     """
-    image_type = _type_of(received)
+    image_type = type_of(received)
     if image_type not in types:
         raise UnknownType
     try:
-        if image_type == "JPEG":
-            _check_end(received)
-        with Image.open(io.BytesIO(received), formats=[image_type]) as opened:
-            if opened.width * opened.height > max_pixels:
-                raise BrokenPicture  # noqa: TRY301  a decompression bomb; one way out
-            longest_side = max(opened.size)
-            if image_type == "JPEG":
-                # Decodes straight to a half or a quarter where that is still enough.
-                part = scale(*opened.size)
-                wanted = (math.ceil(opened.width * part), math.ceil(opened.height * part))
-                opened.draft("RGB", wanted)
-            opened.load()
-            picture = _shrink(_on_white(_upright(opened)), scale)
+        file = open_file(received, image_type)
+        width, height, orientation = file.width, file.height, file.orientation
+        if width * height > max_pixels or max(width, height) > LONGEST_SIDE:
+            raise BrokenPicture  # noqa: TRY301  a decompression bomb; one way out
+        if sides is not None and not sides(width, height):
+            raise BrokenPicture  # noqa: TRY301
+        picture = file.decode(_factor(file, scale))
+        del file  # some decoders keep all pixels of theirs
+        if (turn := _TURNS.get(orientation)) is not None:
+            picture = picture.transpose(turn)
+        if orientation in _SIDEWAYS:
+            width, height = height, width
+        picture = _shrink(picture, _scaled(width, height, scale(width, height)))
     except Exception as error:
         # Decoders raise whatever comes to them from a broken or a hostile file.
         raise BrokenPicture from error
     picture.info = {}
-    return Decoded(image=picture, scale=max(picture.size) / longest_side)
+    return Decoded(image=picture, scale=max(picture.size) / max(width, height))
 
 
 def within(side: int) -> Scale:
@@ -114,61 +168,41 @@ def within(side: int) -> Scale:
     return scale
 
 
-def _type_of(received: bytes) -> str:
-    """Pillow's name for the type of the content; empty for all that are never taken."""
-    if received.startswith(b"\xff\xd8\xff"):
-        return "JPEG"
-    if received.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "PNG"
-    if received.startswith(b"RIFF") and received[8:12] == b"WEBP":
-        return "WEBP"
-    if received[4:8] == b"ftyp":
-        end = min(int.from_bytes(received[:4]), 256)
-        major, compatible = received[8:12], received[16:end]
-        brands = {compatible[at : at + 4] for at in range(0, len(compatible), 4)}
-        if major in _HEIC_BRANDS or (major in _CONTAINER_BRANDS and brands & _HEIC_BRANDS):
-            return "HEIF"
-    return ""
+def _factor(file: PictureFile, scale: Scale) -> int:
+    """The whole factor by which a picture is shrunk while it is decoded."""
+    part = scale(file.width, file.height)
+    for factor in FACTORS:
+        is_enough = factor == FACTORS[-1] or 2 * factor * part > 1
+        fits = file.pixels(factor) <= MOST_DECODED_PIXELS and file.needed(factor) <= MOST_MEMORY
+        if is_enough and fits:
+            return factor
+    raise BrokenPicture
 
 
-def _check_end(jpeg: bytes) -> None:
-    """Raise BrokenPicture when the file has no end: decoders forgive the loss of a few bytes.
+def _scaled(width: int, height: int, part: float) -> tuple[int, int]:
+    return max(1, round(width * part)), max(1, round(height * part))
 
-    Phones put other things behind the end, so it is looked for behind the last start of a scan;
-    inside of one the two bytes of the marker never stand (ITU T.81, B.1.1.5).
+
+def _shrink(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """Shrink a picture to a size in pixels, unless it is no larger.
+
+    Some rows at a time, so that no third picture of its size stands beside the two.
     """
-    if jpeg.find(b"\xff\xd9", jpeg.rfind(b"\xff\xda")) < 0:
-        raise BrokenPicture
-
-
-def _upright(picture: Image.Image) -> Image.Image:
-    """Turn the picture as its camera says; one whose metadata is unreadable stays as it is.
-
-    Pillow's exif_transpose would write the metadata anew, and fail with phones that write nonsense.
-    """
-    turn = None
-    with suppress(Exception):
-        turn = _TURNS.get(picture.getexif().get(ExifTags.Base.Orientation))
-    return picture if turn is None else picture.transpose(turn)
-
-
-def _on_white(picture: Image.Image) -> Image.Image:
-    if picture.mode.startswith("I"):
-        # 16 bits of grey: Pillow would cut off whatever is brighter than 255.
-        picture = picture.convert("I").point(lambda value: value / 257).convert("L")
-    if picture.has_transparency_data:
-        paper = Image.new("RGBA", picture.size, "white")
-        paper.alpha_composite(picture.convert("RGBA"))
-        picture = paper
-    return picture.convert("RGB")
-
-
-def _shrink(picture: Image.Image, scale: Scale) -> Image.Image:
-    part = scale(*picture.size)
-    if part >= 1:
+    if size[0] >= picture.width or size[1] >= picture.height:
         return picture
-    size = (max(1, round(picture.width * part)), max(1, round(picture.height * part)))
-    return picture.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
+    width, height = size
+    down = picture.height / height
+    shrunk = Image.new(picture.mode, size)
+    for top in range(0, height, ROWS):
+        bottom = min(top + ROWS, height)
+        rows = picture.resize(
+            (width, bottom - top),
+            Image.Resampling.LANCZOS,
+            box=(0, top * down, picture.width, min(bottom * down, picture.height)),
+            reducing_gap=2.0,
+        )
+        shrunk.paste(rows, (0, top))
+    return shrunk
 
 
 # --- What is kept -------------------------------------------------------------------------------
@@ -176,7 +210,8 @@ def render(
     picture: Image.Image, *, quality: int, thumbnail_side: int, thumbnail_quality: int
 ) -> Renditions:
     """Write a decoded picture as JPEG, as it is and within a square of so many pixels."""
-    small = _shrink(picture, within(thumbnail_side))
+    part = within(thumbnail_side)(*picture.size)
+    small = _shrink(picture, _scaled(*picture.size, part))
     return Renditions(content=_jpeg(picture, quality), thumbnail=_jpeg(small, thumbnail_quality))
 
 

@@ -8,6 +8,7 @@ from itertools import count
 
 from django.utils import timezone
 from PIL import Image
+from pillow_heif import register_heif_opener
 
 from accounts.models import PointsEntry, PointsSource, User
 from catalog.models import ShopRole
@@ -26,11 +27,13 @@ from reviews.photos import check_photo
 from reviews.services import review, uploads
 from tests.people import give, make_person
 
+register_heif_opener()  # so that Pillow writes HEIC
+
 numbers = count(1)
 EPOCH = datetime(2026, 11, 22, 4, 0, tzinfo=UTC)
 
 
-def make_image(number=None, *, size=(60, 80), mode="RGB"):
+def make_image(number=None, *, size=(120, 160), mode="RGB"):
     """A picture like no other one: its number is in its pixels."""
     number = next(numbers) if number is None else number
     picture = Image.new("RGB", (16, 16), (number % 256, number // 256 % 256, 90))
