@@ -8,6 +8,14 @@ LEAST_AMOUNT = Decimal("0.01")  # yuan
 LARGEST_AMOUNT = Decimal("9999.99")  # yuan
 MOST_POINTS = 100_000  # that one decision may give
 LONGEST_REASON = 500  # characters
+SHORTEST_SIDE, LONGEST_SIDE = 100, 12_000  # pixels, of the picture of a receipt
+UTMOST_SHAPE = 20  # how many times its shorter side the longer one is
+
+
+def is_shape_of_receipt(width: int, height: int) -> bool:
+    """Whether a picture of these sides, in pixels, can be one of a receipt."""
+    short, long = min(width, height), max(width, height)
+    return short >= SHORTEST_SIDE and long <= min(LONGEST_SIDE, short * UTMOST_SHAPE)
 
 
 def largest_photo() -> int:

@@ -8,13 +8,11 @@ from PIL import Image
 from ops.services import pictures
 from ops.services.pictures import Renditions
 from reviews.errors import ImageBroken, ImageTooLarge, NoImage, NotAnImage
-from reviews.limits import largest_photo, most_pixels
+from reviews.limits import is_shape_of_receipt, largest_photo, most_pixels
 
 LONGEST_SIDE = 4000
 # A long slip keeps this much of its width, or its letters would be lost...
 SHORTEST_SIDE = 1000
-# ...unless it is a ribbon that no receipt is.
-UTMOST_SIDE = 12_000
 THUMBNAIL_SIDE = 480
 QUALITY = 90
 THUMBNAIL_QUALITY = 80
@@ -32,14 +30,17 @@ class Photo(Renditions):
 def check_photo(received: bytes) -> Photo:
     """Check a file, turn the picture upright, and make what is kept of it.
 
-    Raises NoImage, ImageTooLarge, NotAnImage and ImageBroken, in this order of precedence.
+    Call it in a turn (`pictures.in_turn`): it is no small work. Raises NoImage, ImageTooLarge,
+    NotAnImage and ImageBroken, in this order of precedence.
     """
     if not received:
         raise NoImage
     if len(received) > largest_photo():
         raise ImageTooLarge
     try:
-        picture = pictures.decode(received, scale=_scale, max_pixels=most_pixels()).image
+        picture = pictures.decode(
+            received, scale=_scale, max_pixels=most_pixels(), sides=is_shape_of_receipt
+        ).image
     except pictures.UnknownType as error:
         raise NotAnImage from error
     except pictures.BrokenPicture as error:
@@ -60,7 +61,7 @@ def check_photo(received: bytes) -> Photo:
 
 def _scale(width: int, height: int) -> float:
     long, short = max(width, height), min(width, height)
-    return min(1.0, max(LONGEST_SIDE / long, SHORTEST_SIDE / short), UTMOST_SIDE / long)
+    return min(1.0, max(LONGEST_SIDE / long, SHORTEST_SIDE / short))
 
 
 def difference_hash(picture: Image.Image) -> str:

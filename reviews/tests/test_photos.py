@@ -112,17 +112,17 @@ def test_nonsense_beside_the_orientation_does_not_matter():
 
 
 def test_transparency_becomes_white_paper():
-    drawing = Image.new("RGBA", (40, 40), (0, 0, 0, 0))
-    drawing.paste((*RED, 255), (0, 0, 20, 40))
+    drawing = Image.new("RGBA", (160, 160), (0, 0, 0, 0))
+    drawing.paste((*RED, 255), (0, 0, 80, 160))
 
     picture = opened(check_photo(make_file(image_format="PNG", image=drawing)).content)
 
-    assert is_near(picture.getpixel((35, 20)), WHITE)
-    assert is_near(picture.getpixel((5, 20)), RED)
+    assert is_near(picture.getpixel((120, 80)), WHITE)
+    assert is_near(picture.getpixel((20, 80)), RED)
 
 
 def test_sixteen_bits_of_grey_are_not_cut_off():
-    scan = Image.new("I;16", (40, 40), 40_000)
+    scan = Image.new("I;16", (160, 160), 40_000)
 
     picture = opened(check_photo(make_file(image_format="PNG", image=scan)).content)
 
@@ -140,11 +140,13 @@ def test_every_way_of_keeping_colours_is_read(mode):
 @pytest.mark.parametrize(
     ("size", "kept"),
     [
-        ((6000, 4000), (4000, 2667)),
+        ((4000, 3000), (4000, 3000)),
+        ((5000, 3000), (4000, 2400)),
+        # Over 16 megapixels, half the sides are enough.
+        ((6000, 4000), (3000, 2000)),
         ((900, 8000), (900, 8000)),
-        ((2000, 16_000), (1000, 8000)),
-        ((20, 60_000), (4, 12_000)),
-        ((1, 1), (1, 1)),
+        ((2000, 12_000), (1000, 6000)),
+        ((600, 12_000), (600, 12_000)),
     ],
 )
 def test_a_picture_is_no_larger_than_reading_needs(size, kept):
@@ -209,6 +211,38 @@ def test_a_truncated_file_is_broken(image_format, part):
 
     with pytest.raises(ImageBroken):
         check_photo(received[: int(len(received) * part)])
+
+
+@pytest.mark.parametrize("cut", range(1, 17))
+def test_a_png_that_lost_its_end_is_broken(cut):
+    with pytest.raises(ImageBroken):
+        check_photo(make_file(image_format="PNG")[:-cut])
+
+
+@pytest.mark.parametrize("image_format", ["JPEG", "PNG"])
+@pytest.mark.parametrize(
+    ("size", "is_taken"),
+    [
+        ((100, 100), True),
+        ((99, 2000), False),
+        ((2000, 99), False),
+        ((1, 1), False),
+        ((1, 60_000), False),
+        ((600, 12_000), True),
+        ((12_000, 600), True),
+        ((700, 12_001), False),
+        ((100, 2000), True),
+        ((100, 2001), False),
+        ((2001, 100), False),
+    ],
+)
+def test_a_receipt_has_sides_of_a_receipt(image_format, size, is_taken):
+    received = make_file(image_format=image_format, image=Image.new("L", size))
+    if is_taken:
+        assert opened(check_photo(received).content).size == size
+    else:
+        with pytest.raises(ImageBroken):
+            check_photo(received)
 
 
 @pytest.mark.parametrize("start", [b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"\0\0\0\x18ftypheic"])
