@@ -269,7 +269,10 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["ops.api.renderer.EnvelopeRenderer"],
     "DEFAULT_PARSER_CLASSES": ["ops.api.parsers.JSONParser"],
     "DEFAULT_THROTTLE_CLASSES": ["ops.api.throttle.PersonThrottle"],
-    "DEFAULT_THROTTLE_RATES": {"person": env.rate("REQUESTS_PER_PERSON", default="600/min")},
+    "DEFAULT_THROTTLE_RATES": {
+        "person": env.rate("REQUESTS_PER_PERSON", default="600/min"),
+        "upload": env.rate("UPLOADS_PER_PERSON", default="30/min"),
+    },
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "ops.api.renderer.OnlyJSON",
     "DEFAULT_SCHEMA_CLASS": "ops.api.schema.EnvelopeSchema",
     "EXCEPTION_HANDLER": "ops.api.exception_handler.answer_exception",
@@ -309,6 +312,8 @@ CORS_EXPOSE_HEADERS = ["X-Request-ID", "Idempotent-Replay", "Retry-After"]
 METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
 # Bodies over this many bytes are refused with 1018; the receipt upload has a limit of its own.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+# What waits for its turn to be decoded waits on disk.
+FILE_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
 RECEIPT_MAX_BYTES = 10 * 1024 * 1024
 RECEIPT_MAX_PIXELS = 40_000_000
 

@@ -12,9 +12,11 @@ from ops.api.fields import IdentifierField
 from ops.api.idempotency import answer_once
 from ops.api.pagination import page
 from ops.api.parsers import FormParser, JSONParser, MultiPartParser
+from ops.api.throttle import UploadThrottle
 from ops.api.views import AnswerOnceView, ApiView
 from ops.errors import ValidationFailed
 from ops.identifiers import find, read_identifier
+from ops.services.pictures import in_turn
 from reviews import serializers
 from reviews.errors import ImageTooLarge, InvalidDecision, UploadNotFound
 from reviews.limits import largest_photo
@@ -50,6 +52,7 @@ class UploadView(ApiView):
 
     honours_idempotency_key = True
     parser_classes = (MultiPartParser, FormParser, JSONParser)
+    throttle_classes = (*ApiView.throttle_classes, UploadThrottle)
     # Far over what an image may have, so that it is told apart by 5004.
     max_body_bytes = 64 * 1024 * 1024
 
@@ -67,8 +70,9 @@ class UploadView(ApiView):
     def post(self, request):
         # The picture is judged first, whatever else is wrong: that is the contract's order.
         image = self.body(serializers.PhotoInput)["image"]
-        # One byte more than is taken is enough to tell that there are too many.
-        photo = check_photo(image.read(largest_photo() + 1))
+        # Read in its turn, so that nothing of it stands in memory before. One byte more than is
+        # taken is enough to tell that there are too many.
+        photo = in_turn(lambda: check_photo(image.read(largest_photo() + 1)))
         body = self.body(serializers.UploadInput)
         with uploads.photo_stored(photo, person_id=request.user.pk, name=image.name) as stored:
             return answer_once(request, partial(self._submit, request, body, stored))

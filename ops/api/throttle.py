@@ -1,4 +1,4 @@
-"""How many requests a person may send."""
+"""How many requests a person may send, and how many files."""
 
 from typing import TYPE_CHECKING, override
 
@@ -12,10 +12,16 @@ if TYPE_CHECKING:
 class PersonThrottle(throttling.SimpleRateThrottle):
     """So many requests a minute per person; strangers have limits of their own where they act."""
 
-    scope = "person"
+    scope: str | None = "person"
 
     @override
     def get_cache_key(self, request: Request, view: "APIView") -> str | None:
         if not request.user.is_authenticated:
             return None
-        return f"throttle:person:{request.user.pk}"
+        return f"throttle:{self.scope}:{request.user.pk}"
+
+
+class UploadThrottle(PersonThrottle):
+    """So many files a minute per person, also of those that are refused: each one costs work."""
+
+    scope = "upload"

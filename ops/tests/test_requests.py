@@ -175,7 +175,7 @@ def test_the_rate_is_each_persons_own(throttled):
 
 
 def test_the_rate_is_600_a_minute(settings):
-    assert settings.REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"] == {"person": "600/min"}
+    assert settings.REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"]["person"] == "600/min"
     assert PersonThrottle().parse_rate("600/min") == (600, 60)
 
 

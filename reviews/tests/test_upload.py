@@ -1,6 +1,7 @@
 import io
 from datetime import datetime, timedelta
 from decimal import Decimal
+from threading import BoundedSemaphore
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -12,10 +13,12 @@ from PIL import Image
 from accounts.models import Tier
 from accounts.services.profile import facts
 from catalog.tests.factories import make_shop
+from ops.api.throttle import UploadThrottle
 from ops.days import seconds_left
 from ops.errors import ValidationFailed
 from ops.models import StoredFile
-from ops.services import files
+from ops.services import files, pictures
+from ops.tests.picture_samples import flat_png, scan_bomb
 from reviews.errors import SubmittedBefore, UploadQuotaUsed
 from reviews.models import ProcessRecord, ProcessStatus, Receipt, ReceiptStatus
 from reviews.photos import check_photo
@@ -179,6 +182,10 @@ BIG = 10 * 1024 * 1024 + 1
         ({"image": TEXT, "amount": "wrong"}, (400, 5003)),
         ({"image": make_file(image_format="GIF"), "amount": "1"}, (400, 5003)),
         ({"image": make_file()[:400], "amount": "wrong"}, (400, 5005)),
+        ({"image": make_file(image_format="PNG")[:-1], "amount": "wrong"}, (400, 5005)),
+        ({"image": scan_bomb((1200, 900), 3000), "amount": "wrong"}, (400, 5005)),
+        ({"image": flat_png(8001, 5000, colour=0, depth=1)}, (400, 5005)),
+        ({"image": flat_png(1, 60_000)}, (400, 5005)),
         ({"amount": "wrong"}, (400, 5002)),
     ],
 )
@@ -266,6 +273,58 @@ def test_a_stranger_uploads_nothing(shop, stored_files):
     refusal = refusal_of(client_of().post(PATH, {"amount": "1"}, format="multipart"))
 
     assert (refusal.status, refusal.code) == (401, 1006)
+
+
+# --- How many a minute --------------------------------------------------------------------------
+@pytest.fixture
+def two_a_minute(monkeypatch):
+    monkeypatch.setattr(UploadThrottle, "THROTTLE_RATES", {"person": "9/min", "upload": "2/min"})
+
+
+def test_each_photo_counts_and_the_next_is_refused_unread(two_a_minute, refused_unchanged, shop):
+    person = make_person()
+    assert refused_unchanged(person, image=TEXT).code == 5003
+    data_of(send(person))
+
+    # Before the shape, whatever it is.
+    for form in ({}, {"image": TEXT}, {"image": None, "amount": "wrong"}):
+        refusal = refused_unchanged(person, **form)
+        assert (refusal.status, refusal.code) == (429, 1013)
+    response = send(person)
+    assert 0 < int(response["Retry-After"]) <= 60
+    data_of(client_of(person).get("/api/photo/history"))
+    data_of(send(make_person()))
+
+
+def test_a_photo_over_the_rate_is_not_even_parsed(two_a_minute, shop):
+    person = make_person()
+    for _ in range(2):
+        send(person, image=TEXT)
+
+    response = client_of(person).generic("POST", PATH, "", content_type="image/jpeg")
+
+    assert refusal_of(response).code == 1013
+
+
+def test_strangers_are_told_to_sign_in_first(two_a_minute, shop):
+    for _ in range(3):
+        assert refusal_of(send(None)).code == 1006
+
+
+def test_the_rate_is_thirty_a_minute(settings):
+    assert settings.REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"]["upload"] == "30/min"
+
+
+# --- Many at once -------------------------------------------------------------------------------
+def test_when_too_many_photos_wait_nothing_is_changed(monkeypatch, refused_unchanged, shop):
+    monkeypatch.setattr(pictures, "_waiting", BoundedSemaphore(1))
+    pictures._waiting.acquire()
+    person = make_person()
+
+    refusal = refused_unchanged(person)
+
+    assert (refusal.status, refusal.code) == (503, 1503)
+    assert int(send(person)["Retry-After"]) > 0
 
 
 # --- Which shop ---------------------------------------------------------------------------------
