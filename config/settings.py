@@ -255,7 +255,7 @@ RECEIPT_READER = env.str("RECEIPT_READER", default="reviews.ocr.engine.RapidRece
 RECEIPT_READER = MOVED_NAMES.get(RECEIPT_READER, RECEIPT_READER)
 # So long a worker may have a receipt to itself before it counts as killed...
 READING_LEASE = timedelta(seconds=env.whole("READING_LEASE_SECONDS", default=45))
-# ...and so long a task may stand in the queue before it counts as lost. Reading twice is harmless.
+# ...and so long after it was queued its task is first looked for. One that still waits is not lost.
 READING_QUEUED_TOO_LONG = timedelta(
     seconds=env.whole("READING_QUEUED_TOO_LONG_SECONDS", default=60)
 )

@@ -11,7 +11,8 @@ from typing import Any, override
 
 from django.conf import settings
 from django.db import close_old_connections, transaction
-from django.tasks import DEFAULT_TASK_BACKEND_ALIAS, TaskResultStatus
+from django.db.models import Q
+from django.tasks import DEFAULT_TASK_BACKEND_ALIAS, Task, TaskResultStatus
 from django.utils import timezone
 from django.utils.crypto import get_random_string
 from django_tasks_db.management.commands.db_worker import Worker
@@ -24,6 +25,21 @@ logger = logging.getLogger(__name__)
 POLL_EVERY = 0.5  # seconds between looks into an empty queue
 ROUND_EVERY = 5  # seconds between two rounds of the periodic jobs
 LOST_AFTER = timedelta(minutes=15)  # no task of ours runs that long
+
+
+def first_arguments(task: Task[Any, Any], *, begun_after: datetime) -> set[Any]:
+    """The first argument of each call of a task that waits in the queue, however long already.
+
+    So it is for calls that were begun lately: whoever did may just be coming to the row.
+    """
+    names = {old for old, new in settings.MOVED_NAMES.items() if new == task.module_path}
+    calls = DBTaskResult.objects.filter(
+        Q(status=TaskResultStatus.READY)
+        | Q(status=TaskResultStatus.RUNNING, started_at__gt=begun_after),
+        task_path__in={task.module_path, *names},
+    )
+    known = calls.order_by().values_list("args_kwargs", flat=True)
+    return {call["args"][0] for call in known.iterator() if call["args"]}
 
 
 class WorkerLostError(Exception):

@@ -17,6 +17,7 @@ from django.utils import timezone
 from django.utils.module_loading import import_string
 
 from ops.services import files
+from ops.services.background import first_arguments
 from ops.services.failed_rows import do_each
 from reviews import events, risk
 from reviews.models import (
@@ -198,8 +199,9 @@ def sweep_processes(*, now: datetime) -> int:
     """Take up again the processes that nobody works on: a periodic job.
 
     That is: those whose task was lost, and those whose worker was killed, told by the lease that
-    ran out. After the last attempt a process is given up. Returns how many were queued again or
-    given up.
+    ran out. One whose task still waits in the queue is left alone, however long the line: it will
+    have its turn. After the last attempt a process is given up. Returns how many were queued again
+    or given up.
     """
     never_taken = Q(
         status=ProcessStatus.PENDING, queued_at__lt=now - settings.READING_QUEUED_TOO_LONG
@@ -209,10 +211,16 @@ def sweep_processes(*, now: datetime) -> int:
         lease_until__lt=now,
         queued_at__lt=now - settings.READING_LEASE,
     )
-    lost = ProcessRecord.objects.filter(never_taken | abandoned).select_related("receipt")
+    left = ProcessRecord.objects.filter(never_taken | abandoned)
+    # Asked only when there are some: most rounds find none.
+    waiting = (
+        first_arguments(process_receipt, begun_after=now - settings.READING_LEASE)
+        if left.exists()
+        else set()
+    )
     return do_each(
         "sweep processes",
-        lost.order_by("queued_at"),
+        left.exclude(pk__in=waiting).select_related("receipt").order_by("queued_at"),
         lambda record: _take_up(record, now=now),
         batch_size=BATCH_SIZE,
     )

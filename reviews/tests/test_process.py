@@ -5,6 +5,7 @@ import pytest
 from django.conf import settings as django_settings
 from django.db import IntegrityError, transaction
 from django.db.models import F
+from django.tasks import TaskResultStatus
 from django.tasks.signals import task_enqueued
 from django.utils import timezone
 from django_tasks_db.models import DBTaskResult
@@ -307,6 +308,77 @@ def test_a_job_whose_message_was_lost_is_sent_again(record, django_capture_on_co
         assert sweep_processes(now=LATER) == 0
 
     assert DBTaskResult.objects.get().args_kwargs["args"] == [record.pk]
+
+
+def sweep_for_a_day(callbacks):
+    """Sweep every hour, and send what the sweeps want to send."""
+    swept = 0
+    for hour in range(1, 25):
+        with callbacks(execute=True):
+            swept += sweep_processes(now=timezone.now() + timedelta(hours=hour))
+    return swept
+
+
+def test_a_receipt_has_one_task_however_long_the_line(django_capture_on_commit_callbacks):
+    make_shop()
+    with django_capture_on_commit_callbacks(execute=True):
+        receipts = [upload(make_person(), amount="1") for _ in range(30)]
+    assert DBTaskResult.objects.count() == 30
+
+    assert sweep_for_a_day(django_capture_on_commit_callbacks) == 0
+
+    sent = [task.args_kwargs["args"] for task in DBTaskResult.objects.all()]
+    assert sorted(sent) == sorted([receipt.process.pk] for receipt in receipts)
+
+
+def test_of_a_long_line_only_what_was_lost_is_sent_again(django_capture_on_commit_callbacks):
+    shop = make_shop()
+    with django_capture_on_commit_callbacks(execute=True):
+        waiting = [upload(make_person(), amount="1") for _ in range(process.BATCH_SIZE + 5)]
+    lost = make_record(
+        make_receipt(shop=shop, read=False, process=None), status=ProcessStatus.PENDING
+    )
+
+    assert sweep_for_a_day(django_capture_on_commit_callbacks) == 1
+
+    assert DBTaskResult.objects.count() == len(waiting) + 1
+    assert DBTaskResult.objects.latest("enqueued_at").args_kwargs["args"] == [lost.pk]
+
+
+def test_what_a_killed_worker_held_is_queued_once(record, django_capture_on_commit_callbacks):
+    claimed(record)
+
+    assert sweep_for_a_day(django_capture_on_commit_callbacks) == 1
+
+    assert DBTaskResult.objects.get().args_kwargs["args"] == [record.pk]
+
+
+@pytest.mark.parametrize(
+    ("status", "begun", "is_lost"),
+    [
+        (TaskResultStatus.READY, None, False),
+        (TaskResultStatus.RUNNING, LATER - timedelta(seconds=1), False),
+        # Its worker was killed before it came to the row.
+        (TaskResultStatus.RUNNING, NOW, True),
+        (TaskResultStatus.FAILED, NOW, True),
+        (TaskResultStatus.SUCCESSFUL, NOW, True),
+    ],
+)
+@pytest.mark.parametrize("path", [None, "reviews.services.reading.read_receipt"])
+def test_a_task_is_lost_when_nobody_will_run_it(record, status, begun, is_lost, path):
+    process_receipt.enqueue(record.pk)
+    DBTaskResult.objects.update(
+        status=status, started_at=begun, task_path=path or process_receipt.module_path
+    )
+
+    assert sweep_processes(now=LATER) == is_lost
+
+
+def test_a_task_of_another_kind_is_none_of_the_receipt(record):
+    process_receipt.enqueue(record.pk)
+    DBTaskResult.objects.update(task_path="ops.tests.probe_tasks.note")
+
+    assert sweep_processes(now=LATER) == 1
 
 
 def test_the_sweep_runs_with_the_background_work(record, django_capture_on_commit_callbacks):
