@@ -1,22 +1,12 @@
-import ipaddress
-
-from django.conf import settings
 from django.http import FileResponse, Http404, HttpResponse, JsonResponse
 from django.utils.decorators import method_decorator
 from django.views import View
 from django.views.decorators.csrf import csrf_exempt
 
 from ops.access import is_platform_staff
-from ops.client_address import client_address
+from ops.client_address import client_address, is_loopback
 from ops.errors import Unavailable
 from ops.services import files, health
-
-
-def _is_loopback(request):
-    if "X-Forwarded-For" in request.headers and not settings.TRUSTED_PROXIES:
-        return False  # it came through a proxy that nobody told us about
-    address = client_address(request)
-    return bool(address) and ipaddress.ip_address(address).is_loopback
 
 
 def _is_staff(request, report):
@@ -35,7 +25,7 @@ class HealthView(View):
         report = health.report(readiness=self.readiness)
         good, bad = self.words
         answer: dict[str, object] = {"status": good if report.is_healthy else bad}
-        if _is_loopback(request) or _is_staff(request, report):
+        if is_loopback(client_address(request)) or _is_staff(request, report):
             answer["checks"] = report.checks
         response = JsonResponse(answer, status=200 if report.is_healthy else 503)
         if not report.is_healthy:

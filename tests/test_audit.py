@@ -764,7 +764,9 @@ def test_ones_own_affairs_are_not_audited():
     before = AuditEntry.objects.count()
     with acting_as(customer):
         signed_in = sign_in.sign_in_by_code(
-            phone=str(customer.phone), code=settings.SMS_FIXED_CODE, device=sign_in.Device()
+            phone=str(customer.phone),
+            code=settings.SMS_FIXED_CODE,
+            device=sign_in.Device(address="127.0.0.1"),
         )
         sign_in.refresh(signed_in.pair.refresh_token)
         order = orders.exchange(person_id=customer.pk, product_id=product.pk, quantity=1)

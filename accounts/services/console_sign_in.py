@@ -6,11 +6,9 @@ the next wait longer, at most 15 minutes; no account is ever locked. A known dev
 is counted by itself alone, so that nothing that strangers do holds its owner back.
 """
 
-import ipaddress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.conf import settings
 from django.contrib.auth import check_password_with_timing_attack_mitigation
 from django.db import transaction
 from django.db.models import F, Q
@@ -23,6 +21,7 @@ from accounts.models.people import login_name
 from accounts.models.sign_in_limits import SignInLimitQuerySet
 from accounts.services import console_devices
 from ops import security_log
+from ops.client_address import counted_as
 from ops.services.encryption import keyed_hash
 
 LONGEST_DELAY = timedelta(minutes=15)
@@ -113,7 +112,7 @@ def _keys(*, account: str, address: str, device: ConsoleDevice | None) -> list[K
     if device:
         return [_key(LimitPurpose.DEVICE, str(device.pk))]
     keys = [_account_key(account)]
-    place = _place_of(address)
+    place = counted_as(address)
     if place is not None:
         keys.append(_key(LimitPurpose.ADDRESS, place))
     return keys
@@ -125,23 +124,6 @@ def _account_key(account: str) -> Key:
 
 def _key(purpose: LimitPurpose, value: str) -> Key:
     return Key(purpose, keyed_hash(f"console sign-in {purpose}", value))
-
-
-def _place_of(address: str) -> str | None:
-    """What an address is counted by: of IPv6 the network that one customer has; None for nothing.
-
-    Where nobody knows an address, all who have none are counted together.
-    """
-    if not address:
-        return ""
-    at = ipaddress.ip_address(address)
-    if isinstance(at, ipaddress.IPv6Address):
-        at = at.ipv4_mapped or at
-    if at.is_loopback and not settings.LIMIT_LOOPBACK_ADDRESSES:
-        return None
-    if at.version == 4:
-        return str(at)
-    return str(ipaddress.ip_network((at, 64), strict=False))
 
 
 @transaction.atomic(durable=True)

@@ -165,6 +165,35 @@ def test_an_address_gets_so_many_codes_an_hour(api, ask, settings):
     data_of(post(api, "/api/auth/code", {"phone": "13800138005"}, REMOTE_ADDR="198.51.100.8"))
 
 
+def test_an_address_of_ipv6_is_the_network_of_a_customer(api, ask, settings):
+    settings.SMS_CODES_AN_HOUR_PER_ADDRESS = 3
+    for number in range(3):
+        ask(f"1380013800{number}", address=f"2001:db8:0:1:{number}::1")
+    beside = post(api, "/api/auth/code", {"phone": "13800138004"}, REMOTE_ADDR="2001:db8:0:1:9::1")
+    assert refusal_of(beside) == (429, 1003, None)
+    assert not SignInCode.objects.filter(phone="13800138004").exists()
+    data_of(post(api, "/api/auth/code", {"phone": "13800138005"}, REMOTE_ADDR="2001:db8:0:2::1"))
+
+
+def test_an_ipv4_address_in_ipv6_is_itself(api, ask, settings):
+    settings.SMS_CODES_AN_HOUR_PER_ADDRESS = 1
+    data_of(post(api, "/api/auth/code", {"phone": PHONE}, REMOTE_ADDR="::ffff:198.51.100.7"))
+    assert SignInCode.objects.get().ip_address == "198.51.100.7"
+    same = post(api, "/api/auth/code", {"phone": "13800138002"}, REMOTE_ADDR="198.51.100.7")
+    assert refusal_of(same) == (429, 1003, None)
+    another = {"phone": "13800138003"}
+    data_of(post(api, "/api/auth/code", another, REMOTE_ADDR="::ffff:198.51.100.8"))
+
+
+@pytest.mark.parametrize("trusted", [0, 1])
+def test_what_was_forwarded_is_not_the_machine_itself(api, ask, settings, trusted):
+    settings.SMS_CODES_AN_HOUR_PER_ADDRESS = 0
+    settings.TRUSTED_PROXIES = trusted
+    headers = {"X-Forwarded-For": "127.0.0.1"}
+    response = post(api, "/api/auth/code", {"phone": PHONE}, headers=headers)
+    assert refusal_of(response) == (429, 1003, None)
+
+
 @pytest.mark.parametrize(("is_limited", "code"), [(False, 0), (True, 1003)])
 def test_loopback_is_limited_by_a_setting_alone(api, ask, settings, is_limited, code):
     settings.SMS_CODES_AN_HOUR_PER_ADDRESS = 0
@@ -190,6 +219,8 @@ def test_an_address_that_is_none_stops_nobody(api, ask, settings, address):
         (2, "6.6.6.6, 203.0.113.9, 10.0.0.2", "203.0.113.9"),
         (2, "203.0.113.9", "198.51.100.7"),
         (1, "2001:db8::1", "2001:db8::1"),
+        (1, "fe80::1%eth0", "fe80::1"),
+        (1, "::ffff:203.0.113.9", "203.0.113.9"),
     ],
 )
 def test_proxies_are_believed_as_far_as_they_are_ours(

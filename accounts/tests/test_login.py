@@ -33,6 +33,7 @@ from tests.people import give, make_person
 from tests.races import kinds, race
 
 PHONE = "13800138001"
+HERE = Device(address="127.0.0.1")  # where the fixed code holds
 
 pytestmark = pytest.mark.django_db
 
@@ -330,6 +331,32 @@ def test_without_the_setting_the_fixed_code_is_like_any_other(api, settings):
     assert refusal_of(login(api, "")) == (401, 1002, None)
 
 
+FORWARDED = ["X-Forwarded-For", "X-Real-IP", "Forwarded", "Via"]
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"])
+def test_the_fixed_code_holds_on_the_machine_itself(api, address):
+    data_of(login(api, "123456", REMOTE_ADDR=address))
+
+
+@pytest.mark.parametrize(
+    "elsewhere",
+    [{"REMOTE_ADDR": "198.51.100.7"}, {"REMOTE_ADDR": "::ffff:198.51.100.7"}, {"REMOTE_ADDR": ""}]
+    + [{"headers": {name: "127.0.0.1"}} for name in FORWARDED]
+    + [{"headers": {name: ""}} for name in FORWARDED],
+    ids=str,
+)
+@pytest.mark.parametrize("trusted", [0, 1])
+def test_the_fixed_code_is_nobodys_who_comes_from_elsewhere(api, ask, settings, elsewhere, trusted):
+    code = ask(PHONE)
+    settings.SMS_FIXED_CODE, settings.TRUSTED_PROXIES = wrong(code), trusted
+    for phone in (PHONE, "13800138002"):  # one was sent to the first, none to the second
+        response = login(api, wrong(code), phone=phone, **elsewhere)
+        assert refusal_of(response) == (401, 1002, None)
+    assert not User.objects.exists()
+    data_of(login(api, code, **elsewhere))
+
+
 # --- Wrong codes from one address ---------------------------------------------------------------
 def test_an_address_is_not_listened_to_after_so_many_wrong_codes(api, settings):
     settings.SMS_WRONG_CODES_AN_HOUR_PER_ADDRESS = 3
@@ -341,13 +368,26 @@ def test_an_address_is_not_listened_to_after_so_many_wrong_codes(api, settings):
     assert refusal_of(response) == (429, 1013, None)
     assert 1 <= int(response["Retry-After"]) <= 3600
     assert not User.objects.exists()
-    data_of(login(api, "123456", REMOTE_ADDR="198.51.100.8"))
+    elsewhere = login(api, "000000", REMOTE_ADDR="198.51.100.8")
+    assert refusal_of(elsewhere) == (401, 1002, None)
 
 
-def test_right_codes_do_not_count_against_the_address(api, settings):
+def test_right_codes_do_not_count_against_the_address(api, ask, settings):
     settings.SMS_WRONG_CODES_AN_HOUR_PER_ADDRESS = 1
-    for _ in range(3):
-        data_of(login(api, "123456", REMOTE_ADDR="198.51.100.7"))
+    for number in range(3):
+        phone = f"1380013800{number}"
+        data_of(login(api, ask(phone), phone=phone, REMOTE_ADDR="198.51.100.7"))
+
+
+def test_wrong_codes_of_ipv6_count_for_the_network_of_a_customer(api, settings):
+    settings.SMS_WRONG_CODES_AN_HOUR_PER_ADDRESS = 3
+    for number in range(3):
+        response = login(api, "000000", REMOTE_ADDR=f"2001:db8:0:1:{number}::1")
+        assert refusal_of(response) == (401, 1002, None)
+    response = login(api, "000000", REMOTE_ADDR="2001:db8:0:1:ffff::1")
+    assert refusal_of(response) == (429, 1013, None)
+    response = login(api, "000000", REMOTE_ADDR="2001:db8:0:2::1")
+    assert refusal_of(response) == (401, 1002, None)
 
 
 # --- Closed accounts ----------------------------------------------------------------------------
@@ -365,7 +405,7 @@ def test_a_closed_account_is_told_only_after_a_right_code(api, ask, status):
 @pytest.mark.postgresql
 @pytest.mark.django_db(transaction=True)
 def test_first_sign_ins_at_once_make_one_account_and_one_bonus():
-    attempt = partial(sign_in_by_code, phone=PHONE, code="123456", device=Device())
+    attempt = partial(sign_in_by_code, phone=PHONE, code="123456", device=HERE)
     assert kinds(race([attempt] * 10)) == {SignIn: 10}
     person = User.objects.get()
     assert person.total_points == 1000
@@ -380,7 +420,7 @@ def test_first_sign_ins_at_once_of_a_phone_welcomed_under_an_older_key_give_no_b
     older = key_ring.keys("hash")[1].id
     key_hash = hash_as_before("registered phone", PHONE)
     RegistrationMark.objects.create(key_hash=key_hash, key_id=older)
-    attempt = partial(sign_in_by_code, phone=PHONE, code="123456", device=Device())
+    attempt = partial(sign_in_by_code, phone=PHONE, code="123456", device=HERE)
     assert kinds(race([attempt] * 10)) == {SignIn: 10}
     assert User.objects.get().total_points == 0
     assert RegistrationMark.objects.count() == 1
@@ -437,5 +477,5 @@ def test_a_second_mark_of_one_phone_is_impossible():
 def test_a_refused_sign_in_leaves_no_session():
     make_person(phone=PHONE, status=UserStatus.BANNED)
     with pytest.raises(AccountClosed):
-        sign_in_by_code(phone=PHONE, code="123456", device=Device())
+        sign_in_by_code(phone=PHONE, code="123456", device=HERE)
     assert not DeviceSession.objects.exists()

@@ -111,7 +111,7 @@ def test_the_length_is_that_of_what_is_kept(api, sent, is_taken):
 def test_the_nickname_of_a_new_account_follows_the_rule(language):
     with translation.override(language):
         nickname = service.sign_in_by_code(
-            phone="13800138001", code="123456", device=service.Device()
+            phone="13800138001", code="123456", device=service.Device(address="127.0.0.1")
         ).person.nickname
     check_nickname(nickname)
     assert nickname == tidy_nickname(nickname)
