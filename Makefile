@@ -118,6 +118,8 @@ check-deploy: $(READY_TO_TEST) ## Run Django's deployment checks with production
 		FIELD_ENCRYPTION_KEYS="$$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')" \
 		SEAL_KEYS="$$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')" \
 		ALLOWED_HOSTS=shop.example \
+		TRUSTED_PROXIES=1 \
+		SMS_SENDER=accounts.sms.NoSender \
 		SMS_FIXED_CODE= \
 		$(PYTHON) manage.py check --deploy --fail-level WARNING
 

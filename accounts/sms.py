@@ -29,6 +29,13 @@ class ConsoleSender:
         sys.stdout.flush()
 
 
+class NoSender:
+    """No provider yet: nobody gets a code, and who asks for one is told that it is away (1503)."""
+
+    def send_code(self, *, phone: str, code: str) -> None:
+        raise NotTaken("SMS_SENDER is accounts.sms.NoSender: there is no provider.")
+
+
 def sender() -> Sender:
     """The sender that this deployment uses."""
     chosen: Sender = import_string(settings.SMS_SENDER)()

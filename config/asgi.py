@@ -3,10 +3,13 @@
 import os
 
 from config.key_check import refuse_missing_keys_here
+from config.unasked_debug import refuse_unasked_debug
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
-from config.routing import application
+refuse_unasked_debug()
+
+from config.routing import application  # noqa: E402  it sets Django up
 
 __all__ = ["application"]
 

@@ -34,6 +34,10 @@ class EnvironmentReader(environ.Env):  # type: ignore[misc]  # environ is not ty
         except ValueError as error:
             raise ImproperlyConfigured(f"{var} cannot be read: {error}.") from error
 
+    def is_said(self, name: str) -> bool:
+        """Whether the environment says anything at all about this setting."""
+        return bool(self.str(name, default=""))
+
     def flag(self, name: str, *, default: bool) -> bool:
         """Read a switch. django-environ would take any word it does not know for off."""
         text = self.str(name, default="").lower()
@@ -47,7 +51,7 @@ class EnvironmentReader(environ.Env):  # type: ignore[misc]  # environ is not ty
 
     def whole(self, name: str, *, default: int, least: int = 0, most: int = 10**9) -> int:
         """Read a whole number within bounds."""
-        number: int = self.int(name, default=default)
+        number: int = self.int(name) if self.is_said(name) else default
         if not least <= number <= most:
             raise ImproperlyConfigured(f"{name} is {number}: it goes from {least} to {most}.")
         return number

@@ -24,6 +24,9 @@ LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
 
 # --- Where it runs --------------------------------------------------------------------------
 DEBUG = env.flag("DEBUG", default=True)
+# The default is for manage.py, whose server listens on loopback alone; config.wsgi and config.asgi
+# are served wherever somebody likes, and want to hear it (config.unasked_debug).
+DEBUG_IS_SAID = env.is_said("DEBUG")
 HOST = env.str("HOST", default="127.0.0.1")
 PORT = env.whole("PORT", default=8000, least=1, most=65535)
 if DEBUG and HOST not in LOOPBACK_HOSTS:
@@ -70,6 +73,12 @@ ALLOWED_HOSTS += ["127.0.0.1", "localhost", "[::1]"]
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 # How many proxies in front of us write X-Forwarded-For; 0 believes the connection alone.
 TRUSTED_PROXIES = env.whole("TRUSTED_PROXIES", default=0)
+if not DEBUG and not env.is_said("TRUSTED_PROXIES"):
+    raise ImproperlyConfigured(
+        "TRUSTED_PROXIES is not set and DEBUG is off. Say how many proxies in front write "
+        "X-Forwarded-For, or 0 where there is none: unsaid, everybody behind a proxy would have "
+        "one address, and one person's wrong passwords would hold all others back."
+    )
 
 # --- Applications ---------------------------------------------------------------------------
 INSTALLED_APPS = [
@@ -225,7 +234,14 @@ SIMPLE_JWT = {
 REFRESH_GRACE = timedelta(seconds=10)
 
 PHONE_PATTERN = env.pattern("PHONE_PATTERN", default=r"\A1[3-9][0-9]{9}\Z")
-SMS_SENDER = env.str("SMS_SENDER", default="accounts.sms.ConsoleSender")
+CONSOLE_SENDER = "accounts.sms.ConsoleSender"
+SMS_SENDER = env.str("SMS_SENDER", default=CONSOLE_SENDER if DEBUG else "")
+if not DEBUG and SMS_SENDER in {"", CONSOLE_SENDER}:
+    raise ImproperlyConfigured(
+        f"SMS_SENDER is {SMS_SENDER or 'not set'} and DEBUG is off: sign-in codes would stand in "
+        "the log. Name the class that hands them to a provider, or accounts.sms.NoSender while "
+        "there is none: nobody gets a code then."
+    )
 SMS_FIXED_CODE = env.str("SMS_FIXED_CODE", default="123456" if DEBUG else "")
 if SMS_FIXED_CODE and not DEBUG:
     raise ImproperlyConfigured(

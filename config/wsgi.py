@@ -6,9 +6,11 @@ import django
 
 from config.handlers import HttpOnWSGI
 from config.key_check import refuse_missing_keys_here
+from config.unasked_debug import refuse_unasked_debug
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
+refuse_unasked_debug()
 django.setup(set_prefix=False)
 application = HttpOnWSGI()
 refuse_missing_keys_here()

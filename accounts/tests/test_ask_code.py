@@ -244,6 +244,16 @@ def test_the_console_sender_prints_the_code(settings, capsys, django_capture_on_
     assert capsys.readouterr().out.startswith(f"SMS to {PHONE}: the code is ")
 
 
+@pytest.mark.django_db(transaction=True)
+def test_without_a_provider_nobody_gets_a_code(settings, capsys, caplog):
+    settings.SMS_SENDER = "accounts.sms.NoSender"
+    response = client_of().post("/api/auth/code", {"phone": PHONE})
+    assert refused(response, 1503) is None
+    assert not SignInCode.objects.exists()
+    assert "there is no provider" in caplog.text
+    assert PHONE not in capsys.readouterr().out
+
+
 # --- At once ------------------------------------------------------------------------------------
 ask_for_this_phone = partial(sign_in_codes.ask_code, phone=PHONE, address="198.51.100.7")
 

@@ -17,6 +17,8 @@ SECURE = {
     "TOKEN_KEYS": "t" * 60,
     "SEAL_KEYS": "s" * 60,
     "ALLOWED_HOSTS": "shop.example",
+    "TRUSTED_PROXIES": "0",
+    "SMS_SENDER": "accounts.sms.NoSender",
 }
 
 
@@ -51,6 +53,12 @@ def manage(tmp_path, *arguments, **variables):
         ({**SECURE, "SEAL_KEYS": ""}, "SEAL_KEYS is not set and DEBUG is off"),
         ({**SECURE, "ALLOWED_HOSTS": ""}, "ALLOWED_HOSTS is not set and DEBUG is off"),
         ({**SECURE, "SMS_FIXED_CODE": "123456"}, "SMS_FIXED_CODE is set and DEBUG is off"),
+        ({**SECURE, "TRUSTED_PROXIES": ""}, "TRUSTED_PROXIES is not set and DEBUG is off"),
+        ({**SECURE, "SMS_SENDER": ""}, "SMS_SENDER is not set and DEBUG is off"),
+        (
+            {**SECURE, "SMS_SENDER": "accounts.sms.ConsoleSender"},
+            "SMS_SENDER is accounts.sms.ConsoleSender and DEBUG is off",
+        ),
         ({"HOST": "0.0.0.0"}, "DEBUG is on and HOST is 0.0.0.0"),  # noqa: S104  refused
         ({"HOST": "shop.example"}, "DEBUG is on and HOST is shop.example"),
         ({"PORT": "eighty"}, "PORT cannot be read"),
