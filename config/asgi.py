@@ -3,11 +3,13 @@
 import os
 
 from config.key_check import refuse_missing_keys_here
+from config.local_data import make_local_data
 from config.unasked_debug import refuse_unasked_debug
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 refuse_unasked_debug()
+make_local_data()
 
 from config.routing import application  # noqa: E402  it sets Django up
 

@@ -56,9 +56,27 @@ class EnvironmentReader(environ.Env):  # type: ignore[misc]  # environ is not ty
             raise ImproperlyConfigured(f"{name} is {number}: it goes from {least} to {most}.")
         return number
 
+    def confidential(self, name: str) -> Secret:
+        """Read what nobody else may see, or the file that NAME_FILE names; empty without either."""
+        value, path = self.str(name, default=""), self.str(f"{name}_FILE", default="")
+        if not path:
+            return Secret(value)
+        if value:
+            raise ImproperlyConfigured(f"{name} and {name}_FILE are both set: leave one out.")
+        try:
+            value = Path(path).read_text(encoding="utf-8").strip()
+        except UnicodeDecodeError:
+            # Without the error, which shows what was read.
+            raise ImproperlyConfigured(f"{name}_FILE names {path}, which is no text.") from None
+        except OSError as error:
+            raise ImproperlyConfigured(f"{name}_FILE cannot be read: {error}.") from error
+        if not value:
+            raise ImproperlyConfigured(f"{name}_FILE names {path}, which is empty.")
+        return Secret(value)
+
     def secret(self, name: str) -> Secret:
         """Read a secret that was set; an empty text when it was not."""
-        value = Secret(self.str(name, default=""))
+        value = self.confidential(name)
         if value and any(len(part) < SHORTEST_SECRET for part in value.split(",")):
             raise ImproperlyConfigured(
                 f"{name} is too short: at least {SHORTEST_SECRET} characters, long and random."
@@ -96,17 +114,35 @@ class EnvironmentReader(environ.Env):  # type: ignore[misc]  # environ is not ty
         return text
 
     def folder(self, name: str, *, default: Path) -> Path:
-        """Read a folder of the platform's own; it is made, and closed to others, where need be."""
-        path = Path(self.str(name, default=str(default))).expanduser().resolve()
-        try:
-            make_private_folder(path)
-        except OSError as error:
-            raise ImproperlyConfigured(f"{name} cannot be made: {error}.") from error
-        return path
+        """Read where a folder of the platform's own is; `make_folder` makes it."""
+        return Path(self.str(name, default=str(default))).expanduser().resolve()
 
-    def address(self, name: str, *schemes: str) -> str:
-        """Read the address of a server; an empty text when there is none."""
-        text: str = self.str(name, default="")
+    def address(self, name: str, *schemes: str) -> Secret:
+        """Read the address of a server, with its password; an empty text when there is none."""
+        text = self.confidential(name)
         if text and not re.match(rf"({'|'.join(schemes)})://[^/]", text):
             raise ImproperlyConfigured(f"{name} must be a {schemes[0]}:// address, or left out.")
         return text
+
+    def database(self, name: str) -> dict[str, Any]:
+        """Read the address of a PostgreSQL as Django's parameters; empty when there is none."""
+        address = self.address(name, "postgres", "postgresql")
+        try:
+            return self.db_url_config(address) if address else {}
+        except ValueError:
+            # Without the error, which may show a part of the password.
+            raise ImproperlyConfigured(
+                f"{name} cannot be read: write postgres://USER:PASSWORD@HOST:PORT/NAME, and signs "
+                "such as / # @ of a password as %2F %23 %40."
+            ) from None
+
+
+def make_folder(name: str, path: Path) -> None:
+    """Make the folder of this setting where it is missing, and close it to others.
+
+    Raises ImproperlyConfigured, which names the setting.
+    """
+    try:
+        make_private_folder(path)
+    except OSError as error:
+        raise ImproperlyConfigured(f"{name} cannot be made: {error}.") from error

@@ -3,8 +3,29 @@
 import os
 import secrets
 from pathlib import Path
+from typing import override
+
+from django.utils.functional import SimpleLazyObject
 
 from config.private_paths import make_private_folder
+
+
+class MadeWhenNeeded(SimpleLazyObject):  # type: ignore[type-arg]  # generic for mypy alone
+    """A secret, or a ring of them, that is made when somebody first looks at it.
+
+    Modules hand SECRET_KEY on when they are imported, and Django then asks whether it is empty:
+    this one never is, and answers without being made. Nor does it show itself.
+    """
+
+    _mask_wrapped = True  # what Django's settings ask of each value: no lazy object knows it
+
+    @override
+    def __bool__(self) -> bool:
+        return True
+
+    @override
+    def __repr__(self) -> str:
+        return "<secret>"
 
 
 def local_secret(path: Path, *, length: int = 48) -> str:

@@ -3,17 +3,18 @@
 `.env.example` lists the variables. A wrong or missing one stops the start with a sentence.
 """
 
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import cast
 
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.csp import CSP
 from django.utils.translation import gettext_lazy as _
 
 from config.console_theme import UNFOLD  # noqa: F401  (read by django-unfold)
-from config.environment_reader import EnvironmentReader, Secret
-from config.local_secrets import local_secret
-from config.private_paths import make_private_database
+from config.environment_reader import EnvironmentReader, Secret, make_folder
+from config.local_secrets import MadeWhenNeeded, local_secret
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -37,22 +38,37 @@ if DEBUG and HOST not in LOOPBACK_HOSTS:
 DATA_DIR = env.folder("DATA_DIR", default=BASE_DIR / "data")
 
 
-def _secret(name: str) -> Secret:
-    """Read a secret from the environment; in development one is made and kept in DATA_DIR."""
+def _given(name: str) -> Secret:
+    """Read a secret from the environment; an empty text where one may be made, in development."""
     value = env.secret(name)
-    if value:
+    if value or DEBUG:
         return value
-    if DEBUG:
-        return Secret(local_secret(DATA_DIR / "secrets" / name.lower()))
     raise ImproperlyConfigured(
         f"{name} is not set and DEBUG is off. Set it to a long random text and keep it secret, "
-        'such as: python -c "import secrets; print(secrets.token_urlsafe(48))"'
+        'such as: python -c "import secrets; print(secrets.token_urlsafe(48))". '
+        f"{name}_FILE names a file that it stands in."
     )
 
 
-def _keys(name: str) -> tuple[Secret, ...]:
-    """Read the keys of one purpose, newest first (docs/keys.md)."""
-    return tuple(map(Secret, _secret(name).split(",")))
+def _made(name: str) -> Secret:
+    """A secret of development, made once and kept in DATA_DIR."""
+    make_folder("DATA_DIR", DATA_DIR)
+    try:
+        return Secret(local_secret(DATA_DIR / "secrets" / name.lower()))
+    except OSError as error:
+        raise ImproperlyConfigured(f"{name} cannot be kept in DATA_DIR: {error}.") from error
+
+
+def _secret(name: str) -> Secret:
+    """A secret; in development it is made when somebody first looks at it."""
+    return _given(name) or cast("Secret", MadeWhenNeeded(lambda: _made(name)))
+
+
+def _keys(name: str) -> Sequence[Secret]:
+    """The keys of one purpose, newest first (docs/keys.md)."""
+    if value := _given(name):
+        return tuple(map(Secret, value.split(",")))
+    return cast("Sequence[Secret]", MadeWhenNeeded(lambda: (_made(name),)))
 
 
 SECRET_KEY = _secret("SECRET_KEY")  # Django's own: sessions, signed addresses
@@ -145,8 +161,8 @@ TEMPLATES = [
 ]
 
 # --- Database -------------------------------------------------------------------------------
-if env.address("DATABASE_URL", "postgres", "postgresql"):
-    DATABASES = {"default": env.db_url("DATABASE_URL")}
+if database := env.database("DATABASE_URL"):
+    DATABASES = {"default": database}
     DATABASES["default"].update(
         # A pool, not CONN_MAX_AGE: under ASGI every request has a thread of its own.
         CONN_MAX_AGE=0,
@@ -164,7 +180,6 @@ if env.address("DATABASE_URL", "postgres", "postgresql"):
         },
     )
 else:
-    make_private_database(DATA_DIR / "db.sqlite3")
     DATABASES = {
         "default": {
             "ENGINE": "django.db.backends.sqlite3",
@@ -325,7 +340,7 @@ CORS_ALLOW_HEADERS = [
     "x-request-id",
 ]
 CORS_EXPOSE_HEADERS = ["X-Request-ID", "Idempotent-Replay", "Retry-After"]
-METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
+METRICS_TOKEN = env.confidential("METRICS_TOKEN")
 # Bodies over this many bytes are refused with 1018; the receipt upload has a limit of its own.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 # What waits for its turn to be decoded waits on disk.
@@ -342,6 +357,15 @@ S3_BUCKET = env.str("S3_BUCKET", default="")
 # Seals belong where whoever writes the database cannot write: best in a bucket of their own.
 SEALS_BUCKET = env.str("SEALS_BUCKET", default=S3_BUCKET)
 SEALS_DIR = env.folder("SEALS_DIR", default=DATA_DIR / "seals")
+# Without them boto3 looks where it always does: a role of the machine, its own files.
+s3_keys = {
+    option: key
+    for option, key in (
+        ("access_key", env.confidential("AWS_ACCESS_KEY_ID")),
+        ("secret_key", env.confidential("AWS_SECRET_ACCESS_KEY")),
+    )
+    if key
+}
 
 
 def _s3(bucket: str, **options: str) -> dict[str, object]:
@@ -359,6 +383,7 @@ def _s3(bucket: str, **options: str) -> dict[str, object]:
             "default_acl": "private",
             "file_overwrite": False,
             "client_config": client,
+            **s3_keys,
             **options,
         },
     }

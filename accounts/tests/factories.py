@@ -15,8 +15,8 @@ def make_sign_in(person=None, **device):
     From the machine itself, unless the device says otherwise: the fixed code holds nowhere else.
     """
     person = person or make_person()
-    device = service.Device(**{"address": "127.0.0.1", **device})
-    return service.sign_in_by_code(phone=person.phone, code=settings.SMS_FIXED_CODE, device=device)
+    here = service.Device(**{"address": "127.0.0.1", **device})
+    return service.sign_in_by_code(phone=person.phone, code=settings.SMS_FIXED_CODE, device=here)
 
 
 def sign_in(client, person=None, **device):

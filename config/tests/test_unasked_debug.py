@@ -36,6 +36,7 @@ def test_debug_that_nobody_asked_for_is_refused(tmp_path, program):
     assert "ImproperlyConfigured: DEBUG is not set, and a server of config.wsgi or" in (
         finished.stderr
     )
+    assert not (tmp_path / "data").exists()
 
 
 @pytest.mark.parametrize("program", IMPORTS)
