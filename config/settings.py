@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from config.console_theme import UNFOLD  # noqa: F401  (read by django-unfold)
 from config.environment_reader import EnvironmentReader, Secret, make_folder
 from config.local_secrets import MadeWhenNeeded, local_secret
+from config.plaintext import plaintext_hosts_of, plaintext_hosts_of_postgresql
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -96,6 +97,21 @@ if not DEBUG and not env.is_said("TRUSTED_PROXIES"):
         "one address, and one person's wrong passwords would hold all others back."
     )
 
+# Hosts on a network of one's own, that are reached without TLS although they are elsewhere.
+PLAINTEXT_HOSTS = env.list("PLAINTEXT_HOSTS", default=[])
+
+
+def _demand_tls(name: str, hosts: set[str], advice: str) -> None:
+    """Refuse that passwords and personal data cross a network for whoever listens there."""
+    heard = ",".join(sorted(hosts - set(PLAINTEXT_HOSTS)))
+    if heard and not DEBUG:
+        raise ImproperlyConfigured(
+            f"{name} reaches {heard} without TLS, and DEBUG is off: whoever listens on the way "
+            f"reads it all. {advice} On a network that is nobody else's, PLAINTEXT_HOSTS={heard} "
+            "allows it."
+        )
+
+
 # --- Applications ---------------------------------------------------------------------------
 INSTALLED_APPS = [
     "unfold.apps.BasicAppConfig",
@@ -162,6 +178,12 @@ TEMPLATES = [
 
 # --- Database -------------------------------------------------------------------------------
 if database := env.database("DATABASE_URL"):
+    _demand_tls(
+        "DATABASE_URL",
+        plaintext_hosts_of_postgresql(database),
+        "End it with ?sslmode=verify-full&sslrootcert=FILE, or at least with ?sslmode=require, "
+        "which believes any certificate.",
+    )
     DATABASES = {"default": database}
     DATABASES["default"].update(
         # A pool, not CONN_MAX_AGE: under ASGI every request has a thread of its own.
@@ -199,6 +221,9 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- Cache, channel layer, background work ----------------------------------------------------
 REDIS_URL = env.address("REDIS_URL", "redis", "rediss")
+_demand_tls(
+    "REDIS_URL", plaintext_hosts_of(REDIS_URL, demands_tls="rediss"), "Begin it with rediss://."
+)
 if REDIS_URL:
     CACHES = {
         "default": {
@@ -354,6 +379,12 @@ MEDIA_ROOT = DATA_DIR / "media"
 MEDIA_URL = "/media/"
 SIGNED_ADDRESS_LIFETIME = timedelta(minutes=15)
 S3_BUCKET = env.str("S3_BUCKET", default="")
+S3_ENDPOINT_URL = env.address("S3_ENDPOINT_URL", "https", "http")
+_demand_tls(
+    "S3_ENDPOINT_URL",
+    plaintext_hosts_of(S3_ENDPOINT_URL, demands_tls="https"),
+    "Begin it with https://.",
+)
 # Seals belong where whoever writes the database cannot write: best in a bucket of their own.
 SEALS_BUCKET = env.str("SEALS_BUCKET", default=S3_BUCKET)
 SEALS_DIR = env.folder("SEALS_DIR", default=DATA_DIR / "seals")
@@ -378,7 +409,7 @@ def _s3(bucket: str, **options: str) -> dict[str, object]:
         "BACKEND": "storages.backends.s3.S3Storage",
         "OPTIONS": {
             "bucket_name": bucket,
-            "endpoint_url": env.str("S3_ENDPOINT_URL", default="") or None,
+            "endpoint_url": S3_ENDPOINT_URL or None,
             "region_name": env.str("S3_REGION", default="") or None,
             "default_acl": "private",
             "file_overwrite": False,

@@ -120,7 +120,7 @@ def postgresql(folder: Path, account: Account, *, durable: bool) -> Iterator[str
         return lines[0] == str(process.pid) and len(lines) > 7 and lines[7].strip() == "ready"
 
     # SIGINT is PostgreSQL's "fast" stop: it ends the sessions instead of waiting for them.
-    with _server(command, is_ready, folder, account, stop_with=signal.SIGINT) as port:
+    with serving(command, is_ready, folder, account, stop_with=signal.SIGINT) as port:
         yield f"postgres://{user}:{password}@{LOOPBACK}:{port}/postgres"
 
 
@@ -142,12 +142,12 @@ def redis(folder: Path, account: Account) -> Iterator[str]:
             return f"process_id:{process.pid}\r\n".encode() in answer
         return False
 
-    with _server(command, is_ready, folder, account, stop_with=signal.SIGTERM) as port:
+    with serving(command, is_ready, folder, account, stop_with=signal.SIGTERM) as port:
         yield f"redis://{LOOPBACK}:{port}/0"
 
 
 @contextmanager
-def _server(
+def serving(
     command: Callable[[int], list[str]],
     is_ready: Callable[[int, subprocess.Popen[bytes]], bool],
     folder: Path,

@@ -28,7 +28,7 @@ print(storages["default"].access_key, storages["default"].secret_key)
 
 
 def test_every_secret_may_come_from_a_file(tmp_path):
-    files = {}
+    files: dict[str, str] = {}
     for name, value in SECRETS.items():
         path = tmp_path / name.lower()
         path.write_text(f"{value}\n")
