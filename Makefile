@@ -10,9 +10,10 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 READY_TO_RUN := $(VENV)/.ready-to-run
 READY_TO_TEST := $(VENV)/.ready-to-test
-PIP_INSTALL := $(PYTHON) -m pip install --quiet --quiet --disable-pip-version-check
+PIP_INSTALL := $(PYTHON) -m pip install --quiet --quiet --disable-pip-version-check --require-hashes
+# Hashes of every file of a release, so that one lock installs on each Python and each machine.
 PIP_COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(PYTHON) -m piptools compile --quiet \
-	--strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+	--generate-hashes --allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print(os.cpu_count() or 1)' 2>/dev/null)
 WITH_SERVERS := $(PYTHON) -m tests.servers --
 EMBEDDED := $(PYTHON) -m tests.servers --embedded --
@@ -123,6 +124,11 @@ check-deploy: $(READY_TO_TEST) ## Run Django's deployment checks with production
 		SMS_FIXED_CODE= \
 		$(PYTHON) manage.py check --deploy --fail-level WARNING
 
+# Of .ci/run, not of `make check`: it asks the network.
+.PHONY: check-supply
+check-supply: $(READY_TO_TEST) ## Ask whether a locked dependency has a known vulnerability (pip-audit)
+	@$(PYTHON) .ci/audit.py
+
 # --- Generated files that are committed ---------------------------------------------------------
 .PHONY: messages
 messages: $(READY_TO_TEST) ## Collect the texts to translate into locale/ (needs gettext)
@@ -150,9 +156,11 @@ openapi: $(READY_TO_TEST) ## Write the API's schema to docs/openapi.yaml
 	@$(EMBEDDED) $(PYTHON) manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml
 
 .PHONY: lock
-lock: $(READY_TO_TEST) ## Pin all dependencies anew from the .in files
-	@$(PIP_COMPILE) --output-file=requirements.txt requirements.in
-	@$(PIP_COMPILE) --output-file=requirements-dev.txt requirements-dev.in
+# requirements.txt is a constraint of the other, and a constraint has no extras; in the other they
+# stay, since pip wants a hash for `coverage[toml]` by this very name.
+lock: $(READY_TO_TEST) ## Pin all dependencies anew, with hashes, from the .in files
+	@$(PIP_COMPILE) --strip-extras --output-file=requirements.txt requirements.in
+	@$(PIP_COMPILE) --no-strip-extras --output-file=requirements-dev.txt requirements-dev.in
 
 .PHONY: clean
 clean: ## Remove the environment and all caches; data/ stays
