@@ -327,7 +327,7 @@ REST_FRAMEWORK = {
     "DEFAULT_THROTTLE_CLASSES": ["ops.api.throttle.PersonThrottle"],
     "DEFAULT_THROTTLE_RATES": {
         "person": env.rate("REQUESTS_PER_PERSON", default="600/min"),
-        "upload": env.rate("UPLOADS_PER_PERSON", default="30/min"),
+        "upload": env.rate("UPLOADS_PER_PERSON", default="60/min"),
     },
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "ops.api.renderer.OnlyJSON",
     "DEFAULT_SCHEMA_CLASS": "ops.api.schema.EnvelopeSchema",

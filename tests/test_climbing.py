@@ -289,7 +289,7 @@ def test_an_owner_moves_a_product_to_the_other_shop(cast, world):
     product = world.here["catalog.Product"]
     with refused_unchanged():
         answer = fill_in(console_of(cast.owner), page_of(product), shop=cast.other_shop.pk)
-    assert "shop" in answer.context["adminform"].form.errors
+    assert answer.status_code == 302, "a row stays at its shop, whatever is sent"
 
 
 @pytest.mark.parametrize("model", [Wheel, ProductTemplate])
@@ -301,7 +301,10 @@ def test_an_owner_makes_something_the_platforms(cast, world, model, is_new):
     form = form_of(console.get(page_of(own)))
     with refused_unchanged():
         answer = console.post(add_of(model) if is_new else page_of(own), {**form, "shop": ""})
-    assert "shop" in answer.context["adminform"].form.errors
+    if is_new:
+        assert "shop" in answer.context["adminform"].form.errors
+    else:
+        assert answer.status_code == 302, "a row stays at its shop, whatever is sent"
 
 
 @pytest.mark.parametrize("there", [None, ShopRole.CASHIER, ShopRole.REVIEWER])
@@ -677,7 +680,7 @@ def test_the_history_of_ones_own_row_from_before_it_was_ones_own(cast, world, su
     product = world.there["catalog.Product"]
     root = console_of(superuser)
     fill_in(root, page_of(product), name="Secret of there")
-    fill_in(root, page_of(product), name="Moved", shop=cast.shop.pk)
+    Product.objects.filter(pk=product.pk).update(shop=cast.shop)  # as no form does
     fill_in(root, page_of(product), name="Known here")
     page = console_of(cast.owner).get(page_of(product, "history")).content.decode()
     assert "Known here" in page

@@ -67,6 +67,7 @@ def ask(path: str, body: Any = None, method: str = "POST", **environ: Any) -> tu
             "SCRIPT_NAME": "",
             "PATH_INFO": path,
             "QUERY_STRING": "",
+            "REMOTE_ADDR": "127.0.0.1",
             "SERVER_NAME": "localhost",
             "SERVER_PORT": "80",
             "SERVER_PROTOCOL": "HTTP/1.1",

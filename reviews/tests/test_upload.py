@@ -311,8 +311,8 @@ def test_strangers_are_told_to_sign_in_first(two_a_minute, shop):
         assert refusal_of(send(None)).code == 1006
 
 
-def test_the_rate_is_thirty_a_minute(settings):
-    assert settings.REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"]["upload"] == "30/min"
+def test_the_rate_is_sixty_a_minute(settings):
+    assert settings.REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"]["upload"] == "60/min"
 
 
 # --- Many at once -------------------------------------------------------------------------------
