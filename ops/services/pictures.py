@@ -35,7 +35,7 @@ ROWS = 256
 
 # So long a picture waits for its turn, and so many of them wait at most, before the answer is 1503.
 PATIENCE = 20  # seconds
-MOST_WAITING = 16
+MOST_WAITING = 64
 
 # What EXIF's orientations ask for.
 _TURNS = {
