@@ -1055,12 +1055,12 @@ def test_lists_with_values_that_are_none(cast, world, superuser, value):
 def test_forms_with_values_that_are_none(cast, world, value):
     console = console_of(cast.owner)
     for label, names in (
-        ("catalog.Product", ("shop", "category", "points_price")),
-        ("catalog.Selection", ("shop", "template")),
+        ("catalog.Product", ("category", "points_price")),
+        ("catalog.Selection", ("template",)),
         ("catalog.ShopMember", ("role",)),
         (
             "lottery.Wheel",
-            ("shop", "fallback_prize", "prizes-0-product", "prizes-0-id", "prizes-0-angle"),
+            ("fallback_prize", "prizes-0-product", "prizes-0-id", "prizes-0-angle"),
         ),
     ):
         for name in names:
