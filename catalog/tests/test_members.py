@@ -322,3 +322,10 @@ def test_phones_are_not_tried_one_after_the_other(cast, monkeypatch, caplog):
     adding(console, cast, phone="13700000001")
     with refused_unchanged():
         assert adding(console, cast).status_code == 200
+
+
+def test_who_is_gone_meanwhile_gets_no_other_role(cast):
+    member = membership(cast.cashier, cast.shop)
+    members.leave(member=member)
+    with refused_unchanged():
+        members.change_role(member=member, role=ShopRole.MANAGER, author_id=cast.owner.pk)
