@@ -1,7 +1,8 @@
 """Recognising the text of a photo with the models inside the rapidocr wheel."""
 
+import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import tzinfo
 from importlib.metadata import version
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy.typing as npt
 from django.utils import timezone
 from PIL import Image
 
+from ops.services.memory import give_back, give_large_back
 from ops.services.pictures import decode
 from reviews.limits import most_pixels
 from reviews.ocr.facts import find_issued_at, find_receipt_number
@@ -32,9 +34,14 @@ LONGEST_SIDE = 1600
 # The detector enlarges the shorter side to this by itself, so shrinking a long slip further
 # would lose letters and save nothing.
 SHORTEST_SIDE = 736
+# So many pixels the detector looks at: it needs 120 bytes for each of them at once, and finds the
+# lines of a slip in a smaller picture than the one in which they are read.
+DETECTED_PIXELS = 400_000
+STEP = 32  # sides that the detector takes are multiples of it
 # A strip is widened to this shape: the detector would enlarge 20 x 20000 pixels to 540 million.
 UTMOST_SHAPE = 5
 MINIMUM_SCORE = 0.5
+LEAST_SIDE = 1.0  # pixel: a box without a width or a height has no letter
 # As many of the longest boxes are asked which way up they stand.
 VOTERS = 16
 
@@ -63,6 +70,8 @@ class _Engine(Protocol):
 
     def recognize_txt(self, img: list[Pixels]) -> _Recognition: ...
 
+    crop_text_regions: Callable[[Pixels, Any], list[Pixels]]
+
 
 _lock = threading.Lock()
 _engine: _Engine | None = None
@@ -75,6 +84,7 @@ def _load_engine() -> _Engine:
         # Imported here: a process that reads no receipts should not pay 100 MB for it.
         import rapidocr
 
+        give_large_back()
         models = Path(rapidocr.__file__).parent / "models"
         cv2.setNumThreads(THREADS)
         # Naming the files keeps rapidocr from ever downloading: a missing one is an error.
@@ -86,13 +96,20 @@ def _load_engine() -> _Engine:
                     "Global.text_score": MINIMUM_SCORE,
                     "EngineConfig.onnxruntime.intra_op_num_threads": THREADS,
                     "EngineConfig.onnxruntime.inter_op_num_threads": THREADS,
-                    "Det.limit_side_len": SHORTEST_SIDE,
+                    # `_detect` brings pictures to their size.
+                    "Det.limit_type": "max",
+                    "Det.limit_side_len": DETECTED_PIXELS // STEP,
+                    # Each line of a batch is as wide as the widest, and has a score for each of
+                    # 18,000 characters: six at once took 140 MB and no less time.
+                    "Rec.rec_batch_num": 1,
                     "Det.model_path": str(models / DETECTION_MODEL),
                     "Cls.model_path": str(models / DIRECTION_MODEL),
                     "Rec.model_path": str(models / RECOGNITION_MODEL),
                 }
             ),
         )
+        # It would cut out every box, which nobody looks at, and divide by the width of each.
+        _engine.crop_text_regions = lambda _pixels, _boxes: []
     return _engine
 
 
@@ -120,6 +137,7 @@ class RapidReceiptReader(ReceiptReader):
             "threads": THREADS,
             "longest_side": LONGEST_SIDE,
             "shortest_side": SHORTEST_SIDE,
+            "detected_pixels": DETECTED_PIXELS,
             "minimum_score": MINIMUM_SCORE,
         }
 
@@ -147,17 +165,24 @@ def recognise(picture: bytes) -> tuple[TextBox, ...]:
 
     One picture at a time per process: each takes a core and some 100 MB.
     """
-    pixels, scale = prepare(picture)
     with _lock:
-        engine = _load_engine()
-        boxes = _detect(engine, pixels)
-        if not len(boxes):
-            return ()
-        turns = _quarter_turns(engine, pixels, boxes)
-        upright = np.ascontiguousarray(np.rot90(pixels, turns))
-        height, width = pixels.shape[:2]
-        upright_boxes = [_turn(box, turns=turns, width=width, height=height) for box in boxes]
-        found = engine.recognize_txt([_cut(upright, box) for box in upright_boxes])
+        try:
+            return _recognise(picture)
+        finally:
+            give_back()
+
+
+def _recognise(picture: bytes) -> tuple[TextBox, ...]:
+    pixels, scale = prepare(picture)
+    engine = _load_engine()
+    boxes = _detect(engine, pixels)
+    if not boxes:
+        return ()
+    turns = _quarter_turns(engine, pixels, boxes)
+    upright = np.ascontiguousarray(np.rot90(pixels, turns))
+    height, width = pixels.shape[:2]
+    upright_boxes = [_turn(box, turns=turns, width=width, height=height) for box in boxes]
+    found = engine.recognize_txt([_cut(upright, box) for box in upright_boxes])
     back_width, back_height = upright.shape[1], upright.shape[0]
     return tuple(
         TextBox(
@@ -196,16 +221,30 @@ def _scale(width: int, height: int) -> float:
 
 
 def _detect(engine: _Engine, pixels: Pixels) -> list[Quadrilateral]:
+    """Where there is text, in pixels of this picture."""
     from rapidocr.main import RapidOCRError
 
+    height, width = pixels.shape[:2]
+    shown = cv2.resize(pixels, _detected_size(width, height), interpolation=cv2.INTER_AREA)
     record: dict[str, Any] = {}
     try:
-        _, found = engine.detect_and_crop(pixels, record)
+        _, found = engine.detect_and_crop(cast("Pixels", shown), record)
     except RapidOCRError:  # its way to say that there is no text
         return []
     padding = record["padding_1"]
     shift = np.array([padding["left"], padding["top"]], dtype=np.float32)
-    return [np.asarray(box, dtype=np.float32) - shift for box in found.boxes]
+    back = np.array([width / shown.shape[1], height / shown.shape[0]], dtype=np.float32)
+    boxes = [(np.asarray(box, dtype=np.float32) - shift) * back for box in found.boxes]
+    return [box for box in boxes if min(_sides(box)) >= LEAST_SIDE]
+
+
+def _detected_size(width: int, height: int) -> tuple[int, int]:
+    """The size in which the detector sees a picture: small ones enlarged, none too large."""
+    enlarged = max(1.0, SHORTEST_SIDE / min(width, height))
+    part = min(enlarged, math.sqrt(DETECTED_PIXELS / (width * height)))
+    return max(STEP, round(width * part / STEP) * STEP), max(
+        STEP, round(height * part / STEP) * STEP
+    )
 
 
 def _quarter_turns(engine: _Engine, pixels: Pixels, boxes: list[Quadrilateral]) -> int:

@@ -1,15 +1,21 @@
 import io
+import random
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from ops.services.pictures import UnknownType
+from reviews.ocr import engine
 from reviews.ocr.engine import RapidReceiptReader, prepare
-from reviews.ocr.types import Reading
+from reviews.ocr.lines import text_lines
+from reviews.ocr.total import choose_total
+from reviews.ocr.types import Corners, Reading, TextBox
 from reviews.tests.slips import Layout, make_slip
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -91,6 +97,86 @@ def test_the_models_get_pictures_they_can_bear(
     pixels, scale = prepare(target.getvalue())
     assert pixels.shape == (*shape, 3)
     assert scale == pytest.approx(min(1, max(shape) / max(size)), rel=0.01)
+
+
+def drawn(size: tuple[int, int], what: str) -> bytes:
+    """A picture of these sides, with something in it that may look like text or like none."""
+    chance = random.Random(f"{size} {what}")
+    picture = Image.new("RGB", size, "black" if what == "black" else "white")
+    draw = ImageDraw.Draw(picture)
+    width, height = size
+    match what:
+        case "noise":
+            picture = Image.effect_noise(size, 120).convert("RGB")
+        case "lines":
+            for column in range(0, width, 7):
+                draw.line((column, 0, column, height), "black")
+        case "dots":
+            for _ in range(400):
+                x, y = chance.randrange(width), chance.randrange(height)
+                draw.rectangle((x, y, x + chance.randrange(3), y + chance.randrange(3)), "red")
+        case "slip":
+            with Image.open(io.BytesIO(make_slip())) as slip:
+                picture = slip.convert("RGB").resize(size)
+    target = io.BytesIO()
+    picture.save(target, "JPEG")
+    return target.getvalue()
+
+
+@pytest.mark.parametrize("what", ["white", "black", "noise", "lines", "dots", "slip"])
+@pytest.mark.parametrize(
+    "size", [(1, 1), (1, 900), (100, 100), (100, 2000), (2000, 100), (600, 12_000), (37, 41)]
+)
+def test_a_picture_of_any_shape_is_read(size: tuple[int, int], what: str) -> None:
+    """What an earlier version took may be a strip; nothing is divided by what is not there."""
+    reading = READER.read(drawn(size, what))
+    assert 0 <= reading.confidence <= 1
+    for box in reading.boxes:
+        for x, y in box.corners:
+            assert -size[0] <= x <= 2 * size[0] + 32
+            assert -size[1] <= y <= 2 * size[1] + 32
+
+
+@pytest.mark.parametrize(
+    ("size", "seen"),
+    [
+        ((1308, 1600), (576, 704)),
+        ((300, 367), (576, 704)),
+        ((736, 3680), (288, 1408)),
+        ((1, 1), (640, 640)),
+        ((1, 5), (288, 1408)),
+    ],
+)
+def test_the_detector_sees_no_more_than_it_has_memory_for(
+    size: tuple[int, int], seen: tuple[int, int]
+) -> None:
+    assert engine._detected_size(*size) == seen
+
+
+def test_boxes_without_a_side_are_no_text() -> None:
+    """A detector that finds a line of no height, one of no width, and a point."""
+    flat = [(10, 10), (90, 10), (90, 10), (10, 10)]
+    upright = [(10, 10), (10, 10), (10, 90), (10, 90)]
+    point = [(10, 10)] * 4
+    real = [(10, 10), (90, 10), (90, 30), (10, 30)]
+
+    class Detector:
+        def detect_and_crop(self, pixels, record):
+            record["padding_1"] = {"top": 0, "left": 0}
+            return [], SimpleNamespace(boxes=np.array([flat, upright, point, real], np.float32))
+
+    pixels = np.zeros((*reversed(engine._detected_size(400, 400)), 3), np.uint8)
+    (kept,) = engine._detect(cast("Any", Detector()), pixels)
+    assert kept.tolist() == [[10, 10], [90, 10], [90, 30], [10, 30]]
+
+
+@pytest.mark.parametrize("corners", [((5.0, 5.0),) * 4, ((5.0, 5.0), (9.0, 5.0)) * 2])
+def test_text_without_a_size_is_still_a_line(corners: Corners) -> None:
+    boxes = [TextBox("合计 ￥128.50", 0.9, corners), TextBox("", 0.9, corners)]
+    (line,) = text_lines(boxes)
+    assert line.height >= 0
+    assert choose_total(boxes)[0] == Decimal("128.50")
+    assert text_lines([]) == []
 
 
 def test_what_is_no_picture_is_refused() -> None:

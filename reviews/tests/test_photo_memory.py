@@ -1,37 +1,26 @@
-"""How much memory photos take while they are judged: bytes at the peak, and no times."""
+"""How much memory photos take while they are judged and read: bytes at the peak, and no times."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
+import io
 
 import pytest
 from PIL import Image
 from pillow_heif import register_heif_opener
 
 from ops.tests.picture_samples import flat_png, written
+from reviews.tests.slips import Layout, make_slip
+from tests import memory
 
 register_heif_opener()
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 AT_ONCE = 8
 NEAREST = Image.Resampling.NEAREST
 MOST_OVER_IDLE = 200 * 2**20  # bytes
 
-# A process of its own: what it takes is told by the kernel, and nobody else adds to it.
 JUDGE = """
 import sys, threading
-import django
-django.setup()
-from functools import partial
-from pathlib import Path
 from ops.services.pictures import in_turn
 from reviews.errors import ImageBroken
 from reviews.photos import check_photo
-
-def kilobytes(name):
-    lines = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
-    return int(lines[name].split()[0])
 
 outcomes = []
 
@@ -44,12 +33,11 @@ def judge(path):
 
 first, *paths = map(Path, sys.argv[1:])
 judge(first)
-Path("/proc/self/clear_refs").write_text("5")  # the peak so far is forgotten
-idle = kilobytes("VmRSS")
+before = idle()
 threads = [threading.Thread(target=judge, args=[path]) for path in paths]
 for thread in threads: thread.start()
 for thread in threads: thread.join()
-print(kilobytes("VmHWM") - idle, *sorted(set(outcomes[1:])))
+print(peak() - before, *sorted(set(outcomes[1:])))
 """
 
 
@@ -59,15 +47,7 @@ def taken_at_once(folder, photos):
     paths = [folder / f"{number}" for number in range(len(photos) + 1)]
     for path, photo in zip(paths, [small, *photos], strict=True):
         path.write_bytes(photo)
-    done = subprocess.run(
-        [sys.executable, "-c", JUDGE, *map(str, paths)],
-        cwd=ROOT,
-        env={**os.environ, "DJANGO_SETTINGS_MODULE": "config.settings", "DATA_DIR": str(folder)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    peak, *outcomes = done.stdout.split()
+    peak, *outcomes = memory.run(JUDGE, *paths, data_dir=folder)
     return int(peak) * 1024, outcomes
 
 
@@ -115,7 +95,6 @@ def test_eight_of_the_largest_at_once(tmp_path, make):
 
     assert outcomes == ["taken"]
     assert peak <= MOST_OVER_IDLE
-    print(f"{peak / 2**20:.0f} MB")  # noqa: T201
 
 
 def test_what_would_take_more_is_refused(tmp_path):
@@ -124,3 +103,45 @@ def test_what_would_take_more_is_refused(tmp_path):
 
     assert outcomes == ["broken"]
     assert peak <= 30 * 2**20
+
+
+READ = """
+import sys
+from reviews.ocr.engine import RapidReceiptReader
+
+reader = RapidReceiptReader()
+first, *paths = map(Path, sys.argv[1:])
+reader.read(first.read_bytes())
+before = idle()
+amounts = {reader.read(path.read_bytes()).amount for path in paths}
+print(peak() - before, *amounts)
+"""
+MOST_OVER_LOADED = 100 * 2**20  # bytes
+
+
+def test_reading_takes_little_over_its_models(tmp_path):
+    photos = [
+        make_slip(),
+        *(
+            make_slip(scale=scale, layout=layout)
+            for scale in (0.5, 3)
+            for layout in list(Layout)[:3]
+        ),
+        large_slip(),
+    ]
+    paths = [tmp_path / f"{number}" for number in range(len(photos))]
+    for path, photo in zip(paths, photos, strict=True):
+        path.write_bytes(photo)
+
+    peak, *amounts = memory.run(READ, *paths, data_dir=tmp_path)
+
+    assert amounts == ["128.50"]
+    assert int(peak) * 1024 <= MOST_OVER_LOADED
+
+
+def large_slip():
+    """A photo of twelve megapixels, in which the slip has a third of the width."""
+    photo = Image.effect_noise((375, 500), 40).resize((3000, 4000)).convert("RGB")
+    with Image.open(io.BytesIO(make_slip(scale=2))) as slip:
+        photo.paste(slip.resize((1000, 1000 * slip.height // slip.width)), (1000, 1000))
+    return written(photo, "JPEG")
