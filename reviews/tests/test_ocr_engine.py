@@ -99,7 +99,7 @@ def test_the_models_get_pictures_they_can_bear(
     assert scale == pytest.approx(min(1, max(shape) / max(size)), rel=0.01)
 
 
-def drawn(size: tuple[int, int], what: str) -> bytes:
+def picture_of(size: tuple[int, int], what: str) -> bytes:
     """A picture of these sides, with something in it that may look like text or like none."""
     chance = random.Random(f"{size} {what}")
     picture = Image.new("RGB", size, "black" if what == "black" else "white")
@@ -129,7 +129,7 @@ def drawn(size: tuple[int, int], what: str) -> bytes:
 )
 def test_a_picture_of_any_shape_is_read(size: tuple[int, int], what: str) -> None:
     """What an earlier version took may be a strip; nothing is divided by what is not there."""
-    reading = READER.read(drawn(size, what))
+    reading = READER.read(picture_of(size, what))
     assert 0 <= reading.confidence <= 1
     for box in reading.boxes:
         for x, y in box.corners:
