@@ -13,6 +13,7 @@ from concurrent.futures import TimeoutError as Waited
 from dataclasses import dataclass
 from datetime import timedelta
 
+from django.db import connections
 from django.utils import timezone
 from PIL import Image
 
@@ -101,7 +102,8 @@ def _in_own_thread[Result](work: Callable[[], Result]) -> Result:
 def in_turn[Result](work: Callable[[], Result]) -> Result:
     """Do work with a picture when no other one of this process is being worked on.
 
-    What is sent has to be read inside of it, so that nothing stands in memory while it waits.
+    What is sent has to be read inside of it, so that nothing stands in memory while it waits; nor
+    is a connection to the database held meanwhile, except within a transaction.
     Raises Unavailable (1503) when too many wait or it waited too long, and what the work raises.
     """
     if getattr(_own, "is_turn", False):
@@ -109,6 +111,9 @@ def in_turn[Result](work: Callable[[], Result]) -> Result:
     if not _waiting.acquire(blocking=False):
         raise Unavailable
     try:
+        for connection in connections.all(initialized_only=True):
+            if not connection.in_atomic_block:
+                connection.close()  # back into the pool; the next statement takes one again
         turn = _turns.submit(_in_own_thread, work)
         try:
             return turn.result(timeout=PATIENCE)

@@ -6,6 +6,7 @@ import zlib
 
 import pillow_heif
 import pytest
+from django.db import connection, transaction
 from PIL import Image, ImageChops, ImageFile
 
 from ops.errors import Unavailable
@@ -427,6 +428,25 @@ def test_who_waited_too_long_is_told_to_come_back(held_turn, monkeypatch):
 
     assert refusal.value.retry_after
     assert worked == []
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_who_waits_holds_no_connection():
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+    assert connection.connection is not None
+
+    in_turn(lambda: None)
+
+    assert connection.connection is None
+
+
+@pytest.mark.django_db
+def test_a_transaction_keeps_its_connection():
+    with transaction.atomic():
+        in_turn(lambda: None)
+        assert connection.connection is not None
 
 
 def test_only_so_many_wait(held_turn, monkeypatch):
