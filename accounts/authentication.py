@@ -9,6 +9,7 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication
 
 from accounts.console_session import COOKIE
+from accounts.errors import AccountClosed
 from accounts.models import User
 from accounts.services import console_sign_in, sign_in
 from ops.access import access_of
@@ -62,6 +63,8 @@ class ConsoleBackend(BaseBackend):
 
 class SessionTokenAuthentication(BaseAuthentication):
     """`Authorization: Bearer <access_token>`; `request.auth` is the device session."""
+
+    refusals = (NotSignedIn, AccountClosed)
 
     def authenticate(self, request):
         header = request.headers.get("Authorization")

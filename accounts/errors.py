@@ -19,11 +19,13 @@ class WrongCode(DomainError):
 class CodeAskedTooOften(DomainError):
     code, status = 1003, 429
     message = _("A code was asked for too often. Please wait %(retry_after)s seconds.")
+    example = {"retry_after": 48}
 
 
 class CodeVoid(DomainError):
     code, status = 1004, 429
     message = _("%(tries)s wrong tries: this code is void. Please ask for a new one.")
+    example = {"retry_after": 20}
 
     def __init__(self, *, retry_after: int) -> None:
         super().__init__(tries=WRONG_TRIES, retry_after=retry_after)
@@ -54,7 +56,8 @@ class SignInDelayed(TooManyRequests):
 class NotEnoughPoints(DomainError):
     code, status = 4005, 409
     message = _("Not enough points: %(required)s needed, %(current)s there.")
-    reveals = ("required", "current", "shortage")
+    reveals = {"required": int, "current": int, "shortage": int}
+    example = {"required": 800, "current": 550, "shortage": 250}
 
 
 class OwnRole(NotAllowed):
@@ -63,3 +66,4 @@ class OwnRole(NotAllowed):
 
 class HoldsMoreRights(NotAllowed):
     message = _("%(name)s has rights that you have not: somebody who has them decides this.")
+    example = {"name": "Li"}

@@ -1,4 +1,7 @@
+from typing import Literal
+
 import orjson
+from django.conf import settings
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
@@ -10,19 +13,52 @@ from accounts.services import profile
 from ops.api.fields import FlagField, TextField
 from ops.errors import NotSignedIn
 
+# As ECMAScript writes what `PHONE_PATTERN` says.
+PHONE = settings.PHONE_PATTERN.replace(r"\A", "^").replace(r"\Z", "$")
+DEVICE_FACTS = ("platform", "model", "os_version", "app_version")
+
+
+@extend_schema_field({"type": "string", "pattern": PHONE, "examples": ["13800138001"]})
+class PhoneField(TextField):
+    """A phone number; the service says which ones are served."""
+
+    def __init__(self, **kwargs):
+        super().__init__(help_text="Of the regions that this deployment serves.", **kwargs)
+
+
+@extend_schema_field({"type": "string", "pattern": "^[0-9]{6}$", "examples": ["123456"]})
+class SignInCodeField(TextField):
+    """A code as it came by SMS."""
+
+
+@extend_schema_field(
+    {
+        "type": "object",
+        "properties": {name: {"type": "string"} for name in DEVICE_FACTS},
+        "additionalProperties": True,
+    }
+)
+class DeviceInfoField(serializers.JSONField):
+    """What an app says of its device: any JSON, so that no app is refused for it."""
+
 
 class CodeInput(serializers.Serializer):
     refusals = {"phone": InvalidPhone}
 
-    phone = TextField()
+    phone = PhoneField()
 
 
 class LoginInput(serializers.Serializer):
     refusals = {"phone": InvalidPhone, "code": WrongCode}
 
-    phone = TextField()
-    code = TextField()
-    device_info = serializers.JSONField(required=False, allow_null=True)
+    phone = PhoneField()
+    code = SignInCodeField(help_text="As it came by SMS.")
+    device_info = DeviceInfoField(
+        required=False,
+        allow_null=True,
+        help_text=f"Shown to the person among their devices. At most {LONGEST_DEVICE_INFO} "
+        "characters; more members than these may be sent.",
+    )
 
     def validate_device_info(self, value):
         if len(str(value)) > LONGEST_DEVICE_INFO:
@@ -125,7 +161,7 @@ class SignInOutput(serializers.Serializer):
 
 
 class VerifyOutput(serializers.Serializer):
-    valid = serializers.BooleanField()
+    valid = serializers.BooleanField(help_text="Always true: a bad token is refused.")
     expires_at = serializers.DateTimeField()
     user_info = UserOutput()
 
@@ -182,7 +218,7 @@ class PointsEntryOutput(serializers.ModelSerializer):
             "created_at",
         ]
 
-    def get_type(self, entry) -> str:
+    def get_type(self, entry) -> Literal["earn", "spend"]:
         return "earn" if entry.points > 0 else "spend"
 
     def get_related_id(self, entry) -> str | None:

@@ -4,11 +4,13 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
 
 from accounts import serializers
+from accounts.errors import AccountClosed, CodeAskedTooOften, CodeVoid, RefreshTokenReused
 from accounts.models import PointsEntry
 from accounts.services import profile, sign_in, sign_in_codes, tokens
 from ops.api.pagination import page
 from ops.api.views import ApiView, OpenView
 from ops.client_address import client_address
+from ops.errors import TooManyRequests
 
 
 def _device(request, info=None):
@@ -21,6 +23,7 @@ class CodeView(OpenView):
     """Send a sign-in code; the answer is the same whether or not the phone has an account."""
 
     authentication_classes = ()
+    refusals = (CodeAskedTooOften,)
 
     @extend_schema(request=serializers.CodeInput, responses=serializers.CodeOutput)
     def post(self, request):
@@ -37,6 +40,7 @@ class LoginView(OpenView):
     """Sign in with the code; the first time makes the account and gives the welcome points."""
 
     authentication_classes = ()
+    refusals = (CodeVoid, AccountClosed, TooManyRequests)
 
     @extend_schema(request=serializers.LoginInput, responses=serializers.SignInOutput)
     def post(self, request):
@@ -53,6 +57,7 @@ class RefreshView(OpenView):
     """A new pair of tokens for a refresh token, which is dead from then on."""
 
     authentication_classes = ()
+    refusals = (RefreshTokenReused, AccountClosed)
 
     @extend_schema(request=serializers.RefreshInput, responses=serializers.TokenOutput)
     def post(self, request):
@@ -89,6 +94,7 @@ class ProfileView(ApiView):
 
     @extend_schema(request=serializers.ProfileInput, responses=serializers.ProfileOutput)
     def patch(self, request):
+        """Change what the person may change of their profile."""
         profile.rename(
             person=request.user, nickname=self.body(serializers.ProfileInput)["nickname"]
         )

@@ -1,5 +1,7 @@
 """Every way in which shops, products, stock and orders can say no."""
 
+from typing import Literal
+
 from django.utils.translation import gettext_lazy as _
 
 from catalog.limits import MAX_QUANTITY
@@ -14,6 +16,7 @@ class ProductNotFound(DomainError):
 class NotOnSale(DomainError):
     code, status = 4002, 409
     message = _("%(name)s is not on sale now.")
+    example = {"name": "Plum juice"}
 
 
 class InvalidQuantity(DomainError):
@@ -27,13 +30,15 @@ class InvalidQuantity(DomainError):
 class NotEnoughStock(DomainError):
     code, status = 4004, 409
     message = _("Not enough in stock: %(available_stock)s left.")
-    reveals = ("available_stock",)
+    reveals = {"available_stock": int}
+    example = {"available_stock": 1}
 
 
 class LimitReached(DomainError):
     code, status = 4006, 409
     message = _("At most %(limit)s of this for each person; you have %(used)s.")
-    reveals = ("limit", "used")
+    reveals = {"limit": int, "used": int}
+    example = {"limit": 2, "used": 2}
 
 
 class OrderNotFound(DomainError):
@@ -44,7 +49,8 @@ class OrderNotFound(DomainError):
 class NotCancellable(DomainError):
     code, status = 4008, 409
     message = _("This order can no longer be cancelled.")
-    reveals = ("status",)
+    reveals = {"status": Literal["pending", "redeemed", "delivered", "cancelled", "expired"]}
+    example = {"status": "redeemed"}
 
 
 class ExchangeCodeUnknown(DomainError):
@@ -85,6 +91,7 @@ class NotAPicture(DomainError):
 class WorksThere(DomainError):
     code, status = 8005, 409
     message = _("%(name)s works there already.")
+    example = {"name": "Li"}
 
 
 class RoleAboveOwn(NotAllowed):

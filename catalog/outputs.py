@@ -1,9 +1,10 @@
 """What clients read of products and orders: also for the apps above that show them."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from django.db.models import Prefetch, prefetch_related_objects
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
 
@@ -11,6 +12,8 @@ from catalog.models import Order, OrderSource, OrderStatus, Product, ProductImag
 from catalog.services.virtual_codes import codes_of
 from ops.models import StoredFile
 from ops.services.files import signed_path
+
+ADDRESS_OR_NONE = serializers.URLField(allow_null=True)
 
 
 class ProductOutput(serializers.Serializer[Product]):
@@ -35,14 +38,16 @@ class ProductOutput(serializers.Serializer[Product]):
     on_sale_from = serializers.DateTimeField(allow_null=True)
     on_sale_until = serializers.DateTimeField(allow_null=True)
 
+    @extend_schema_field(ADDRESS_OR_NONE)
     def get_image(self, product: Product) -> str | None:
         return next((self._address(image.file) for image in product.images.all()), None)
 
+    @extend_schema_field(ADDRESS_OR_NONE)
     def get_thumbnail(self, product: Product) -> str | None:
         images = product.images.all()
         return next((self._address(image.thumbnail or image.file) for image in images), None)
 
-    def get_status(self, product: Product) -> str:
+    def get_status(self, product: Product) -> Literal["active", "inactive"]:
         """`active`, or `inactive` for what was withdrawn from the mall."""
         return "active" if product.is_visible else "inactive"
 
@@ -56,6 +61,7 @@ class ProductDetailOutput(ProductOutput):
     images = serializers.SerializerMethodField()
     limit_per_user = serializers.IntegerField(source="limit_per_person", allow_null=True)
 
+    @extend_schema_field(serializers.ListField(child=serializers.URLField()))
     def get_images(self, product: Product) -> list[str]:
         return [self._address(image.file) for image in product.images.all()]
 
@@ -69,6 +75,7 @@ class OrderedProductOutput(serializers.Serializer[Order]):
     image = serializers.SerializerMethodField()
     exchange_points = serializers.IntegerField(source="unit_points")
 
+    @extend_schema_field(ADDRESS_OR_NONE)
     def get_image(self, order: Order) -> str | None:
         images = order.product.images.all() if order.product else []
         request = self.context["request"]

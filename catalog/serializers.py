@@ -6,7 +6,7 @@ from catalog.errors import ExchangeCodeUnknown, InvalidQuantity
 from catalog.limits import MAX_QUANTITY
 from catalog.models import Category, OrderStatus, Shop
 from catalog.outputs import OrderOutput
-from ops.api.fields import IdentifierField, TextField, WholeNumberField
+from ops.api.fields import IdentifierField, IdentifierTextField, TextField, WholeNumberField
 from ops.identifiers import find, read_identifier
 
 SORTS = {
@@ -25,7 +25,7 @@ class MallQuery(serializers.Serializer):
         max_length=100,
         help_text="In name and description; empty as if left out.",
     )
-    shop = serializers.CharField(required=False, help_text="The id of a shop.")
+    shop = IdentifierTextField(required=False, help_text="The id of a shop.")
     min_points = serializers.IntegerField(required=False, min_value=0)
     max_points = serializers.IntegerField(required=False, min_value=0)
     affordable = serializers.BooleanField(
@@ -58,7 +58,7 @@ class OrdersQuery(serializers.Serializer):
 class ExchangeInput(serializers.Serializer):
     refusals = {"quantity": InvalidQuantity}
 
-    product_id = IdentifierField()
+    product_id = IdentifierField(is_needed=True)
     quantity = WholeNumberField(required=False, default=1, min_value=1, max_value=MAX_QUANTITY)
 
 

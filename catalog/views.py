@@ -3,9 +3,20 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.permissions import BasePermission, IsAuthenticated
 from rest_framework.response import Response
 
+from accounts.errors import NotEnoughPoints
 from accounts.models import User
 from catalog import serializers
-from catalog.errors import ProductNotFound
+from catalog.errors import (
+    AlreadyRedeemed,
+    ExchangeCodeVoid,
+    LimitReached,
+    NotAMerchant,
+    NotCancellable,
+    NotEnoughStock,
+    NotOnSale,
+    OrderNotFound,
+    ProductNotFound,
+)
 from catalog.models import Category, Order, Product, Shop
 from catalog.outputs import (
     OrderOutput,
@@ -19,11 +30,14 @@ from catalog.services import mall, orders
 from catalog.services.shops import require_merchant
 from ops.api.pagination import page
 from ops.api.views import AnswerOnceView, ApiView, OpenView
+from ops.errors import NotAllowed
 from ops.identifiers import find, read_identifier
 
 
 class MayRedeem(BasePermission):
     """Only for those who work at a counter somewhere; refuses with 6001 or 1009."""
+
+    refusals = (NotAMerchant, NotAllowed)
 
     def has_permission(self, request, view):
         require_merchant(request.user, *orders.COUNTER_ROLES)
@@ -76,6 +90,8 @@ class ProductsView(OpenView):
 class ProductView(OpenView):
     """One product of the mall, with all its pictures."""
 
+    refusals = (ProductNotFound,)
+
     @extend_schema(responses=ProductDetailOutput)
     def get(self, request, product_id):
         visible = mall.shown_to(request.user, Product.objects.visible())
@@ -90,6 +106,7 @@ class ExchangeView(AnswerOnceView):
 
     shape = serializers.ExchangeInput
     answer = serializers.ExchangeOutput
+    refusals = (ProductNotFound, NotOnSale, LimitReached, NotEnoughStock, NotEnoughPoints)
 
     def effect(self, request, body):
         order = _shown(orders.exchange(person_id=request.user.pk, **body))
@@ -120,6 +137,8 @@ class OrdersView(ApiView):
 class OrderView(ApiView):
     """One order of the person."""
 
+    refusals = (OrderNotFound,)
+
     @extend_schema(responses=OrderOutput)
     def get(self, request, exchange_id):
         order = orders.own_order(person_id=request.user.pk, order_id=read_identifier(exchange_id))
@@ -130,6 +149,7 @@ class CancelView(AnswerOnceView):
     """Take a pending order of the mall back; points and stock return, once."""
 
     answer = OrderOutput
+    refusals = (OrderNotFound, NotCancellable)
 
     def effect(self, request, _body):
         order_id = read_identifier(self.kwargs["exchange_id"])
@@ -142,6 +162,7 @@ class RedeemView(AnswerOnceView):
     permission_classes = (IsAuthenticated, MayRedeem)
     shape = serializers.RedeemInput
     answer = OrderOutput
+    refusals = (AlreadyRedeemed, ExchangeCodeVoid)
 
     def effect(self, request, body):
         return _shown(orders.redeem(cashier=request.user, **body))

@@ -337,7 +337,29 @@ REST_FRAMEWORK = {
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Restaurant points, lottery and mall",
+    "DESCRIPTION": "Every JSON answer is an envelope of `code`, `msg` and `data`: `code` is 0, or "
+    "says which refusal it is. An address that is none is 1010 (404), a method that it does not "
+    "take 1012 (405). What a schema cannot say stands in docs/api.md: retries with the "
+    "same key, cursors, sockets, how a draw is recomputed.",
     "VERSION": "1",
+    "OAS_VERSION": "3.1.0",
+    "SERVERS": [{"url": "/"}],
+    "DEFAULT_GENERATOR_CLASS": "ops.api.schema.EnglishGenerator",
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "config.api_documents.complete",
+    ],
+    "TAGS": [
+        {"name": "auth", "description": "Signing in, staying signed in, signing out."},
+        {"name": "user", "description": "The person who is signed in, and their points."},
+        {"name": "shops", "description": "Where points are good."},
+        {"name": "lottery", "description": "Wheels, draws, and how anyone recomputes them."},
+        {"name": "exchange", "description": "The mall: products and orders."},
+        {"name": "favorites", "description": "What a person keeps to find it again."},
+        {"name": "photo", "description": "Receipts: a photo of one is worth points."},
+        {"name": "merchant", "description": "For people who work at a shop."},
+        {"name": "system", "description": "About the platform itself. Not in the envelope."},
+    ],
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "SERVE_AUTHENTICATION": [],
@@ -347,10 +369,15 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": "/api",
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_NAME_OVERRIDES": {
+        "OrderSourceEnum": "catalog.models.OrderSource",
+        "PointsSourceEnum": "accounts.models.PointsSource",
+        "PointsTypeEnum": ["earn", "spend"],
+        "ProductKindEnum": "catalog.models.ProductKind",
         "UserStatusEnum": "accounts.models.UserStatus",
         "OrderStatusEnum": "catalog.models.OrderStatus",
-        "ProductStatusEnum": "catalog.models.ProductStatus",
+        "ProductStatusEnum": ["active", "inactive"],
         "ReviewStatusEnum": "reviews.models.ReceiptStatus",
+        "RiskReasonEnum": "reviews.risk.REASONS",
         "ProcessStatusEnum": "reviews.models.ProcessStatus",
     },
 }

@@ -1,17 +1,17 @@
 from typing import override
 
+from django.http import HttpResponse
+from django.urls import get_urlconf
 from django.utils.csp import CSP
 from django.utils.decorators import method_decorator
 from django.views.decorators.csp import csp_override
 from django.views.generic import TemplateView
-from drf_spectacular.renderers import (
-    OpenApiJsonRenderer2,
-    OpenApiYamlRenderer,
-    OpenApiYamlRenderer2,
-)
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from drf_spectacular.views import SpectacularSwaggerSplitView
 from rest_framework.exceptions import NotAcceptable
 from rest_framework.negotiation import DefaultContentNegotiation
+
+from config.api_documents import FORMS, written
+from ops.api.views import OpenView
 
 
 class StartView(TemplateView):
@@ -31,11 +31,17 @@ class SchemaNegotiation(DefaultContentNegotiation):
             return renderers[0], renderers[0].media_type
 
 
-class SchemaView(SpectacularAPIView):
-    """The API as OpenAPI 3: JSON, or YAML for those who accept only that."""
+class SchemaView(OpenView):
+    """The API as OpenAPI 3.1: JSON, or YAML for those who accept only that."""
 
-    renderer_classes = [OpenApiJsonRenderer2, OpenApiYamlRenderer, OpenApiYamlRenderer2]
+    schema = None
+    authentication_classes = ()
+    renderer_classes = FORMS
     content_negotiation_class = SchemaNegotiation
+
+    def get(self, request):
+        form = request.accepted_renderer.media_type
+        return HttpResponse(written(form, get_urlconf()), content_type=form)
 
 
 DOCUMENTS_CSP: dict[str, list[str]] = {

@@ -11,7 +11,7 @@ LONGEST_KEY = 40
 
 
 class FavoriteInput(serializers.Serializer):
-    product_id = IdentifierField()
+    product_id = IdentifierField(is_needed=True)
 
 
 @extend_schema_field({"oneOf": [{"type": "integer"}, {"type": "string"}]})

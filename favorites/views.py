@@ -7,6 +7,7 @@ from catalog.models import Product
 from catalog.outputs import product_items
 from catalog.services import mall
 from favorites import serializers, services
+from favorites.errors import FavoriteNotFound
 from favorites.models import Favorite
 from ops.api.pagination import page
 from ops.api.views import ApiView
@@ -15,6 +16,8 @@ from ops.identifiers import read_identifier
 
 class FavoritesView(ApiView):
     """What the person keeps, newest first."""
+
+    refusals = {"POST": (FavoriteNotFound,)}
 
     @extend_schema(responses=serializers.FavoriteOutput(many=True))
     def get(self, request):
@@ -31,6 +34,7 @@ class FavoritesView(ApiView):
 
     @extend_schema(request=serializers.FavoriteInput, responses=serializers.FavoriteStateOutput)
     def post(self, request):
+        """Keep a product; keeping it again changes nothing."""
         body = self.body(serializers.FavoriteInput)
         favorite = services.add(person=request.user, product_id=body["product_id"])
         return Response(serializers.FavoriteStateOutput(favorite).data)
@@ -41,6 +45,7 @@ class FavoriteView(ApiView):
 
     @extend_schema(responses=OpenApiTypes.NONE)
     def delete(self, request, product_id):
+        """Let a product go; it does not matter whether it was kept."""
         services.remove(person=request.user, product_id=read_identifier(product_id))
         return Response(None)
 

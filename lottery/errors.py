@@ -1,5 +1,7 @@
 """Every way in which the lottery can say no."""
 
+from datetime import datetime
+
 from django.utils.translation import gettext_lazy as _
 
 from lottery.limits import MAX_COUNT
@@ -9,7 +11,8 @@ from ops.errors import DomainError
 class NotEnoughPointsToDraw(DomainError):
     code, status = 3001, 409
     message = _("Not enough points to draw: %(required)s needed, %(current)s there.")
-    reveals = ("required", "current", "shortage")
+    reveals = {"required": int, "current": int, "shortage": int}
+    example = {"required": 1000, "current": 550, "shortage": 450}
 
 
 class WheelNotOpen(DomainError):
@@ -22,7 +25,8 @@ class DailyLimitReached(DomainError):
 
     code, status = 3003, 409
     message = _("At most %(limit)s draws a day; you have made %(used)s.")
-    reveals = ("limit", "used", "resets_at")
+    reveals = {"limit": int, "used": int, "resets_at": datetime}
+    example = {"limit": 10, "used": 8, "resets_at": "2026-03-02T00:00:00+08:00"}
 
 
 class InvalidCount(DomainError):
@@ -43,7 +47,8 @@ class NotPublishable(DomainError):
 
     code, status = 3006, 409
     message = _("The wheel cannot be published. %(text)s")
-    reveals = ("reasons",)
+    reveals = {"reasons": list[str]}
+    example = {"reasons": ["The probabilities add up to 0.9."]}
 
     def __init__(self, reasons: list[str]) -> None:
         super().__init__(reasons=reasons, text=" ".join(reasons))

@@ -6,12 +6,12 @@ from catalog.outputs import OrderOutput, order_lookups
 from lottery.errors import InvalidCount
 from lottery.limits import MAX_COUNT
 from lottery.models import PrizeType, SeedMaker
-from ops.api.fields import IdentifierField, TextField, WholeNumberField
+from ops.api.fields import IdentifierField, IdentifierTextField, TextField, WholeNumberField
 from ops.identifiers import read_identifier
 
 
 class WheelQuery(serializers.Serializer):
-    wheel_id = serializers.CharField(
+    wheel_id = IdentifierTextField(
         required=False,
         default=None,
         allow_blank=True,
@@ -101,6 +101,11 @@ def what_follows_from_the_maker():
     }
 
 
+@extend_schema_field({"type": "string", "pattern": "^[0-9a-f]{64}$"})
+class HexField(serializers.CharField):
+    """32 bytes: a server seed, or its SHA-256."""
+
+
 class ProbabilityField(serializers.DecimalField):
     """A string with four decimals."""
 
@@ -122,7 +127,7 @@ class PrizeOutput(serializers.Serializer):
     prize_name = serializers.CharField(source="name")
     prize_type = serializers.ChoiceField(choices=PrizeType.choices, source="type")
     prize_value = MoneyField(source="value", help_text="Points for a prize of points, else CNY.")
-    angle = serializers.IntegerField(help_text="Degrees: 0, 45, … 315.")
+    angle = serializers.IntegerField(min_value=0, max_value=315, help_text="Degrees: 0, 45, … 315.")
     color = serializers.CharField(help_text="#RRGGBB")
     probability = ProbabilityField()
     is_activity = serializers.BooleanField()
@@ -148,11 +153,11 @@ class PityOutput(serializers.Serializer):
 
 
 class NextSeedsOutput(serializers.Serializer):
-    server_seed_hash = serializers.CharField()
+    server_seed_hash = HexField()
     client_seed = ClientSeedField()
     client_seed_by = ClientSeedByField()
     nonce = serializers.IntegerField(help_text="The next to be used.")
-    next_server_seed_hash = serializers.CharField(
+    next_server_seed_hash = HexField(
         help_text="Of the server seed that your next client seed meets."
     )
 
@@ -176,7 +181,7 @@ class ConfigOutput(serializers.Serializer):
 class DrawOutput(serializers.Serializer):
     """One draw."""
 
-    draw_id = serializers.CharField(source="pk")
+    draw_id = serializers.UUIDField(source="pk")
     wheel_id = serializers.IntegerField()
     prize = serializers.SerializerMethodField()
     angle = serializers.SerializerMethodField()
@@ -222,8 +227,8 @@ class DrawnOutput(serializers.Serializer):
 
 
 class RevealedSeedsOutput(serializers.Serializer):
-    server_seed = serializers.CharField()
-    server_seed_hash = serializers.CharField()
+    server_seed = HexField()
+    server_seed_hash = HexField()
     client_seed = ClientSeedField()
     client_seed_by = ClientSeedByField()
     nonces = serializers.IntegerField(help_text="How many were used: 0 to one less than this.")
@@ -237,11 +242,11 @@ class RotationOutput(serializers.Serializer):
 class ProofOutput(serializers.Serializer):
     """A proof, from `lottery.services.proofs.Proof`. docs/verify_draw.py recomputes it."""
 
-    draw_id = serializers.CharField(source="draw.pk")
+    draw_id = serializers.UUIDField(source="draw.pk")
     wheel_id = serializers.IntegerField(source="draw.wheel_id")
     version = serializers.IntegerField(source="draw.version.number")
-    server_seed = serializers.CharField()
-    server_seed_hash = serializers.CharField(source="draw.seed_pair.server_seed_hash")
+    server_seed = HexField()
+    server_seed_hash = HexField(source="draw.seed_pair.server_seed_hash")
     client_seed = ClientSeedField(source="draw.seed_pair.client_seed")
     client_seed_by = ClientSeedByField(source="draw.seed_pair.client_seed_by")
     nonce = serializers.IntegerField(source="draw.nonce")

@@ -2,20 +2,31 @@ from uuid import UUID
 
 from django.db.models import prefetch_related_objects
 from django.utils import timezone
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.response import Response
 
 from lottery import serializers
+from lottery.errors import (
+    DailyLimitReached,
+    NotEnoughPointsToDraw,
+    ProofNotRevealed,
+    WheelNotOpen,
+)
 from lottery.limits import MAX_COUNT
 from lottery.models import Draw, PityCounter, WheelVersion
 from lottery.services import draws, proofs, seeds, wheels
 from ops.api.pagination import page
 from ops.api.schema import PAGE_PARAMETERS
 from ops.api.views import AnswerOnceView, ApiView, OpenView
+from ops.errors import NotFound
+
+DRAW_ID = OpenApiParameter("draw_id", UUID, OpenApiParameter.PATH)
 
 
 class ConfigView(OpenView):
     """A wheel as it is in force, and what it is for the person who asks."""
+
+    refusals = (NotFound,)
 
     @extend_schema(parameters=[serializers.WheelQuery], responses=serializers.ConfigOutput)
     def get(self, request):
@@ -54,6 +65,7 @@ class DrawView(AnswerOnceView):
 
     shape = serializers.DrawInput
     answer = serializers.DrawnOutput
+    refusals = (NotFound, WheelNotOpen, DailyLimitReached, NotEnoughPointsToDraw)
 
     def effect(self, request, body):
         drawn = draws.draw(person_id=request.user.pk, **body)
@@ -70,6 +82,8 @@ class DrawView(AnswerOnceView):
 
 class RecordsView(ApiView):
     """The person's draws on a wheel, newest first."""
+
+    refusals = (NotFound,)
 
     @extend_schema(
         parameters=[serializers.WheelQuery], responses=serializers.RecordOutput(many=True)
@@ -112,7 +126,9 @@ class SeedView(AnswerOnceView):
 class ProofView(ApiView):
     """All that decides a draw again, once its seed was revealed: for its owner and for staff."""
 
-    @extend_schema(responses=serializers.ProofOutput)
+    refusals = (NotFound, ProofNotRevealed)
+
+    @extend_schema(parameters=[DRAW_ID], responses=serializers.ProofOutput)
     def get(self, request, draw_id):
         proof = proofs.proof_of(draw_id=_path_uuid(draw_id), viewer=request.user)
         return Response(serializers.ProofOutput(proof).data)
@@ -120,6 +136,8 @@ class ProofView(ApiView):
 
 class RulesView(OpenView):
     """The odds sheets of a wheel: the one in force first, then the earlier ones."""
+
+    refusals = (NotFound,)
 
     @extend_schema(
         parameters=[serializers.WheelQuery, *PAGE_PARAMETERS], responses=serializers.OddsSheetPage

@@ -1,5 +1,7 @@
 """The one way to say no: every refusal is a DomainError with its number from the API contract."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, override
 
 from django.utils.translation import gettext_lazy as _
@@ -14,14 +16,18 @@ class DomainError(Exception):
     """A refusal that the caller can understand and act on; nothing was changed.
 
     `code` is the number of the API contract and `status` the HTTP status it travels with.
-    `message` is for people and may name facts in %-style; `reveals` lists the facts that go into
-    the answer's `data`, in this order. Raise it with the facts as keyword arguments.
+    `message` is for people and may name facts in %-style; `reveals` maps the facts that go into
+    the answer's `data`, in this order, to their types as JSON has them. Raise it with the facts as
+    keyword arguments; with those of `example` the API documents show one.
     """
 
     code: ClassVar[int]
     status: ClassVar[int]
     message: ClassVar["StrOrPromise"]
-    reveals: ClassVar[tuple[str, ...]] = ()
+    reveals: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+    # False where it depends on who asks: `data` may then be None.
+    reveals_to_all: ClassVar[bool] = True
+    example: ClassVar[Mapping[str, Any]] = MappingProxyType({})
 
     def __init__(self, **facts: Any) -> None:
         super().__init__(facts)
@@ -48,7 +54,7 @@ class Failure(DomainError):
 
     code, status = 1000, 500
     message = _("Something went wrong on our side. Nothing was changed.")
-    reveals = ("request_id",)
+    reveals = {"request_id": str}
 
     def __init__(self) -> None:
         super().__init__(request_id=request_id.current.get())
@@ -74,6 +80,7 @@ class ValidationFailed(DomainError):
 
     code, status = 1011, 400
     message = _("Some fields are not right: %(names)s.")
+    example = {"fields": {"field": ["A valid value is needed."]}}
 
     def __init__(self, fields: dict[str, list[str]]) -> None:
         super().__init__(fields=fields, names=", ".join(fields))
@@ -94,6 +101,7 @@ class TooManyRequests(DomainError):
 
     code, status = 1013, 429
     message = _("Too many requests. Please wait %(retry_after)s seconds.")
+    example = {"retry_after": 12}
 
 
 class IdempotencyKeyReused(DomainError):

@@ -1,8 +1,10 @@
 """Every way in which receipts and their reviews can say no."""
 
+from typing import Literal
+
 from django.utils.translation import gettext_lazy as _
 
-from ops.errors import DomainError
+from ops.errors import DomainError, NotAllowed
 from reviews.limits import LARGEST_AMOUNT, LEAST_AMOUNT, MOST_POINTS, largest_photo_in_megabytes
 
 
@@ -42,12 +44,15 @@ class SubmittedBefore(DomainError):
 
     code, status = 5006, 409
     message = _("This photo was submitted before.")
-    reveals = ("upload_id",)
+    reveals = {"upload_id": int}
+    reveals_to_all = False
+    example = {"upload_id": 41}
 
 
 class UploadQuotaUsed(DomainError):
     code, status = 5007, 429
     message = _("Today's %(limit)s uploads are used up. Please come back tomorrow.")
+    example = {"limit": 20, "retry_after": 28_800}
 
 
 class UploadNotFound(DomainError):
@@ -71,13 +76,15 @@ class InvalidDecision(DomainError):
 class AlreadyReviewed(DomainError):
     code, status = 6004, 409
     message = _("This receipt is already reviewed.")
-    reveals = ("current_status",)
+    reveals = {"current_status": Literal["pending", "approved", "rejected"]}
+    example = {"current_status": "approved"}
 
 
 class PaidBefore(DomainError):
     code, status = 6005, 409
     message = _("This receipt was paid before, as upload %(upload_id)s.")
-    reveals = ("upload_id",)
+    reveals = {"upload_id": int}
+    example = {"upload_id": 41}
 
 
 class ProcessNotEnded(DomainError):
@@ -85,18 +92,17 @@ class ProcessNotEnded(DomainError):
     message = _("This receipt is still being read. Please decide in a moment.")
 
 
-class OwnReceipt(DomainError):
-    code, status = 1009, 403
+class OwnReceipt(NotAllowed):
     message = _("Nobody reviews their own receipt.")
 
 
-class PointsNeedManager(DomainError):
-    code, status = 1009, 403
+class PointsNeedManager(NotAllowed):
     message = _("Only an owner or a manager may give more than the estimated %(estimate)s points.")
+    example = {"estimate": 1285}
 
 
-class PointsNeedSecondPerson(DomainError):
-    code, status = 1009, 403
+class PointsNeedSecondPerson(NotAllowed):
+    example = {"limit": 10_000}
     message = _(
         "More than %(limit)s points above the estimate need a second person, "
         "and a second person cannot be asked here yet."

@@ -7,7 +7,13 @@ from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from ops.api.fields import NO_FIELD, IdentifierField, TextField, WholeNumberField
+from ops.api.fields import (
+    IDENTIFIER,
+    NO_FIELD,
+    IdentifierField,
+    TextField,
+    WholeNumberField,
+)
 from ops.errors import DomainError
 from ops.identifiers import read_identifier
 from ops.services import files
@@ -44,6 +50,7 @@ class PhotoField(serializers.FileField):
         return data
 
 
+@extend_schema_field({"type": "string", "pattern": f"^{AMOUNT.pattern}$", "examples": ["128.50"]})
 class AmountField(TextField):
     """An amount in yuan as people type it."""
 
@@ -54,6 +61,7 @@ class AmountField(TextField):
         return Decimal(text)
 
 
+@extend_schema_field(IDENTIFIER)
 class FormIdentifierField(TextField):
     """The id of something in a form, where all is text; None for text that cannot be one."""
 
@@ -84,7 +92,7 @@ class DecisionInput(serializers.Serializer):
         "reason": InvalidDecision,
     }
 
-    upload_id = IdentifierField()
+    upload_id = IdentifierField(is_needed=True)
     action = serializers.ChoiceField(choices=Action.choices)
     points = WholeNumberField(
         required=False,
@@ -115,9 +123,14 @@ class DecisionInput(serializers.Serializer):
         return decision
 
 
+@extend_schema_field(DecisionInput)
+class ItemField(serializers.DictField):
+    """One decision of many; what is wrong with it is said in its own result."""
+
+
 class BatchInput(serializers.Serializer):
     items = serializers.ListField(
-        child=serializers.DictField(), max_length=MOST_ITEMS, help_text="As for one review."
+        child=ItemField(), max_length=MOST_ITEMS, help_text="As for one review."
     )
 
 
@@ -169,9 +182,11 @@ class PicturesOutput(serializers.ModelSerializer):
     thumbnail_url = serializers.SerializerMethodField()
     review_status = serializers.ChoiceField(choices=ReceiptStatus.choices, source="status")
 
+    @extend_schema_field(serializers.URLField)
     def get_image_url(self, receipt) -> str:
         return self._address(receipt.picture)
 
+    @extend_schema_field(serializers.URLField)
     def get_thumbnail_url(self, receipt) -> str:
         return self._address(receipt.thumbnail)
 
@@ -228,6 +243,8 @@ class ReceiptOutput(PicturesOutput):
 
 
 class ReasonOutput(serializers.Serializer):
+    """Why a receipt may be wrong."""
+
     code = serializers.ChoiceField(choices=list(risk.REASONS))
     text = serializers.CharField(help_text="For people, in the language of the request.")
 
@@ -261,8 +278,13 @@ class DecisionOutput(serializers.Serializer):
     user_new_balance = serializers.IntegerField()
 
 
+@extend_schema_field({"type": ["integer", "string", "null"]})
+class EchoField(serializers.JSONField):
+    """An id as its sender wrote it; null where nobody would know it again."""
+
+
 class ResultOutput(serializers.Serializer):
-    upload_id = serializers.JSONField(help_text="As it was sent.")
+    upload_id = EchoField(help_text="As it was sent.")
     code = serializers.IntegerField(help_text="0, or the code of the refusal.")
     msg = serializers.CharField()
 

@@ -7,6 +7,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.permissions import BasePermission, IsAuthenticated
 from rest_framework.response import Response
 
+from catalog.errors import NotAMerchant
 from catalog.services.shops import only_open_shop, open_shop
 from ops.api.fields import IdentifierField
 from ops.api.idempotency import answer_once
@@ -14,11 +15,26 @@ from ops.api.pagination import page
 from ops.api.parsers import FormParser, JSONParser, MultiPartParser
 from ops.api.throttle import UploadThrottle
 from ops.api.views import AnswerOnceView, ApiView
-from ops.errors import ValidationFailed
+from ops.errors import NotAllowed, ValidationFailed
 from ops.identifiers import find, read_identifier
 from ops.services.pictures import in_turn
 from reviews import serializers
-from reviews.errors import ImageTooLarge, InvalidDecision, UploadNotFound
+from reviews.errors import (
+    AlreadyReviewed,
+    ImageBroken,
+    ImageTooLarge,
+    InvalidDecision,
+    NotAnImage,
+    OwnReceipt,
+    PaidBefore,
+    PointsNeedManager,
+    PointsNeedSecondPerson,
+    ProcessNotEnded,
+    ReviewNotFound,
+    SubmittedBefore,
+    UploadNotFound,
+    UploadQuotaUsed,
+)
 from reviews.limits import largest_photo
 from reviews.models import Receipt
 from reviews.photos import check_photo
@@ -30,6 +46,8 @@ LONGEST_ECHO = 40  # characters
 
 class MayReview(BasePermission):
     """Only for those who review receipts somewhere; refuses with 6001 or 1009."""
+
+    refusals = (NotAMerchant, NotAllowed)
 
     def has_permission(self, request, view):
         return bool(view.reviewer)
@@ -55,6 +73,7 @@ class UploadView(ApiView):
     throttle_classes = (*ApiView.throttle_classes, UploadThrottle)
     # Far over what an image may have, so that it is told apart by 5004.
     max_body_bytes = 64 * 1024 * 1024
+    refusals = (ImageTooLarge, NotAnImage, ImageBroken, SubmittedBefore, UploadQuotaUsed)
 
     def initial(self, request, *args, **kwargs):
         try:
@@ -102,6 +121,8 @@ class HistoryView(ApiView):
 class UploadDetailView(ApiView):
     """One of the person's own uploads."""
 
+    refusals = (UploadNotFound,)
+
     @extend_schema(responses=serializers.ReceiptOutput)
     def get(self, request, upload_id):
         mine = _with_all_shown(Receipt.objects.filter(person=request.user))
@@ -137,6 +158,15 @@ class ReviewView(ForReviewers, AnswerOnceView):
 
     shape = serializers.DecisionInput
     answer = serializers.DecisionOutput
+    refusals = (
+        ReviewNotFound,
+        OwnReceipt,
+        AlreadyReviewed,
+        ProcessNotEnded,
+        PaidBefore,
+        PointsNeedManager,
+        PointsNeedSecondPerson,
+    )
 
     def effect(self, request, body):
         decision = review.Decision(**body)

@@ -16,7 +16,7 @@ from tests.refusals import refused
 
 pytestmark = pytest.mark.django_db
 
-OUTSIDE_THE_ENVELOPE = {"/api/schema"}
+OUTSIDE_THE_ENVELOPE = {"/api/health", "/api/ready", "/api/schema"}
 OPEN = {
     "/api/exchange/categories",
     "/api/exchange/products",

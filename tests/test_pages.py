@@ -80,7 +80,7 @@ def test_these_are_all_the_lists():
     paged = {
         path
         for path, methods in paths.items()
-        if any(one["name"] == "cursor" for one in methods.get("get", {}).get("parameters", ()))
+        if any(one.get("name") == "cursor" for one in methods.get("get", {}).get("parameters", ()))
     }
     assert paged == set(LISTS)
 

@@ -22,7 +22,7 @@ def parameters():
         (path, parameter["name"])
         for path, methods in paths.items()
         for parameter in methods.get("get", {}).get("parameters", ())
-        if parameter["in"] == "query" and path != "/api/schema"
+        if parameter.get("in") == "query" and path != "/api/schema"
     ]
 
 

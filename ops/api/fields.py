@@ -10,6 +10,7 @@ from ops.identifiers import MAX_ID
 
 # Where a body is named that has no fields, since it is no object.
 NO_FIELD = api_settings.NON_FIELD_ERRORS_KEY
+IDENTIFIER: dict[str, Any] = {"type": "integer", "format": "int64", "minimum": 1}
 
 
 class WholeNumberField(serializers.IntegerField):
@@ -45,16 +46,22 @@ class FlagField(serializers.BooleanField):
         return data
 
 
-@extend_schema_field({"type": "integer"})
+@extend_schema_field(IDENTIFIER)
+class IdentifierTextField(serializers.CharField):
+    """The id of something where all is text: in a query or a form."""
+
+
+@extend_schema_field(IDENTIFIER)
 class IdentifierField(serializers.Field[Any, Any, Any, Any]):
     """The id of something. Whatever cannot be one reads as None: it does not exist.
 
     Never an error of shape: "does not exist" has its own code and its own, later place in the
-    order of refusals.
+    order of refusals. `is_needed` tells clients to send it all the same.
     """
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, *, is_needed: bool = False, **kwargs: Any) -> None:
         super().__init__(**{"required": False, "allow_null": True, "default": None, **kwargs})
+        self.is_needed = is_needed
 
     @override
     def to_internal_value(self, data: Any) -> int | None:

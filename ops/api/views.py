@@ -25,6 +25,11 @@ class ApiView(APIView):
     max_body_bytes: ClassVar[int] = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
     # Whether POST honours the Idempotency-Key; the API documents say so.
     honours_idempotency_key: ClassVar[bool] = False
+    # What it may refuse with beside what every view of its kind, its guards and its shapes do; by
+    # method where it has several. The API documents say so.
+    refusals: ClassVar[
+        tuple[type[DomainError], ...] | dict[str, tuple[type[DomainError], ...]]
+    ] = ()
 
     @override
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:

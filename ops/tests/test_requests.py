@@ -277,7 +277,7 @@ def test_an_id_is_shown_as_it_is():
 # --- Refusals -----------------------------------------------------------------------------------
 class FullForTests(DomainError):
     code, status, message = 9999, 409, "%(left)s of %(all)s are left, 100 %% sure."
-    reveals = ("left", "missing")
+    reveals = {"left": int, "missing": int}
 
 
 def test_a_refusal_speaks_and_reveals_what_it_names():

@@ -6,9 +6,10 @@ import pytest
 from django.urls import URLPattern, get_resolver
 
 from ops.api.views import AnswerOnceView
+from ops.models.idempotency import LONGEST_KEY
 from tests.api import client_of
 
-KEY = {"name": "Idempotency-Key", "in": "header", "schema": {"type": "string"}}
+KEY = {"name": "Idempotency-Key", "in": "header"}
 KNOWN = {
     "/api/exchange/orders/{exchange_id}/cancel",
     "/api/exchange/submit",
@@ -54,7 +55,7 @@ def schema():
 def key_header(schema, address):
     """What is said of the Idempotency-Key at this address; None if nothing is."""
     parameters = schema["paths"][address]["post"].get("parameters", [])
-    found = [one for one in parameters if one["name"].lower() == "idempotency-key"]
+    found = [one for one in parameters if one.get("name") == "Idempotency-Key"]
     assert len(found) <= 1
     return found[0] if found else None
 
@@ -86,6 +87,7 @@ def test_the_views_that_answer_once_are_found():
 def test_the_key_is_documented_where_a_view_answers_once(schema, address):
     said = key_header(schema, address)
     assert {name: said[name] for name in KEY} == KEY
+    assert (said["schema"]["minLength"], said["schema"]["maxLength"]) == (1, LONGEST_KEY)
     assert not said.get("required")
     assert "24 hours" in said["description"]
 
@@ -129,7 +131,7 @@ def test_where_the_key_means_nothing_it_is_not_documented(schema):
 def test_only_a_post_has_an_effect_that_a_key_could_keep_to_one(schema):
     for operations in schema["paths"].values():
         for method, operation in operations.items():
-            names = {one["name"] for one in operation.get("parameters", [])}
+            names = {one.get("name") for one in operation.get("parameters", [])}
             assert method == "post" or "Idempotency-Key" not in names
 
 
