@@ -85,7 +85,7 @@ bench-integrity: $(READY_TO_TEST) ## Measure check_integrity on 100,000 draws of
 
 # --- Static checks -----------------------------------------------------------------------------
 .PHONY: check
-check: lint types imports check-migrations check-deploy check-messages ## Run all static checks
+check: lint types imports check-migrations check-deploy check-messages check-openapi ## Run all static checks
 
 .PHONY: lint
 lint: $(READY_TO_TEST) ## Look for mistakes and bad form (ruff)
@@ -152,8 +152,16 @@ check-messages: ## Fail if a compiled translation is older than its source (need
 	done
 
 .PHONY: openapi
-openapi: $(READY_TO_TEST) ## Write the API's schema to docs/openapi.yaml
+openapi: $(READY_TO_TEST) ## Write the API's schema to docs/openapi.yaml; commit the result
 	@$(EMBEDDED) $(PYTHON) manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml
+
+# Clients in the field call the API as it was: it may gain, and change in no other way.
+.PHONY: check-openapi
+check-openapi: $(READY_TO_TEST) ## Fail if docs/openapi.yaml is not the server's, or changed other than by addition
+	@$(EMBEDDED) sh -c '$(PYTHON) manage.py spectacular --validate --fail-on-warn \
+		--file "$$DATA_DIR/openapi.yaml" && cmp docs/openapi.yaml "$$DATA_DIR/openapi.yaml"' || \
+		{ echo "docs/openapi.yaml is not the server's: run make openapi and commit it." >&2; exit 1; }
+	@$(PYTHON) -m tests.openapi_changes
 
 .PHONY: lock
 # requirements.txt is a constraint of the other, and a constraint has no extras; in the other they
