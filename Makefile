@@ -129,6 +129,12 @@ check-deploy: $(READY_TO_TEST) ## Run Django's deployment checks with production
 check-supply: $(READY_TO_TEST) ## Ask whether a locked dependency has a known vulnerability (pip-audit)
 	@$(PYTHON) .ci/audit.py
 
+# --- Clients ----------------------------------------------------------------------------------
+# From npm and PyPI, into a folder that is gone afterwards; needs node 20 or newer, and npm.
+.PHONY: check-clients
+check-clients: $(READY_TO_TEST) ## Generate clients from docs/openapi.yaml, check and run them (needs npm)
+	@$(EMBEDDED) $(PYTHON) -m tests.clients
+
 # --- Generated files that are committed ---------------------------------------------------------
 .PHONY: messages
 messages: $(READY_TO_TEST) ## Collect the texts to translate into locale/ (needs gettext)
