@@ -1,5 +1,7 @@
 """What is changed by a form of the console leaves a trail, though no service writes it."""
 
+from typing import Any
+
 import pytest
 from django import forms
 from django.contrib import admin
@@ -210,6 +212,7 @@ def changes_of(form):
     """What a form may be sent with, that stands elsewhere or nowhere: one field at a time."""
     for name, field in form.fields.items():
         if isinstance(field, forms.ChoiceField) and not isinstance(field, forms.ModelChoiceField):
-            yield from ({name: key} for key, _label in field.choices if key != form[name].value())
+            choices: Any = field.choices
+            yield from ({name: key} for key, _label in choices if key != form[name].value())
         elif isinstance(field, forms.CharField):
             yield {name: "Another one"}
