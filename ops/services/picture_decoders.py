@@ -106,7 +106,7 @@ class _Png(PictureFile):
         """Strips of a picture whose rows come in seven rounds: it is decoded whole before."""
         file = self._file
         header = struct.pack(">IIBBBBB", file.width, file.height, file.depth, file.colour, 0, 0, 1)
-        chunks = [(b"IHDR", header), (b"PLTE", file.palette), (b"tRNS", file.transparency)]
+        chunks = [(b"IHDR", header), (b"PLTE", file.palette)]
         plain = b"".join(
             [
                 b"\x89PNG\r\n\x1a\n",
@@ -117,6 +117,9 @@ class _Png(PictureFile):
         )
         with Image.open(io.BytesIO(plain), formats=["PNG"]) as opened:
             opened.load()
+            if file.transparency:
+                # Pillow would compare all 16 bits with the 8 that it kept.
+                opened.info["transparency"] = self._transparent()
             yield from _cut(opened)
 
     def _strips(self) -> Iterator[Image.Image]:
@@ -299,7 +302,7 @@ def on_white(picture: Image.Image) -> Image.Image:
     """A picture in RGB, what is transparent in it on white paper."""
     if picture.mode.startswith("I"):
         # 16 bits of grey: Pillow would cut off whatever is brighter than 255.
-        picture = picture.convert("I").point(lambda value: value / 257).convert("L")
+        picture = picture.convert("I").point(lambda value: value / 256).convert("L")
     if picture.has_transparency_data:
         paper = Image.new("RGBA", picture.size, "white")
         paper.alpha_composite(picture.convert("RGBA"))

@@ -105,6 +105,33 @@ def test_a_grey_of_few_bits_can_be_transparent():
             assert decoded(png).getpixel((0, 0)) == (expected,) * 3
 
 
+@pytest.mark.parametrize("interlaced", [False, True])
+@pytest.mark.parametrize("colour", [0, 2])
+@pytest.mark.parametrize("depth", [8, 16])
+def test_one_colour_of_many_can_be_transparent(depth, colour, interlaced):
+    """The first pixel is dark and transparent, the second is of another colour and stays."""
+    samples, size = (1 if colour == 0 else 3), depth // 8
+    dark, light = (
+        b"".join((part << (depth - 8)).to_bytes(size) for part in parts[:samples])
+        for parts in ((0x12, 0x34, 0x56), (0x80, 0x90, 0xA0))
+    )
+    marked = b"".join(
+        int.from_bytes(dark[at : at + size]).to_bytes(2) for at in range(0, len(dark), size)
+    )
+    # Of two pixels in a row, the second comes in a later round.
+    rows = b"\0" + dark + b"\0" + light if interlaced else b"\0" + dark + light
+    png = png_of(
+        header(2, 1, depth=depth, colour=colour, interlaced=interlaced),
+        chunk(b"tRNS", marked),
+        chunk(b"IDAT", zlib.compress(rows)),
+    )
+
+    picture = decoded(png)
+
+    assert picture.getpixel((0, 0)) == (255, 255, 255)
+    assert picture.getpixel((1, 0)) == ((0x80,) * 3 if colour == 0 else (0x80, 0x90, 0xA0))
+
+
 @pytest.mark.parametrize("image_format", FORMATS)
 @pytest.mark.parametrize("side", [300, 299, 150, 140, 75, 20, 1])
 def test_a_picture_is_shrunk_evenly(image_format, side):
