@@ -11,13 +11,18 @@ _M_MMAP_THRESHOLD = -3
 _library = ctypes.CDLL(None)
 
 
-def give_large_back() -> None:
+def give_large_back(library: object = _library) -> None:
     """Give memory of LARGE and more back at once, from now on and in the whole process."""
-    if hasattr(_library, "mallopt"):
-        _library.mallopt(_M_MMAP_THRESHOLD, LARGE)
+    _switch(library, "mallopt", _M_MMAP_THRESHOLD, LARGE)
 
 
-def give_back() -> None:
+def give_back(library: object = _library) -> None:
     """Give back what was freed and is kept for the next time; takes some milliseconds."""
-    if hasattr(_library, "malloc_trim"):
-        _library.malloc_trim(0)
+    _switch(library, "malloc_trim", 0)
+
+
+def _switch(library: object, name: str, *values: int) -> None:
+    """Call a function of the C library, if it has it."""
+    function = getattr(library, name, None)
+    if function is not None:
+        function(*values)

@@ -129,6 +129,34 @@ def _paeth(left: int, above: int, corner: int) -> int:
     return min((left, above, corner), key=lambda value: abs(near - value))
 
 
+# --- WebP ---------------------------------------------------------------------------------------
+def riff_chunk(kind: bytes, content: bytes) -> bytes:
+    return kind + len(content).to_bytes(4, "little") + content + b"\0" * (len(content) % 2)
+
+
+def webp_of(*chunks: bytes) -> bytes:
+    return riff_chunk(b"RIFF", b"WEBP" + b"".join(chunks))
+
+
+# --- HEIC ---------------------------------------------------------------------------------------
+def box(kind: bytes, content: bytes = b"") -> bytes:
+    return (8 + len(content)).to_bytes(4) + kind + content
+
+
+def wide_box(kind: bytes, content: bytes = b"") -> bytes:
+    """The same with its length in 64 bits, as boxes of more than 4 GB have it."""
+    return b"\0\0\0\1" + kind + (16 + len(content)).to_bytes(8) + content
+
+
+def heic_cropped(width: int, height: int) -> bytes:
+    """A HEIC of 299 x 199 pixels whose header says that it is cropped to this size."""
+    heic = written(Image.new("RGB", (299, 199), "red"), "HEIF")
+    # The clean aperture: width and height as fractions. The coded picture is one pixel larger.
+    said = b"clap" + struct.pack(">IIII", 299, 1, 199, 1)
+    assert said in heic
+    return heic.replace(said, b"clap" + struct.pack(">IIII", width, 1, height, 1))
+
+
 # --- EXIF ---------------------------------------------------------------------------------------
 def exif(orientation: int, *, tags: int = 1) -> bytes:
     """EXIF whose tag of orientation comes last, behind others that all refer to everything."""

@@ -3,6 +3,7 @@
 import io
 import threading
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import pillow_heif
 import pytest
@@ -10,7 +11,7 @@ from django.db import connection, transaction
 from PIL import Image, ImageChops, ImageFile
 
 from ops.errors import Unavailable
-from ops.services import picture_decoders, pictures
+from ops.services import picture_decoders, pictures, webp
 from ops.services.picture_files import MOST_PARTS, MOST_SCANS
 from ops.services.pictures import BrokenPicture, UnknownType, decode, in_turn, within
 from ops.tests.picture_samples import (
@@ -18,11 +19,13 @@ from ops.tests.picture_samples import (
     exif,
     flat_png,
     header,
+    heic_cropped,
     png_of,
     random_png,
     scan_bomb,
     scans_of,
     segment,
+    wide_box,
     with_segments,
     written,
 )
@@ -260,6 +263,41 @@ def test_what_does_not_hold_together_is_refused(received):
         decoded(received)
 
 
+def test_a_heic_whose_size_changes_while_it_is_decoded_is_refused():
+    """What it takes was reckoned with the size of its header; a crop cannot make it larger."""
+    assert decoded(heic_cropped(299, 199)).size == (299, 199)
+
+    with pytest.raises(BrokenPicture) as refusal:
+        decoded(heic_cropped(400, 199))
+
+    assert str(refusal.value.__cause__) == "another size than its header says"
+
+
+def test_a_webp_whose_pixels_are_broken_is_refused():
+    whole = written(gradient(), "WEBP", lossless=True)
+    broken = whole[:26] + b"\xff" * (len(whole) - 26)  # all behind the header of its picture
+
+    with pytest.raises(BrokenPicture) as refusal:
+        decoded(broken)
+
+    assert str(refusal.value.__cause__) == "a WebP that cannot be decoded"
+
+
+def test_another_libwebp_is_not_called(monkeypatch):
+    """Its structures may be larger than ours: it would write behind them."""
+    received = written(gradient(), "WEBP")
+    monkeypatch.setattr(webp, "_ABI", webp._ABI + 0x100)
+
+    with pytest.raises(ValueError, match="another libwebp"):
+        webp.decode(received, (300, 200))
+
+
+def test_a_box_with_a_long_length_is_one_as_well():
+    received = written(gradient(), "HEIF")
+
+    assert decoded(received + wide_box(b"free", b"anything")).size == (300, 200)
+
+
 def test_a_type_that_is_not_asked_for_is_refused():
     with pytest.raises(UnknownType):
         decoded(written(gradient(), "WEBP"), types=("JPEG", "PNG"))
@@ -455,6 +493,35 @@ def test_who_waited_too_long_is_told_to_come_back(held_turn, monkeypatch):
 
     assert refusal.value.retry_after
     assert worked == []
+
+
+def test_a_turn_that_has_begun_is_waited_for(monkeypatch):
+    begun, impatient = threading.Event(), threading.Event()
+
+    class Begun(ThreadPoolExecutor):
+        """Hands out a turn as soon as its work has begun, and tells when it is called off."""
+
+        def submit(self, call, /, *arguments, **options):
+            turn = super().submit(call, *arguments, **options)
+            cancel = turn.cancel
+
+            def called_off():
+                impatient.set()
+                return cancel()
+
+            monkeypatch.setattr(turn, "cancel", called_off)
+            assert begun.wait(10)
+            return turn
+
+    def work():
+        begun.set()
+        return impatient.wait(10)
+
+    monkeypatch.setattr(pictures, "PATIENCE", 0)
+    with Begun(max_workers=1) as turns:
+        monkeypatch.setattr(pictures, "_turns", turns)
+
+        assert in_turn(work) is True
 
 
 @pytest.mark.postgresql
