@@ -14,6 +14,7 @@ from accounts.models import (
     PointsEntry,
     RegistrationMark,
     SignInCode,
+    SignInLimit,
     Tier,
     User,
 )
@@ -121,6 +122,8 @@ def test_rows_read_well():
     assert str(code) == "138****8001 2026-01-31 04:05"
     assert str(RegistrationMark(key_hash="a" * 64)) == "a" * 12
     assert str(Tier(name="gold")) == "gold"
+    limit = SignInLimit(purpose="address", key_hash="a" * 64, failures=2)
+    assert str(limit) == "address aaaaaaaaaaaa: 2"
     assert str(DeviceSession(user_id=5, device_info={"m": 1})) == "5 {'m': 1}"
     assert timezone.is_aware(moment)
 

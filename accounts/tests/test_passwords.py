@@ -163,3 +163,9 @@ def test_in_debug_the_owner_of_the_demo_shop_has_the_printed_password(settings, 
         Serve(stdout=said).say_who_can_sign_in()
     assert f"Console: admin / {password}" in said.getvalue()
     assert f"Console of the shop: {demo.MERCHANT_PHONE} / {password}" in said.getvalue()
+
+
+def test_somebody_without_a_name_or_a_phone_has_no_tries_to_forget():
+    person = User.objects.create(wechat_openid="o")
+    passwords.set_password(person=person, password=PASSWORD)
+    assert person.check_password(PASSWORD)

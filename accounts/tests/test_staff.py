@@ -153,3 +153,10 @@ def test_nobody_chooses_their_own(cast, superuser, role):
     for person in (cast.staff, superuser):
         with refused_unchanged(), pytest.raises(OwnRole):
             staff.choose_platform_role(person_id=person.pk, role=role, author_id=person.pk)
+
+
+def test_the_role_that_somebody_has_already_changes_nothing(cast):
+    with refused_unchanged():
+        staff.choose_platform_role(
+            person_id=cast.auditor.pk, role=Role.AUDITOR, author_id=cast.staff.pk
+        )

@@ -7,7 +7,15 @@ from django.contrib.auth import get_user_model
 from django.db import IntegrityError
 from django.urls import reverse
 
-from ops.models import Alert, AlertRule, Backup, IdempotencyRecord, MigrationRun, StoredFile
+from ops.models import (
+    Alert,
+    AlertRule,
+    AuditActor,
+    Backup,
+    IdempotencyRecord,
+    MigrationRun,
+    StoredFile,
+)
 
 pytestmark = pytest.mark.django_db
 MOMENT = datetime(2026, 1, 31, 4, 5, tzinfo=UTC)
@@ -48,6 +56,7 @@ def test_a_rule_has_one_open_alert():
 def test_rows_read_well():
     rule = make_rule()
     assert str(rule) == "Queue"
+    assert [str(AuditActor(person_id=7)), str(AuditActor(system_user="a@b"))] == ["#7", "a@b"]
     assert str(Alert(rule=rule, raised_at=MOMENT)) == "Queue 2026-01-31 04:05"
     assert str(Backup(status="failed", started_at=MOMENT)).startswith("2026-01-31 04:05 ")
     assert str(MigrationRun(status="failed", started_at=MOMENT)).startswith("2026-01-31 04:05 ")

@@ -297,3 +297,9 @@ def test_it_is_written_whatever_the_level_of_the_log_is(tmp_path, level):
     assert re.fullmatch(r"[\d-]{10} [\d:,]{12}", when)
     assert json.loads(rest)["event"] == "sign_in"
     assert json.loads(rest)["person_id"] == 7
+
+
+def test_a_sign_out_of_what_is_over_is_told_once(told):
+    session = make_sign_in().session
+    assert [line["event"] for line in told(lambda: service.sign_out(session))] == ["sign_out"]
+    assert told(lambda: service.sign_out(session)) == []
