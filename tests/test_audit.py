@@ -517,6 +517,7 @@ READS = {
     "reviews.services.uploads.uploads_left_today",
 }
 LOCKS = {
+    "accounts.services.points.lock_people",
     "accounts.services.points.lock_person",
     "catalog.services.stock.lock_product",
     "catalog.services.stock.lock_products",
@@ -581,7 +582,7 @@ PARTS = {
     "accounts.services.console_sign_in.forget_tries": "set_password",
     "accounts.services.staff.follow_access": "join, leave, change_status",
     "accounts.services.points.change_points": "review, exchange and whatever books points",
-    "accounts.services.points.write_entry": "change_points, draw",
+    "accounts.services.points.write_entries": "change_points, draw",
     "accounts.services.welcome.welcome": "sign_in_by_code",
     "catalog.services.orders.order_for_prize": "draw",
     "catalog.services.pictures.store_picture": "add_picture, and the form of a product",

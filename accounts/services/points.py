@@ -1,5 +1,9 @@
 """The one place where points change: a ledger entry and the person's balance, together."""
 
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
 from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
@@ -9,6 +13,16 @@ from accounts.errors import NotEnoughPoints
 from accounts.models import PointsEntry, PointsSource, User
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """Points that a person gets, negative where they are taken, and why."""
+
+    person: User
+    points: int
+    source: PointsSource
+    related_id: str = ""
+
+
 def lock_person(person_id: int) -> User:
     """Hold a person's points until commit and return the person as they are now.
 
@@ -16,6 +30,14 @@ def lock_person(person_id: int) -> User:
     """
     person: User = User.objects.locked().get(pk=person_id)
     return person
+
+
+def lock_people(person_ids: Iterable[int]) -> dict[int, User]:
+    """Hold the points of these people until commit, by pk, and return them by their id.
+
+    As `lock_person` does for one.
+    """
+    return {person.pk: person for person in User.objects.locked().filter(pk__in=set(person_ids))}
 
 
 @transaction.atomic
@@ -30,48 +52,94 @@ def change_points(
     entry of this person.
     """
     person = lock_person(person_id)
-    return write_entry(person=person, points=points, source=source, related_id=related_id)
+    change = Change(person=person, points=points, source=source, related_id=related_id)
+    return write_entries([change])[0]
 
 
-def write_entry(
-    *, person: User, points: int, source: PointsSource, related_id: str = ""
-) -> PointsEntry:
-    """Write the entry of a person that the caller has locked, and bring `person` up to date.
+def write_entries(changes: Sequence[Change]) -> list[PointsEntry]:
+    """Write an entry for each change, in this order, and bring the people up to date.
 
-    Raises what `change_points` raises.
+    The caller has locked them; several changes of one person name one object. Two statements,
+    whatever the number of changes and people, and one more for each reversal. Raises what
+    `change_points` raises; a balance that does not cover a change is found before anything is
+    written.
     """
-    if person.total_points + points < 0:
-        raise NotEnoughPoints(
-            required=-points,
-            current=person.total_points,
-            shortage=-points - person.total_points,
+    entries: list[PointsEntry] = []
+    gains: dict[int, _Gain] = {}
+    for change in changes:
+        gain = gains.setdefault(change.person.pk, _Gain(change.person))
+        entries.append(gain.add(change))
+    PointsEntry.objects.bulk_create(entries)
+    _write_gains(list(gains.values()))
+    for entry in entries:
+        events.points_changed(entry)
+    return entries
+
+
+class _Gain:
+    """What a person's new entries come to; the person keeps what is committed until then."""
+
+    def __init__(self, person: User) -> None:
+        self.person = person
+        self.points = self.entries = self.lifetime = 0
+        self.hash = person.points_hash
+
+    def add(self, change: Change) -> PointsEntry:
+        """The next entry, which is still to be written."""
+        balance = self.person.total_points + self.points
+        if balance + change.points < 0:
+            raise NotEnoughPoints(
+                required=-change.points, current=balance, shortage=-change.points - balance
+            )
+        entry = PointsEntry(
+            user=self.person,
+            sequence=self.person.points_version + self.entries + 1,
+            points=change.points,
+            source=change.source,
+            related_id=change.related_id,
+            balance_after=balance + change.points,
+            previous_hash=self.hash,
+            created_at=timezone.now(),
         )
-    entry = PointsEntry(
-        user=person,
-        sequence=person.points_version + 1,
-        points=points,
-        source=source,
-        related_id=related_id,
-        balance_after=person.total_points + points,
-        previous_hash=person.points_hash,
-        created_at=timezone.now(),
-    )
-    entry.entry_hash = entry.computed_hash()
-    entry.save(force_insert=True)
-    lifetime = _lifetime_points(entry)
-    # F(), not the values read above: should the lock ever go, two writers add up instead of
-    # overwriting each other, and the constraints on balance and sequence still bite.
-    User.objects.filter(pk=person.pk).update(
-        total_points=F("total_points") + points,
-        points_version=F("points_version") + 1,
-        points_hash=entry.entry_hash,
-        lifetime_points=F("lifetime_points") + lifetime,
-    )
-    person.total_points, person.points_version = entry.balance_after, entry.sequence
-    person.points_hash = entry.entry_hash
-    person.lifetime_points += lifetime
-    events.points_changed(entry)
-    return entry
+        entry.entry_hash = self.hash = entry.computed_hash()
+        self.points += entry.points
+        self.entries += 1
+        self.lifetime += _lifetime_points(entry)
+        return entry
+
+    def values(self) -> dict[str, Any]:
+        """What the person's row becomes.
+
+        F(), not the values that were read: should the lock ever go, two writers add up instead of
+        overwriting each other, and the constraints on balance and sequence still bite.
+        """
+        return {
+            "total_points": F("total_points") + self.points,
+            "points_version": F("points_version") + self.entries,
+            "points_hash": self.hash,
+            "lifetime_points": F("lifetime_points") + self.lifetime,
+        }
+
+    def bring_up_to_date(self) -> None:
+        """Let the person say what is written now."""
+        self.person.total_points += self.points
+        self.person.points_version += self.entries
+        self.person.points_hash = self.hash
+        self.person.lifetime_points += self.lifetime
+
+
+def _write_gains(gains: Sequence[_Gain]) -> None:
+    """Bring balances and heads up to date, in one statement."""
+    match gains:
+        case []:
+            return
+        case [gain]:
+            User.objects.filter(pk=gain.person.pk).update(**gain.values())
+        case _:
+            rows = [User(pk=gain.person.pk, **gain.values()) for gain in gains]
+            User.objects.bulk_update(rows, list(gains[0].values()))
+    for gain in gains:
+        gain.bring_up_to_date()
 
 
 def _lifetime_points(entry: PointsEntry) -> int:

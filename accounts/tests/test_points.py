@@ -13,7 +13,7 @@ from django.utils import timezone
 from accounts.errors import NotEnoughPoints
 from accounts.models import PointsEntry, PointsSource, User
 from accounts.models.people import UserQuerySet
-from accounts.services.points import change_points
+from accounts.services.points import Change, change_points, lock_people, write_entries
 from accounts.tests.ledgers import hash_by_the_words_of_the_specification
 from ops.chain import GENESIS_HASH
 from ops.tests.databases import other_parameters
@@ -288,3 +288,71 @@ def test_without_the_lock_the_balance_alone_is_saved_by_its_constraint(many_conn
     assert kinds(outcomes) == {int: 5, IntegrityError: 5}
     assert outcomes.count(1) == 5
     assert User.objects.get(pk=person.pk).total_points == 0
+
+
+# --- Many at once -------------------------------------------------------------------------------
+def change(person, points, **fields):
+    return Change(**{"person": person, "points": points, "source": PointsSource.ADJUST, **fields})
+
+
+def told(person):
+    """What a ledger says, but for its times and hashes, and what the person keeps of it."""
+    entries = [
+        (entry.sequence, entry.points, entry.source, entry.related_id, entry.balance_after)
+        for entry in ledger_of(person)
+    ]
+    person = User.objects.get(pk=person.pk)
+    return entries, person.total_points, person.points_version, person.lifetime_points
+
+
+def test_many_changes_are_what_they_are_one_by_one(django_assert_num_queries):
+    people = [make_person(points=100) for _ in range(3)]
+    apart = [make_person(points=100) for _ in range(3)]
+    changes: list[tuple[int, dict[str, Any]]] = [
+        (0, {"points": 30, "source": PointsSource.PHOTO_UPLOAD, "related_id": "1"}),
+        (1, {"points": -100}),
+        (0, {"points": -130}),
+        (2, {"points": 5}),
+        (0, {"points": 7, "source": PointsSource.PHOTO_UPLOAD, "related_id": "2"}),
+    ]
+    for at, fields in changes:
+        give(apart[at], **fields)
+    with transaction.atomic(), django_assert_num_queries(3):  # the people, entries, balances
+        held = lock_people(person.pk for person in people)
+        entries = write_entries([change(held[people[at].pk], **fields) for at, fields in changes])
+    assert [entry.pk for entry in entries] == sorted(entry.pk for entry in entries)
+    for at, person in enumerate(people):
+        welcome, *rest = told(person)[0]
+        welcome_apart, *rest_apart = told(apart[at])[0]
+        assert welcome[:3] == welcome_apart[:3]
+        assert rest == rest_apart
+        assert told(person)[1:] == told(apart[at])[1:]
+        previous = "0" * 64
+        for entry in ledger_of(person):
+            assert entry.previous_hash == previous
+            assert entry.entry_hash == hash_by_the_words_of_the_specification(entry)
+            previous = entry.entry_hash
+        assert User.objects.get(pk=person.pk).points_hash == previous
+        mine = held[person.pk]
+        assert (mine.total_points, mine.points_version, mine.points_hash) == (
+            *told(person)[1:3],
+            previous,
+        )
+
+
+def test_no_change_writes_nothing(django_assert_num_queries):
+    with django_assert_num_queries(0):
+        assert write_entries([]) == []
+
+
+def test_of_many_changes_one_that_is_not_covered_writes_none():
+    rich, poor = make_person(points=100), make_person(points=100)
+    with transaction.atomic():
+        held = lock_people([rich.pk, poor.pk])
+        changes = [change(held[rich.pk], -60), change(held[poor.pk], -60)]
+        with pytest.raises(NotEnoughPoints) as refusal:
+            write_entries([*changes, change(held[poor.pk], -50)])
+    assert refusal.value.data == {"required": 50, "current": 40, "shortage": 10}
+    for person in (rich, poor):
+        assert told(person)[1:3] == (100, 1)
+        assert held[person.pk].total_points == 100

@@ -1,6 +1,6 @@
 """The draw: the one place where a wheel costs and gives."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -9,7 +9,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from accounts.models import PointsSource, User
-from accounts.services.points import lock_person, write_entry
+from accounts.services.points import Change, lock_person, write_entries
 from catalog.models import Order
 from catalog.services.orders import order_for_prize
 from lottery import decision
@@ -73,8 +73,7 @@ def draw(
     available.write_counts()
     SeedPair.objects.filter(pk=pair.pk).update(next_nonce=F("next_nonce") + count)
     counter.save(update_fields=["current"] if counter.pk else None)
-    for drawn in draws:
-        _book(drawn, person)
+    write_entries([change for drawn in draws for change in _changes(drawn, person)])
     return Drawn(
         draws=draws,
         version=version,
@@ -218,12 +217,12 @@ def _open_order(
     )
 
 
-def _book(drawn: Draw, person: User) -> None:
-    """Write what a draw cost and what it gave into the ledger of the person, who is held."""
+def _changes(drawn: Draw, person: User) -> Iterator[Change]:
+    """What a draw cost, and what it gave, for the ledger of the person, who is held."""
     given = drawn.version.sheet.prize(drawn.prize_id)
-    changes = [(PointsSource.LOTTERY, -drawn.cost_points)]
+    points = [(PointsSource.LOTTERY, -drawn.cost_points)]
     if given.kind.credits_points:
-        changes.append((PointsSource.PRIZE, int(drawn.value_given)))
-    for source, points in changes:
-        if points:
-            write_entry(person=person, points=points, source=source, related_id=str(drawn.pk))
+        points.append((PointsSource.PRIZE, int(drawn.value_given)))
+    for source, amount in points:
+        if amount:
+            yield Change(person=person, points=amount, source=source, related_id=str(drawn.pk))
