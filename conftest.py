@@ -11,9 +11,11 @@ import socket
 import pytest
 from django.conf import settings as django_settings
 from django.core.cache import caches
-from django.db import connection
+from django.db import connection, connections
 from django.db.backends.base.operations import BaseDatabaseOperations
 
+from ops.services.rates import rates
+from ops.transactions import Joining
 from tests.ledgers import past_the_triggers
 
 pytest_plugins = ["tests.realtime"]
@@ -82,6 +84,7 @@ def fresh_cache():
     """Start with empty caches: throttles and counters of one test must not stop the next."""
     for name in django_settings.CACHES:
         caches[name].clear()
+    rates.forget()
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -99,6 +102,27 @@ def emptied_past_the_triggers():
     with pytest.MonkeyPatch.context() as patch:
         if connection.vendor == "postgresql":
             patch.setattr(BaseDatabaseOperations, "execute_sql_flush", empty_past_the_triggers)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_block_joins_the_transaction_of_a_test():
+    """Let a block that joins find nothing to join in the transaction that a test runs in.
+
+    It would begin one of its own in production. Here it sets a savepoint, so that a refusal takes
+    back what it takes back there, and the test goes on.
+    """
+
+    def sets_a_savepoint(block):
+        around = connections[block.using].atomic_blocks
+        return bool(around) and around[-1]._from_testcase  # type: ignore[attr-defined]
+
+    def begins_with_none(_block, _savepoint):
+        """The property stands in for what each block was made with."""
+
+    with pytest.MonkeyPatch.context() as patch:
+        joins = property(sets_a_savepoint, begins_with_none)
+        patch.setattr(Joining, "savepoint", joins, raising=False)
         yield
 
 

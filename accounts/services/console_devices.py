@@ -4,7 +4,6 @@ import re
 import secrets
 from datetime import timedelta
 
-from django.db import transaction
 from django.db.models import Count, Max
 from django.utils import timezone
 
@@ -14,13 +13,14 @@ from ops import security_log
 from ops.services import audit
 from ops.services.encryption import keyed_hash, keyed_hashes
 from ops.services.key_uses import Alive
+from ops.transactions import in_transaction
 
 HASH_PURPOSE = "console device"
 OUR_TOKEN = re.compile(r"\A[A-Za-z0-9_-]{43}\Z")
 ACTIVITY_MOVES_AFTER = timedelta(minutes=1)
 
 
-@transaction.atomic
+@in_transaction
 def remember(
     *, person: User, token: str, address: str, user_agent: str
 ) -> tuple[ConsoleDevice, str]:
@@ -76,7 +76,7 @@ def is_live(*, device_id: int | None, person: User) -> bool:
     return True
 
 
-@transaction.atomic
+@in_transaction
 def end(device: ConsoleDevice, *, author_id: int | None = None) -> None:
     """End the sessions on a device: it is not a known one any more, on any process. Audited."""
     now = timezone.now()

@@ -2,7 +2,6 @@
 
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
-from django.db import transaction
 from django.views.decorators.debug import sensitive_variables
 
 from accounts.models import User
@@ -10,10 +9,11 @@ from accounts.services import console_sign_in
 from ops import security_log
 from ops.errors import ValidationFailed
 from ops.services import audit
+from ops.transactions import in_transaction
 
 
 @sensitive_variables("password")
-@transaction.atomic
+@in_transaction
 def set_password(*, person: User, password: str, author_id: int | None = None) -> None:
     """Give a person a password for the console; their other sessions there end.
 

@@ -4,13 +4,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
 from accounts import events
 from accounts.errors import NotEnoughPoints
 from accounts.models import PointsEntry, PointsSource, User
+from ops.transactions import in_transaction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +40,7 @@ def lock_people(person_ids: Iterable[int]) -> dict[int, User]:
     return {person.pk: person for person in User.objects.locked().filter(pk__in=set(person_ids))}
 
 
-@transaction.atomic
+@in_transaction
 def change_points(
     *, person_id: int, points: int, source: PointsSource, related_id: str = ""
 ) -> PointsEntry:

@@ -1,13 +1,13 @@
 """Who may act on whom, and who may enter the console."""
 
 from django.contrib.auth.models import Group
-from django.db import transaction
 
 from accounts.errors import HoldsMoreRights, OwnRole
 from accounts.models import User
 from ops import security_log
 from ops.access import OF_PLATFORM, Role, access_of, rights_of
 from ops.services import audit
+from ops.transactions import in_transaction
 
 
 def may_act_on(*, author: User, person: User) -> bool:
@@ -25,7 +25,7 @@ def check_may_act_on(*, author: User, person: User) -> None:
         raise HoldsMoreRights(name=str(person))
 
 
-@transaction.atomic
+@in_transaction
 def follow_access(person_id: int) -> None:
     """Let `is_staff` say whether somebody may enter the console, which is all that it says.
 
@@ -42,7 +42,7 @@ def platform_role(person: User) -> Role | None:
     return next((role for role in OF_PLATFORM if role in names), None)
 
 
-@transaction.atomic
+@in_transaction
 def choose_platform_role(*, person_id: int, role: Role | None, author_id: int) -> None:
     """Give a person this role on the platform in the place of the one they have; None takes it.
 

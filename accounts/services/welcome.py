@@ -1,14 +1,13 @@
 """Welcome points: once per phone for ever, with a mark that nobody without the keys can make."""
 
-from django.db import transaction
-
 from accounts.models import PointsSource, RegistrationMark, User
 from accounts.services.points import change_points
 from ops.services import key_ring
 from ops.services.encryption import keyed_hashes
+from ops.transactions import in_transaction
 
 
-@transaction.atomic
+@in_transaction
 def welcome(*, person: User, phone: str, points: int) -> None:
     """Give a new person their welcome points, unless this phone had some before.
 

@@ -17,6 +17,7 @@ from ops.errors import TooManyRequests
 from ops.locking import locked
 from ops.services import audit
 from ops.services.audit import Change
+from ops.transactions import in_transaction
 
 PHONES_AN_HOUR = 30  # that one person may look up
 HOUR = 3600  # seconds
@@ -37,7 +38,7 @@ def person_by_phone(phone: str, *, author_id: int) -> User | None:
     return person
 
 
-@transaction.atomic
+@in_transaction
 def join(*, shop_id: int, person: User, role: ShopRole, author_id: int | None = None) -> ShopMember:
     """Let a person work at a shop, which opens the console to them.
 
@@ -58,7 +59,7 @@ def join(*, shop_id: int, person: User, role: ShopRole, author_id: int | None = 
     return member
 
 
-@transaction.atomic
+@in_transaction
 def change_role(*, member: ShopMember, role: ShopRole, author_id: int | None = None) -> None:
     """Give a member another role.
 
@@ -87,7 +88,7 @@ def leave(*, member: ShopMember, author_id: int | None = None) -> None:
     leave_all([member], author_id=author_id)
 
 
-@transaction.atomic
+@in_transaction
 def leave_all(members: Iterable[ShopMember], *, author_id: int | None = None) -> None:
     """End these memberships, all or none.
 

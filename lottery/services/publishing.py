@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
-from django.db import transaction
 from django.db.models import F
 from django.utils.translation import gettext as _
 
@@ -14,9 +13,10 @@ from lottery.models import Prize, Wheel, WheelVersion
 from lottery.odds import ANGLES, TICKETS, OddsSheet, PublishedPrize
 from ops.errors import NotFound
 from ops.services import audit
+from ops.transactions import in_transaction
 
 
-@transaction.atomic
+@in_transaction
 def publish(*, wheel_id: int, author_id: int | None = None) -> WheelVersion:
     """Make the draft of a wheel the version in force; audited.
 

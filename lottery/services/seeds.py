@@ -4,12 +4,12 @@ import secrets
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from django.db import transaction
 from django.utils import timezone
 
 from lottery.decision import hash_seed
 from lottery.models import SeedMaker, SeedPair, SeedState
 from ops.services.encryption import decrypt, encrypt
+from ops.transactions import in_transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ def reveal(pair: SeedPair) -> str:
     return decrypt(pair.server_seed_encrypted)
 
 
-@transaction.atomic
+@in_transaction
 def rotate(*, person_id: int, client_seed: str | None = None) -> Rotation:
     """Reveal the pair in use and put the next one in its place, with the client's seed.
 

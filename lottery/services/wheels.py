@@ -1,11 +1,10 @@
 """Which version of a wheel is in force, and whether people may draw on it."""
 
-from django.db import transaction
-
 from lottery.models import Wheel, WheelStatus, WheelVersion
 from ops.errors import NotFound
 from ops.services import audit
 from ops.services.audit import Change
+from ops.transactions import in_transaction
 
 
 def version_in_force(wheel_id: int | None = None, *, default_wheel: bool = False) -> WheelVersion:
@@ -21,7 +20,7 @@ def version_in_force(wheel_id: int | None = None, *, default_wheel: bool = False
     return newest
 
 
-@transaction.atomic
+@in_transaction
 def change_status(*, wheel_id: int, status: WheelStatus, author_id: int | None = None) -> None:
     """Open, pause or close a wheel; it takes effect with the next draw, and is audited.
 
@@ -43,7 +42,7 @@ def change_status(*, wheel_id: int, status: WheelStatus, author_id: int | None =
     )
 
 
-@transaction.atomic
+@in_transaction
 def make_default(*, wheel_id: int, author_id: int | None = None) -> None:
     """Make this the wheel that a client gets that names none. Raises NotFound.
 

@@ -19,6 +19,7 @@ from django.utils.module_loading import import_string
 from ops.services import files
 from ops.services.background import first_arguments
 from ops.services.failed_rows import do_each
+from ops.transactions import in_transaction
 from reviews import events, risk
 from reviews.models import (
     ProcessError,
@@ -71,7 +72,7 @@ def _held(record: ProcessRecord) -> QuerySet[ProcessRecord]:
     )
 
 
-@transaction.atomic
+@in_transaction
 def claim(record_id: int, *, reader: ReceiptReader, now: datetime) -> ProcessRecord | None:
     """Take the process for READING_LEASE; None when it has ended or another worker is at it."""
     claimed = ProcessRecord.objects.filter(
@@ -94,7 +95,7 @@ def claim(record_id: int, *, reader: ReceiptReader, now: datetime) -> ProcessRec
     return record
 
 
-@transaction.atomic
+@in_transaction
 def report(record: ProcessRecord, *, progress: int) -> bool:
     """Tell how far it is, in percent; False when it was taken away meanwhile."""
     if not _held(record).update(progress=progress):
@@ -104,7 +105,7 @@ def report(record: ProcessRecord, *, progress: int) -> bool:
     return True
 
 
-@transaction.atomic
+@in_transaction
 def complete(record: ProcessRecord, reading: Reading, *, duration: int, now: datetime) -> bool:
     """Write what was read, with the estimate and the risk that follow from it.
 
@@ -128,7 +129,7 @@ def complete(record: ProcessRecord, reading: Reading, *, duration: int, now: dat
     return True
 
 
-@transaction.atomic
+@in_transaction
 def fail(record: ProcessRecord, error: ProcessError, *, now: datetime) -> bool:
     """Give it up: the receipt is reviewed without a reading. False when it was taken away."""
     receipt = Receipt.objects.locked().get(pk=record.receipt_id)
@@ -138,7 +139,7 @@ def fail(record: ProcessRecord, error: ProcessError, *, now: datetime) -> bool:
     return True
 
 
-@transaction.atomic
+@in_transaction
 def give_back(record: ProcessRecord, *, now: datetime) -> None:
     """End a failed attempt: another worker may try, or this was the last time."""
     if record.attempts >= ATTEMPTS:
@@ -226,7 +227,7 @@ def sweep_processes(*, now: datetime) -> int:
     )
 
 
-@transaction.atomic
+@in_transaction
 def _take_up(record: ProcessRecord, *, now: datetime) -> bool:
     if record.attempts >= ATTEMPTS:
         return fail(record, ProcessError.INTERRUPTED, now=now)
