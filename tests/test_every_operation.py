@@ -599,7 +599,9 @@ def test_who_asks_is_known_and_within_their_rate(operation: Operation, scene: Sc
     forged = send_example(operation, scene.stranger, Authorization="Bearer x")
     expect(forged, operation, 1006)
     who = who_may(operation, scene)
-    scene.monkeypatch.setattr(PersonThrottle, "THROTTLE_RATES", {"person": "0/min"})
+    scene.monkeypatch.setattr(
+        PersonThrottle, "THROTTLE_RATES", {"person": "0/min", "upload": "0/min"}
+    )
     expect(send_example(operation, who), operation, 1013)
     User.objects.update(status=UserStatus.BANNED)
     expect(send_example(operation, who), operation, 1005)

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, override
 from rest_framework import throttling
 from rest_framework.request import Request
 
+from ops.services.rates import rates
+
 if TYPE_CHECKING:
     from rest_framework.views import APIView
 
@@ -13,12 +15,23 @@ class PersonThrottle(throttling.SimpleRateThrottle):
     """So many requests a minute per person; strangers have limits of their own where they act."""
 
     scope: str | None = "person"
+    num_requests: int
+    duration: int  # seconds
+    _wait: float = 0
 
     @override
-    def get_cache_key(self, request: Request, view: "APIView") -> str | None:
-        if not request.user.is_authenticated:
-            return None
-        return f"throttle:{self.scope}:{request.user.pk}"
+    def allow_request(self, request: Request, view: "APIView") -> bool:
+        """Count the request, unless there were too many: those that are refused are not counted."""
+        if request.user.is_authenticated:
+            subject = f"{self.scope}:{request.user.pk}"
+            self._wait = rates.seconds_to_wait(
+                subject, limit=self.num_requests, seconds=self.duration
+            )
+        return self._wait == 0
+
+    @override
+    def wait(self) -> float:
+        return self._wait
 
 
 class UploadThrottle(PersonThrottle):
