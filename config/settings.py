@@ -12,6 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.csp import CSP
 from django.utils.translation import gettext_lazy as _
 
+from config.connection_check import check_unless_just_used
 from config.console_theme import UNFOLD  # noqa: F401  (read by django-unfold)
 from config.environment_reader import EnvironmentReader, Secret, make_folder
 from config.local_secrets import MadeWhenNeeded, local_secret
@@ -177,6 +178,8 @@ TEMPLATES = [
 ]
 
 # --- Database -------------------------------------------------------------------------------
+# So long whoever wants a row waits for whoever holds it; a concurrent twin is refused after that.
+LOCK_TIMEOUT = timedelta(seconds=5)
 if database := env.database("DATABASE_URL"):
     _demand_tls(
         "DATABASE_URL",
@@ -196,9 +199,13 @@ if database := env.database("DATABASE_URL"):
                 "max_size": env.whole("DB_POOL_SIZE", default=20, least=1),
                 "timeout": env.float("DB_POOL_TIMEOUT", default=10),
                 "max_lifetime": env.float("DB_POOL_RECYCLE", default=1800),
+                "check": check_unless_just_used,
             },
-            "options": "-c statement_timeout=30s -c lock_timeout=10s"
-            " -c idle_in_transaction_session_timeout=60s",
+            # What is asked again and again is planned once for each connection.
+            "server_side_binding": True,
+            "prepare_threshold": 3,
+            "options": "-c statement_timeout=30s -c idle_in_transaction_session_timeout=60s"
+            f" -c lock_timeout={LOCK_TIMEOUT.total_seconds():.0f}s",
         },
     )
 else:

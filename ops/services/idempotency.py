@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
-from django.db import IntegrityError, OperationalError, connection, transaction
+from django.conf import settings
+from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
 from ops.errors import IdempotencyKeyReused, StillRunning
@@ -18,7 +19,14 @@ from ops.services.purge import purge
 
 KEPT_FOR = timedelta(hours=24)
 BATCH_SIZE = 1000  # expired records that one round of the job deletes
-TWIN_WAITS = 5  # seconds that a concurrent twin waits for the first request
+# Seconds that a concurrent twin waits for the first request: as long as everybody for a row.
+TWIN_WAITS = settings.LOCK_TIMEOUT.total_seconds()
+_INSERT = """
+    INSERT INTO ops_idempotencyrecord (owner_id, path, key, fingerprint, answer, created_at)
+    VALUES (%s, %s, %s, %s, '', %s)
+    ON CONFLICT DO NOTHING
+    RETURNING id
+"""
 
 _turn = threading.Condition()
 _running: set[tuple[int, str, str]] = set()  # what is answered at this moment, on SQLite
@@ -49,8 +57,8 @@ def run_once(
             return Outcome(orjson.loads(decrypt(record.answer)), is_replay=True)
         data = effect()
         # Encrypted: an answer may hold what the tables it came from keep encrypted.
-        record.answer = encrypt(orjson.dumps(data).decode())
-        record.save(update_fields=["answer"])
+        answer = encrypt(orjson.dumps(data).decode())
+        IdempotencyRecord.objects.filter(pk=record.pk).update(answer=answer)
         return Outcome(data, is_replay=False)
 
 
@@ -89,7 +97,6 @@ def _claim(
     """Insert the record, or wait for whoever inserted it first and take theirs."""
     name = {"owner_id": owner_id, "path": path, "key": key}
     try:
-        _limit_lock_wait(f"{TWIN_WAITS}s")
         # Neither succeeds when the job forgets an expired record that was just in the way.
         while not (found := _inserted(name, fingerprint) or _taken(name, fingerprint)):
             pass
@@ -97,17 +104,23 @@ def _claim(
         if _is_lock_timeout(error):
             raise StillRunning from error
         raise
-    _limit_lock_wait("DEFAULT")
     return found
 
 
 def _inserted(name: dict[str, Any], fingerprint: str) -> tuple[IdempotencyRecord, bool] | None:
-    """Insert the record; None when there is one already."""
-    try:
-        with transaction.atomic():
-            return IdempotencyRecord.objects.create(**name, fingerprint=fingerprint), True
-    except IntegrityError:
+    """Insert the record; None when there is one already, which a twin that runs may still make.
+
+    By hand: the insert of the models that minds no conflict does not say whether there was one.
+    """
+    record = IdempotencyRecord(**name, fingerprint=fingerprint)
+    created_at = connection.ops.adapt_datetimefield_value(record.created_at)
+    with connection.cursor() as cursor:
+        cursor.execute(_INSERT, [*name.values(), fingerprint, created_at])
+        row = cursor.fetchone()
+    if row is None:
         return None
+    (record.pk,) = row
+    return record, True
 
 
 def _taken(name: dict[str, Any], fingerprint: str) -> tuple[IdempotencyRecord, bool] | None:
@@ -120,14 +133,6 @@ def _taken(name: dict[str, Any], fingerprint: str) -> tuple[IdempotencyRecord, b
         record.created_at, record.fingerprint = timezone.now(), fingerprint
         record.save(update_fields=["created_at", "fingerprint"])
     return record, is_new
-
-
-def _limit_lock_wait(limit: str) -> None:
-    """Bound waiting for the twin's row. SQLite has one writer at a time and a limit of its own."""
-    if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            value = limit if limit == "DEFAULT" else f"'{limit}'"
-            cursor.execute(f"SET LOCAL lock_timeout = {value}")
 
 
 def _is_lock_timeout(error: OperationalError) -> bool:
