@@ -17,6 +17,7 @@ from accounts.models import User
 from accounts.models.console_devices import KNOWN_FOR
 from accounts.services import console_devices
 from ops import security_log
+from ops.api.middleware import has_no_session
 from ops.client_address import client_address
 
 COOKIE = "console_device"
@@ -67,7 +68,9 @@ class ConsoleDeviceMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        # Wherever somebody asks who it is, and as late as that: the API has tokens, and no session.
+        if has_no_session(request.path_info):
+            return self.get_response(request)
+        # Wherever somebody asks who it is, and as late as that.
         request.user = SimpleLazyObject(partial(_still_signed_in, request, request.user))  # type: ignore[assignment]
         response = self.get_response(request)
         if token := getattr(request, "console_device_token", None):

@@ -24,6 +24,15 @@ def is_api_path(path: str) -> bool:
     return path in {"/api", "/health"} or path.startswith("/api/")
 
 
+# Under /api/, and yet for people with a browser: the documents, and details of health for staff.
+_WITH_SESSION = {"/api/docs", "/api/health", "/api/ready"}
+
+
+def has_no_session(path: str) -> bool:
+    """Whether tokens alone say who asks there: in the API, but for what staff open in a browser."""
+    return path.startswith("/api/") and path not in _WITH_SESSION
+
+
 class EnvelopeMiddleware:
     """Puts into the envelope what Django itself refuses in the API, also while DEBUG is on.
 
