@@ -5,7 +5,7 @@ from rest_framework.response import Response
 
 from accounts import serializers
 from accounts.errors import AccountClosed, CodeAskedTooOften, CodeVoid, RefreshTokenReused
-from accounts.models import PointsEntry
+from accounts.models import PointsEntry, User
 from accounts.services import profile, sign_in, sign_in_codes, tokens
 from ops.api.pagination import page
 from ops.api.views import ApiView, OpenView
@@ -71,7 +71,8 @@ class VerifyView(ApiView):
     @extend_schema(responses=serializers.VerifyOutput)
     def get(self, request):
         claims = tokens.read_access(request.headers["Authorization"].partition(" ")[2].strip())
-        answer = {"valid": True, "expires_at": claims.expires_at, "user_info": request.user}
+        person = User.objects.get(pk=request.user.pk)
+        answer = {"valid": True, "expires_at": claims.expires_at, "user_info": person}
         return Response(serializers.VerifyOutput(answer).data)
 
 
@@ -90,15 +91,16 @@ class ProfileView(ApiView):
 
     @extend_schema(responses=serializers.ProfileOutput)
     def get(self, request):
-        return Response(serializers.ProfileOutput(request.user).data)
+        person = User.objects.get(pk=request.user.pk)
+        return Response(serializers.ProfileOutput(person).data)
 
     @extend_schema(request=serializers.ProfileInput, responses=serializers.ProfileOutput)
     def patch(self, request):
         """Change what the person may change of their profile."""
-        profile.rename(
-            person=request.user, nickname=self.body(serializers.ProfileInput)["nickname"]
-        )
-        return Response(serializers.ProfileOutput(request.user).data)
+        nickname = self.body(serializers.ProfileInput)["nickname"]
+        person = User.objects.get(pk=request.user.pk)
+        profile.rename(person=person, nickname=nickname)
+        return Response(serializers.ProfileOutput(person).data)
 
 
 class PointsView(ApiView):

@@ -14,7 +14,7 @@ from rest_framework_simplejwt.tokens import RefreshToken
 from accounts import events
 from accounts.errors import AccountClosed, CodeVoid, RefreshTokenReused, WrongCode
 from accounts.models import DeviceSession, User, UserStatus
-from accounts.services import console_devices, sign_in_codes, tokens
+from accounts.services import console_devices, live_sessions, sign_in_codes, tokens
 from accounts.services.points import lock_person
 from accounts.services.staff import follow_access
 from accounts.services.tokens import TokenPair
@@ -23,6 +23,7 @@ from ops import security_log
 from ops.errors import NotSignedIn, TooManyRequests
 from ops.services import audit, key_ring
 from ops.services.purge import purge
+from ops.transactions import in_transaction
 
 # From the end of a sign-in. Longer than a refresh token lives: none that could still be read
 # belongs to a session that is gone, so a stolen one is found out as long as it is worth anything.
@@ -108,7 +109,7 @@ def _refresh_lifetime() -> timedelta:
 
 
 def live_session(token: str) -> DeviceSession:
-    """The session, with its person, that an access token belongs to: one query.
+    """The session, with its person, that an access token belongs to: one narrow query.
 
     Raises NotSignedIn for a bad token or a revoked session, AccountClosed for a closed account.
     """
@@ -116,16 +117,13 @@ def live_session(token: str) -> DeviceSession:
 
 
 def _session_of(claims: tokens.Claims) -> DeviceSession:
-    session = (
-        DeviceSession.objects.select_related("user")
-        .filter(pk=claims.session_id, user_id=claims.person_id)
-        .first()
-    )
-    if session is None:
+    found = live_sessions.find(session_id=claims.session_id, person_id=claims.person_id)
+    if found is None:
         raise NotSignedIn
+    session, is_revoked = found
     if session.user.status != UserStatus.ACTIVE:
         raise AccountClosed
-    if session.revoked_at is not None:
+    if is_revoked:
         raise NotSignedIn
     return session
 
@@ -150,7 +148,7 @@ def refresh(token: str) -> TokenPair:
         expires_at=now + _refresh_lifetime(),
     )
     # One conditional UPDATE decides between twins; whoever lost it reads the winner's pair.
-    session.refresh_from_db()
+    session = DeviceSession.objects.get(pk=session.pk)
     if session.revoked_at is not None:
         raise NotSignedIn
     was_lost_on_the_way = (
@@ -164,7 +162,7 @@ def refresh(token: str) -> TokenPair:
     return tokens.sign_pair(session)
 
 
-@transaction.atomic
+@in_transaction
 def revoke(session: DeviceSession, *, author_id: int | None = None, reason: str = "") -> None:
     """End a sign-in of somebody else, as staff do; it is audited, unless it was over already."""
     if (now := _end(session)) is None:
@@ -180,7 +178,7 @@ def revoke(session: DeviceSession, *, author_id: int | None = None, reason: str 
     )
 
 
-@transaction.atomic
+@in_transaction
 def _end(session: DeviceSession) -> datetime | None:
     """End one sign-in on every process: its tokens are refused and its sockets close.
 
@@ -193,7 +191,7 @@ def _end(session: DeviceSession) -> datetime | None:
     return now if is_ended else None
 
 
-@transaction.atomic
+@in_transaction
 def sign_out(session: DeviceSession, *, everywhere: bool = False) -> None:
     """End this sign-in, or all of the person's; after a failure none of them, to be asked again."""
     live = DeviceSession.objects.filter(user_id=session.user_id, revoked_at__isnull=True)
@@ -202,7 +200,7 @@ def sign_out(session: DeviceSession, *, everywhere: bool = False) -> None:
             security_log.note_change("sign_out", person_id=ending.user_id, session_id=ending.pk)
 
 
-@transaction.atomic
+@in_transaction
 def change_status(
     *, person: User, status: UserStatus, author_id: int | None = None, reason: str = ""
 ) -> None:
