@@ -117,14 +117,18 @@ def product_items(
     return list(shape(products, many=True, context={"request": request}).data)  # type: ignore[arg-type]
 
 
-def order_lookups(order: str = "") -> list[Prefetch[str] | str]:
-    """What an `OrderOutput` needs besides the order, which stands at the lookup `order`."""
-    at = f"{order}__" if order else ""
+def bring_what_is_shown(orders: Sequence[Order]) -> None:
+    """Bring along what an `OrderOutput` shows besides the order, in a query each for all of them.
+
+    Products, their pictures, and codes where any were delivered; what is there is not read again.
+    """
     images = ProductImage.objects.select_related("file", "thumbnail")
-    return [f"{at}product", Prefetch(f"{at}product__images", images), f"{at}codes"]
+    prefetch_related_objects(orders, "product", Prefetch("product__images", images))
+    delivered = [order for order in orders if order.status == OrderStatus.DELIVERED]
+    prefetch_related_objects(delivered, "codes")
 
 
 def order_items(request: Request, orders: Sequence[Order]) -> list[dict[str, Any]]:
     """Orders as clients read them, with a number of queries that does not grow with theirs."""
-    prefetch_related_objects(orders, *order_lookups())
+    bring_what_is_shown(orders)
     return list(OrderOutput(orders, many=True, context={"request": request}).data)  # type: ignore[arg-type]

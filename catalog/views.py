@@ -1,10 +1,9 @@
-from django.db.models import Q, prefetch_related_objects
+from django.db.models import Q
 from drf_spectacular.utils import extend_schema
 from rest_framework.permissions import BasePermission, IsAuthenticated
 from rest_framework.response import Response
 
 from accounts.errors import NotEnoughPoints
-from accounts.models import User
 from catalog import serializers
 from catalog.errors import (
     AlreadyRedeemed,
@@ -22,8 +21,8 @@ from catalog.outputs import (
     OrderOutput,
     ProductDetailOutput,
     ProductOutput,
+    bring_what_is_shown,
     order_items,
-    order_lookups,
     product_items,
 )
 from catalog.services import mall, orders
@@ -110,13 +109,11 @@ class ExchangeView(AnswerOnceView):
 
     def effect(self, request, body):
         order = _shown(orders.exchange(person_id=request.user.pk, **body))
-        # Read again: the request's person was read before the exchange.
-        person = User.objects.only("total_points", "points_version").get(pk=order.person_id)
         return {
             "exchange_id": order.pk,
             "exchange_code": order.exchange_code,
-            "remaining_points": person.total_points,
-            "points_version": person.points_version,
+            "remaining_points": order.person.total_points,
+            "points_version": order.person.points_version,
             "order": order,
         }
 
@@ -170,5 +167,5 @@ class RedeemView(AnswerOnceView):
 
 def _shown(order):
     """The order with what its answer shows."""
-    prefetch_related_objects([order], *order_lookups())
+    bring_what_is_shown([order])
     return order

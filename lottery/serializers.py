@@ -1,8 +1,9 @@
+from django.db.models import prefetch_related_objects
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from catalog.outputs import OrderOutput, order_lookups
+from catalog.outputs import OrderOutput, bring_what_is_shown
 from lottery.errors import InvalidCount
 from lottery.limits import MAX_COUNT
 from lottery.models import PrizeType, SeedMaker
@@ -203,12 +204,13 @@ class DrawOutput(serializers.Serializer):
         return draw.version.sheet.prize(draw.prize_id)
 
 
-def draw_lookups():
-    """What a `DrawOutput` needs besides the draw, in a few queries for all rows.
+def bring_what_draws_show(draws):
+    """Bring along what a `DrawOutput` shows besides the draw, in a query each for all of them.
 
     Versions are prefetched, not joined: many draws are of few versions.
     """
-    return ["version", "order", *order_lookups("order")]
+    prefetch_related_objects(draws, "version", "order")
+    bring_what_is_shown([draw.order for draw in draws if draw.order])
 
 
 class RecordOutput(DrawOutput):

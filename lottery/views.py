@@ -1,6 +1,5 @@
 from uuid import UUID
 
-from django.db.models import prefetch_related_objects
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.response import Response
@@ -69,7 +68,7 @@ class DrawView(AnswerOnceView):
 
     def effect(self, request, body):
         drawn = draws.draw(person_id=request.user.pk, **body)
-        prefetch_related_objects(drawn.draws, *serializers.draw_lookups())
+        serializers.bring_what_draws_show(drawn.draws)
         return {
             "draws": drawn.draws,
             "cost_points": drawn.cost_points,
@@ -91,7 +90,8 @@ class RecordsView(ApiView):
     def get(self, request):
         current = wheels.version_in_force(**self.query(serializers.WheelQuery))
         mine = Draw.objects.filter(person=request.user, wheel=current.wheel_id)
-        rows, following = page(request, mine.prefetch_related(*serializers.draw_lookups()))
+        rows, following = page(request, mine)
+        serializers.bring_what_draws_show(rows)
         items = serializers.RecordOutput(rows, many=True, context={"request": request}).data
         return Response({"items": items, "next": following})
 

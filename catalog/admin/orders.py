@@ -12,7 +12,7 @@ from unfold.decorators import action
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from catalog.models import Order
-from catalog.outputs import order_lookups
+from catalog.outputs import bring_what_is_shown
 from catalog.services import orders
 from ops.admin_base import ReadOnlyAdmin, change_each, change_page
 from ops.errors import DomainError
@@ -100,7 +100,8 @@ class OrderAdmin(ReadOnlyAdmin):
         except DomainError as refusal:
             self.message_user(request, str(refusal), messages.ERROR)
             return None
-        prefetch_related_objects([order], "person", "shop", *order_lookups())
+        prefetch_related_objects([order], "person", "shop")
+        bring_what_is_shown([order])
         return order
 
     def _hand_over(self, request, asked):

@@ -1,15 +1,16 @@
 """Orders: bought with points or won, redeemed at the counter, taken back."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import NoReturn
 
 from django.conf import settings
-from django.db import transaction
 from django.db.models import Exists, OuterRef, Sum
 from django.utils import timezone
 
 from accounts.models import PointsSource, User
-from accounts.services.points import change_points
+from accounts.services import points
 from catalog.errors import (
     AlreadyRedeemed,
     ExchangeCodeUnknown,
@@ -32,25 +33,26 @@ from catalog.models import (
 )
 from catalog.services.exchange_codes import new_exchange_code, normal_form
 from catalog.services.shops import require_merchant
-from catalog.services.stock import lock_product, lock_products, write_entry
+from catalog.services.stock import Change, lock_product, lock_products, write_entries
 from catalog.services.virtual_codes import hand_out
 from ops.errors import NotAllowed
 from ops.identifiers import find
 from ops.services import audit
 from ops.services.failed_rows import do_each
+from ops.transactions import in_transaction
 
 BATCH_SIZE = 500  # orders that one round of the job takes back
 # Who may hand goods over at the counter.
 COUNTER_ROLES = (ShopRole.OWNER, ShopRole.MANAGER, ShopRole.CASHIER)
 
 
-@transaction.atomic
+@in_transaction
 def exchange(*, person_id: int, product_id: int | None, quantity: int) -> Order:
     """Buy `quantity` units of a product of the mall with the person's points.
 
     A virtual product delivers its codes at once; anything else waits at the counter. Raises, in
     this order: ProductNotFound (also when it is not visible), NotOnSale, LimitReached,
-    NotEnoughStock, NotEnoughPoints.
+    NotEnoughStock, NotEnoughPoints. The person of the order is as the exchange left them.
     """
     product = lock_product(product_id)
     now = timezone.now()
@@ -74,20 +76,23 @@ def exchange(*, person_id: int, product_id: int | None, quantity: int) -> Order:
         source=OrderSource.EXCHANGE,
         created_at=now,
     )
-    _open(order)
-    write_entry(
+    _open([order], moment=now)
+    purchase = Change(
         product=product,
         quantity=-quantity,
         operation=StockOperation.PURCHASE,
         related_id=str(order.pk),
         sold=quantity,
     )
-    change_points(
-        person_id=person_id,
+    write_entries([purchase])
+    order.person = points.lock_person(person_id)
+    price = points.Change(
+        person=order.person,
         points=-order.total_points,
         source=PointsSource.EXCHANGE,
         related_id=str(order.pk),
     )
+    points.write_entries([price])
     return order
 
 
@@ -107,56 +112,76 @@ def _check_limit(*, product: Product, person_id: int, quantity: int) -> None:
         raise LimitReached(limit=product.limit_per_person, used=used)
 
 
-@transaction.atomic
-def order_for_prize(
-    *,
-    person_id: int,
-    draw_id: str,
-    product: Product | None,
-    name: str,
-    kind: ProductKind,
-    shop_id: int | None,
-) -> Order:
-    """Open the order of a prize that a draw gave, without points and one for each draw.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WonPrize:
+    """A prize that a draw gave and that somebody has to hand over.
 
     A product, which the caller has locked, decides kind and shop and gives one unit of its stock,
     visible or not; when it is virtual its code is delivered at once. Without a product there is no
     code to deliver: even a virtual prize then waits at the counter of its shop, or of every shop
-    when `shop_id` is None. Raises NotEnoughStock.
+    when `shop_id` is None.
     """
-    order = Order(
-        person_id=person_id,
-        shop_id=product.shop_id if product else shop_id,
-        product=product,
-        product_name=name,
-        kind=product.kind if product else kind,
-        unit_points=0,
-        quantity=1,
-        total_points=0,
-        source=OrderSource.LOTTERY,
-        related_id=draw_id,
-        created_at=timezone.now(),
-    )
-    _open(order)
-    if product:
-        write_entry(
-            product=product, quantity=-1, operation=StockOperation.PRIZE, related_id=draw_id
+
+    draw_id: str
+    product: Product | None
+    name: str
+    kind: ProductKind
+    shop_id: int | None
+
+
+@in_transaction
+def orders_for_prizes(*, person_id: int, prizes: Sequence[WonPrize]) -> list[Order]:
+    """Open the orders of a person's prizes, without points and one for each draw.
+
+    As few statements for ten as for one. Raises NotEnoughStock.
+    """
+    now = timezone.now()
+    orders = [
+        Order(
+            person_id=person_id,
+            shop_id=prize.product.shop_id if prize.product else prize.shop_id,
+            product=prize.product,
+            product_name=prize.name,
+            kind=prize.product.kind if prize.product else prize.kind,
+            unit_points=0,
+            quantity=1,
+            total_points=0,
+            source=OrderSource.LOTTERY,
+            related_id=prize.draw_id,
+            created_at=now,
         )
-    return order
+        for prize in prizes
+    ]
+    _open(orders, moment=now)
+    write_entries(
+        [
+            Change(
+                product=prize.product,
+                quantity=-1,
+                operation=StockOperation.PRIZE,
+                related_id=prize.draw_id,
+            )
+            for prize in prizes
+            if prize.product
+        ]
+    )
+    return orders
 
 
-def _open(order: Order) -> None:
-    """Write an order with a code of its own; a virtual product's codes go with it."""
-    order.exchange_code = new_exchange_code()
-    if order.product is None or order.kind != ProductKind.VIRTUAL:
-        order.status = OrderStatus.PENDING
-        order.expires_at = order.created_at + settings.ORDER_LIFETIME
-        order.save(force_insert=True)
-        return
-    order.status = OrderStatus.DELIVERED
-    order.delivered_at = order.created_at
-    order.save(force_insert=True)
-    hand_out(order=order, product=order.product, moment=order.created_at)
+def _open(orders: Sequence[Order], *, moment: datetime) -> None:
+    """Write orders with a code of their own; a virtual product's codes go with them."""
+    to_deliver: dict[Product, list[Order]] = {}
+    for order in orders:
+        order.exchange_code = new_exchange_code()
+        if order.product and order.kind == ProductKind.VIRTUAL:
+            order.status, order.delivered_at = OrderStatus.DELIVERED, moment
+            to_deliver.setdefault(order.product, []).append(order)
+        else:
+            order.status = OrderStatus.PENDING
+            order.expires_at = moment + settings.ORDER_LIFETIME
+    Order.objects.bulk_create(orders)
+    for product, delivered in to_deliver.items():
+        hand_out(orders=delivered, product=product, moment=moment)
 
 
 def ordered_at(shops: frozenset[int]) -> Exists:
@@ -172,7 +197,7 @@ def own_order(*, person_id: int, order_id: int | None) -> Order:
     return order
 
 
-@transaction.atomic
+@in_transaction
 def cancel(*, person_id: int, order_id: int | None) -> Order:
     """Take a person's own pending order of the mall back; points and stock return, once.
 
@@ -181,7 +206,7 @@ def cancel(*, person_id: int, order_id: int | None) -> Order:
     return _cancel(own_order(person_id=person_id, order_id=order_id))
 
 
-@transaction.atomic
+@in_transaction
 def cancel_for_customer(
     *, order_id: int | None, author_id: int | None = None, reason: str = ""
 ) -> Order:
@@ -229,7 +254,7 @@ def expire_orders(*, now: datetime) -> int:
     )
 
 
-@transaction.atomic
+@in_transaction
 def _take_back(order: Order, *, status: OrderStatus, now: datetime) -> bool:
     """End a pending order and give back what it took; False when it is pending no more."""
     product_ids = [] if order.product_id is None else [order.product_id]
@@ -238,17 +263,21 @@ def _take_back(order: Order, *, status: OrderStatus, now: datetime) -> bool:
     # One conditional UPDATE decides between a cancel, a job and the counter.
     if not pending.update(status=status, returned_at=now):
         return False
-    for product in products.values():
-        was_sold = order.source == OrderSource.EXCHANGE
-        write_entry(
-            product=product,
-            quantity=order.quantity,
-            operation=StockOperation.CANCEL,
-            related_id=str(order.pk),
-            sold=-order.quantity if was_sold else 0,
-        )
+    was_sold = order.source == OrderSource.EXCHANGE
+    write_entries(
+        [
+            Change(
+                product=product,
+                quantity=order.quantity,
+                operation=StockOperation.CANCEL,
+                related_id=str(order.pk),
+                sold=-order.quantity if was_sold else 0,
+            )
+            for product in products.values()
+        ]
+    )
     if order.total_points:
-        change_points(
+        points.change_points(
             person_id=order.person_id,
             points=order.total_points,
             source=PointsSource.CANCEL,
@@ -268,7 +297,7 @@ def look_up(*, cashier: User, exchange_code: str) -> Order:
     return order
 
 
-@transaction.atomic
+@in_transaction
 def redeem(*, cashier: User, exchange_code: str) -> Order:
     """Hand an order over at the counter of its shop, once; audited.
 

@@ -1,8 +1,9 @@
 """The one place where stock changes: a ledger entry and the product's stock, together."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
@@ -10,6 +11,20 @@ from catalog import events
 from catalog.errors import NotEnoughStock, ProductNotFound, StockIsCodes
 from catalog.models import Product, ProductKind, StockEntry, StockOperation
 from ops.services import audit
+from ops.transactions import in_transaction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """Units that a product gets, negative where they are taken; `sold` is added to its sales."""
+
+    product: Product
+    quantity: int
+    operation: StockOperation
+    related_id: str = ""
+    author_id: int | None = None
+    reason: str = ""
+    sold: int = 0
 
 
 def lock_products(product_ids: Iterable[int]) -> dict[int, Product]:
@@ -29,7 +44,7 @@ def lock_product(product_id: int | None) -> Product:
     return products.popitem()[1]
 
 
-@transaction.atomic
+@in_transaction
 def change_stock(
     *,
     product_id: int,
@@ -50,7 +65,7 @@ def change_stock(
     if product.kind == ProductKind.VIRTUAL:
         raise StockIsCodes
     before = product.stock
-    entry = write_entry(
+    change = Change(
         product=product,
         quantity=quantity,
         operation=operation,
@@ -58,6 +73,7 @@ def change_stock(
         author_id=author_id,
         reason=reason,
     )
+    (entry,) = write_entries([change])
     audit.record(
         action="product.change_stock",
         row=product,
@@ -70,45 +86,85 @@ def change_stock(
     return entry
 
 
-def write_entry(
-    *,
-    product: Product,
-    quantity: int,
-    operation: StockOperation,
-    related_id: str = "",
-    author_id: int | None = None,
-    reason: str = "",
-    sold: int = 0,
-) -> StockEntry:
-    """Write the entry of a product that the caller has locked, and bring `product` up to date.
+def write_entries(changes: Sequence[Change]) -> list[StockEntry]:
+    """Write an entry for each change, in this order, and bring the products up to date.
 
-    For services of this app; `sold` is added to the sales. Raises NotEnoughStock.
+    For services of this app, which have locked the products; several changes of one product name
+    one object. Two statements, whatever the number of changes and products; pushes the changes
+    after commit. Raises NotEnoughStock, before anything is written.
     """
-    if product.stock + quantity < 0:
-        raise NotEnoughStock(available_stock=product.stock)
-    entry = StockEntry(
-        product=product,
-        sequence=product.stock_version + 1,
-        quantity=quantity,
-        operation=operation,
-        stock_after=product.stock + quantity,
-        related_id=related_id,
-        author_id=author_id,
-        reason=reason,
-        previous_hash=product.stock_hash,
-        created_at=timezone.now(),
-    )
-    entry.entry_hash = entry.computed_hash()
-    entry.save(force_insert=True)
-    # F(), not the values read above: should the lock ever go, two writers add up instead of
-    # overwriting each other, and the constraints on stock and sequence still bite.
-    Product.objects.filter(pk=product.pk).update(
-        stock=F("stock") + quantity,
-        stock_version=F("stock_version") + 1,
-        stock_hash=entry.entry_hash,
-        sales_count=F("sales_count") + sold,
-    )
-    product.stock, product.stock_version = entry.stock_after, entry.sequence
-    product.stock_hash = entry.entry_hash
-    events.stock_changed(entry)
-    return entry
+    entries: list[StockEntry] = []
+    totals: dict[int, _Total] = {}
+    for change in changes:
+        total = totals.setdefault(change.product.pk, _Total(change.product))
+        entries.append(total.add(change))
+    StockEntry.objects.bulk_create(entries)
+    _write_totals(list(totals.values()))
+    for entry in entries:
+        events.stock_changed(entry)
+    return entries
+
+
+class _Total:
+    """What a product's new entries come to; the product says what is committed until then."""
+
+    def __init__(self, product: Product) -> None:
+        self.product = product
+        self.quantity = self.entries = self.sold = 0
+        self.hash = product.stock_hash
+
+    def add(self, change: Change) -> StockEntry:
+        """The next entry, which is still to be written."""
+        stock = self.product.stock + self.quantity
+        if stock + change.quantity < 0:
+            raise NotEnoughStock(available_stock=stock)
+        entry = StockEntry(
+            product=self.product,
+            sequence=self.product.stock_version + self.entries + 1,
+            quantity=change.quantity,
+            operation=change.operation,
+            stock_after=stock + change.quantity,
+            related_id=change.related_id,
+            author_id=change.author_id,
+            reason=change.reason,
+            previous_hash=self.hash,
+            created_at=timezone.now(),
+        )
+        entry.entry_hash = self.hash = entry.computed_hash()
+        self.quantity += entry.quantity
+        self.entries += 1
+        self.sold += change.sold
+        return entry
+
+    def values(self) -> dict[str, Any]:
+        """What the product's row becomes.
+
+        F(), not the values that were read: should the lock ever go, two writers add up instead of
+        overwriting each other, and the constraints on stock and sequence still bite.
+        """
+        return {
+            "stock": F("stock") + self.quantity,
+            "stock_version": F("stock_version") + self.entries,
+            "stock_hash": self.hash,
+            "sales_count": F("sales_count") + self.sold,
+        }
+
+    def bring_up_to_date(self) -> None:
+        """Let the product say what is written now."""
+        self.product.stock += self.quantity
+        self.product.stock_version += self.entries
+        self.product.stock_hash = self.hash
+
+
+def _write_totals(totals: Sequence[_Total]) -> None:
+    """Bring stock and heads up to date, in one statement."""
+    match totals:
+        case []:
+            return
+        case [total]:
+            Product.objects.filter(pk=total.product.pk).update(**total.values())
+        case _:
+            rows = [Product(pk=total.product.pk, **total.values()) for total in totals]
+            Product.objects.bulk_update(rows, list(totals[0].values()))
+    for total in totals:
+        total.bring_up_to_date()

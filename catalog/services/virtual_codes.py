@@ -1,19 +1,18 @@
 """The codes of virtual products: loaded in batches, kept encrypted, handed out once."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from itertools import chain
 
-from django.db import transaction
-
 from catalog.errors import NotEnoughStock, NotVirtual
 from catalog.models import Order, Product, ProductKind, StockOperation, VirtualCode
-from catalog.services.stock import lock_product, write_entry
+from catalog.services.stock import Change, lock_product, write_entries
 from ops.services import audit, key_ring
 from ops.services.encryption import decrypt, encrypt, keyed_hashes
+from ops.transactions import in_transaction
 
 
-@transaction.atomic
+@in_transaction
 def add_codes(*, product_id: int, codes: Iterable[str], author_id: int | None = None) -> int:
     """Load codes into a virtual product and restock it by as many; returns how many were new.
 
@@ -40,12 +39,13 @@ def add_codes(*, product_id: int, codes: Iterable[str], author_id: int | None = 
     )
     if added:
         before = product.stock
-        write_entry(
+        restock = Change(
             product=product,
             quantity=len(added),
             operation=StockOperation.RESTOCK,
             author_id=author_id,
         )
+        write_entries([restock])
         audit.record(
             action="product.add_codes",
             row=product,
@@ -68,15 +68,21 @@ def rehashed(code: VirtualCode) -> dict[str, str]:
     return {"code_hash": newest, "key_id": key_ring.newest("hash").id}
 
 
-def hand_out(*, order: Order, product: Product, moment: datetime) -> None:
-    """Give an order as many codes as it has units; the caller has locked the product.
+def hand_out(*, orders: Sequence[Order], product: Product, moment: datetime) -> None:
+    """Give each of these orders as many codes as it has units; the caller has locked the product.
 
-    Raises NotEnoughStock when fewer are free.
+    Two statements, whatever their number. Raises NotEnoughStock when fewer are free.
     """
-    codes = VirtualCode.objects.filter(product=product).free().locked()[: order.quantity]
-    given = VirtualCode.objects.filter(pk__in=[code.pk for code in codes]).free()
-    if given.update(order=order, delivered_at=moment) < order.quantity:
+    units = [order for order in orders for _unit in range(order.quantity)]
+    free = VirtualCode.objects.filter(product=product).free()
+    codes = list(free.locked()[: len(units)])
+    if len(codes) < len(units):
         raise NotEnoughStock(available_stock=len(codes))
+    for code, order in zip(codes, units, strict=True):
+        code.order, code.delivered_at = order, moment
+    # Of those that are free still: with the lock gone, this would decide.
+    if free.bulk_update(codes, ["order", "delivered_at"]) < len(units):
+        raise NotEnoughStock(available_stock=0)
 
 
 def codes_of(order: Order) -> list[str]:

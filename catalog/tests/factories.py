@@ -77,9 +77,8 @@ def make_order(*, person=None, product=None, quantity=1):
 
 @transaction.atomic
 def make_prize_order(*, person=None, product=None, **fields):
-    return orders.order_for_prize(
+    prize = orders.WonPrize(
         **{
-            "person_id": (person or make_person()).pk,
             "draw_id": f"draw-{next(numbers)}",
             "product": product and lock_product(product.pk),
             "name": "Free dessert",
@@ -88,6 +87,8 @@ def make_prize_order(*, person=None, product=None, **fields):
             **fields,
         }
     )
+    (order,) = orders.orders_for_prizes(person_id=(person or make_person()).pk, prizes=[prize])
+    return order
 
 
 def make_png(size=(2000, 1000), colour=(0, 0, 0, 0)):

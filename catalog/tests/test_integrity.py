@@ -10,7 +10,7 @@ from accounts.services.points import change_points
 from catalog import integrity
 from catalog.models import Order, Product, StockEntry, StockOperation, VirtualCode
 from catalog.services import orders
-from catalog.services.stock import change_stock, write_entry
+from catalog.services.stock import Change, change_stock, write_entries
 from catalog.tests.factories import (
     make_member,
     make_order,
@@ -201,12 +201,13 @@ def test_the_ledger_of_the_version_before_is_chained_by_the_migration():
 )
 def test_stock_that_nothing_accounts_for_is_found(operation, quantity, related_id):
     product = make_product(stock=5)
-    write_entry(
+    change = Change(
         product=product,
         quantity=quantity,
         operation=StockOperation(operation),
         related_id=related_id,
     )
+    write_entries([change])
     assert stock_findings() == [("cause", f"stock entry {product.pk}/2")]
 
 

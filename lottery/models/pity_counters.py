@@ -4,6 +4,7 @@ from typing import ClassVar, override
 
 from django.conf import settings
 from django.db import models
+from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from lottery.models.wheels import Wheel
@@ -12,7 +13,19 @@ from ops.service_columns import ServiceColumns
 
 
 class PityCounterQuerySet(LockingQuerySet["PityCounter"]):
-    """Pity counters, to be held during a draw."""
+    """Pity counters, which whoever holds the seed pair of their person moves."""
+
+    def set_to(self, current: int, *, person_id: int, wheel_id: int) -> None:
+        """Write a counter, which need not be there yet, in one statement."""
+        counter = PityCounter(
+            person_id=person_id, wheel_id=wheel_id, current=current, updated_at=Now()
+        )
+        self.bulk_create(
+            [counter],
+            update_conflicts=True,
+            unique_fields=["person", "wheel"],
+            update_fields=["current", "updated_at"],
+        )
 
 
 class PityCounter(ServiceColumns):

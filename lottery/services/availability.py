@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from django.db.models import Case, F, Value, When
+from django.db.models import Case, F, IntegerField, Value, When
 from django.utils import timezone
 
 from catalog.models import Product
@@ -18,13 +18,14 @@ from lottery.odds import PublishedPrize
 class Availability:
     """Scarce prizes and their products as they stand for the holder of the locks.
 
-    The stock of a product is `Product.stock`, which falls as the orders of prizes are written.
+    Of what the draws decided so far take, the rows know nothing yet.
     """
 
     moment: datetime
     prizes: dict[int, Prize]
     products: dict[int, Product]
     taken: Counter[int] = field(default_factory=Counter)
+    sent_out: Counter[int] = field(default_factory=Counter)  # units by product
 
     def is_gone(self, prize: PublishedPrize) -> bool:
         """Whether it is sold out or its cap is reached."""
@@ -37,25 +38,27 @@ class Availability:
         if prize.product_id is None:
             return False
         product = self.products.get(prize.product_id)
-        return product is None or product.stock <= 0
+        return product is None or product.stock <= self.sent_out[prize.product_id]
 
     def count(self, prize: PublishedPrize) -> None:
-        """Count one unit of a prize as given; it shows in the database after `write_counts`."""
+        """Count one unit of a prize as given; `write_counts` and its order write it."""
         if prize.is_counted:
             self.taken[prize.prize_id] += 1
+        if prize.product_id is not None:
+            self.sent_out[prize.product_id] += 1
 
     def write_counts(self) -> None:
-        """Bring the counts of the prizes up to date."""
+        """Bring the counts of the prizes up to date, in one statement, if any was taken."""
+        if not self.taken:
+            return
         day = timezone.localdate(self.moment)
-        for prize_id, units in sorted(self.taken.items()):
-            # F(), not the values read above: should the lock ever go, the constraint still bites.
-            Prize.objects.filter(pk=prize_id).update(
-                given=F("given") + units,
-                given_that_day=Case(
-                    When(given_on=day, then=F("given_that_day") + units), default=Value(units)
-                ),
-                given_on=day,
-            )
+        taken = (When(pk=prize_id, then=Value(units)) for prize_id, units in self.taken.items())
+        units = Case(*taken, output_field=IntegerField())
+        # F(), not the values read above: should the lock ever go, the constraint still bites.
+        that_day = Case(When(given_on=day, then=F("given_that_day") + units), default=units)
+        Prize.objects.filter(pk__in=self.taken).update(
+            given=F("given") + units, given_that_day=that_day, given_on=day
+        )
 
 
 def lock(prizes: Iterable[PublishedPrize]) -> Availability:

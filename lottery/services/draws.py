@@ -1,25 +1,25 @@
 """The draw: the one place where a wheel costs and gives."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db import transaction
-from django.db.models import F
+from django.db.models import Count, F, QuerySet, Subquery
 from django.utils import timezone
 
 from accounts.models import PointsSource, User
 from accounts.services.points import Change, lock_person, write_entries
-from catalog.models import Order
-from catalog.services.orders import order_for_prize
+from catalog.models import Product
+from catalog.services.orders import WonPrize, orders_for_prizes
 from lottery import decision
 from lottery.errors import DailyLimitReached, NotEnoughPointsToDraw, WheelNotOpen
-from lottery.models import Draw, PityCounter, SeedPair, WheelVersion
+from lottery.models import Draw, PityCounter, SeedPair, Wheel, WheelVersion
 from lottery.models.draws import new_draw_id
 from lottery.odds import OddsSheet, PublishedPrize
 from lottery.services import availability, seeds, wheels
 from lottery.services.availability import Availability
 from ops.days import start_of_day
+from ops.transactions import in_transaction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +35,7 @@ class Drawn:
     pity_current: int
 
 
-@transaction.atomic
+@in_transaction
 def draw(
     *, person_id: int, wheel_id: int | None = None, default_wheel: bool = False, count: int
 ) -> Drawn:
@@ -44,35 +44,30 @@ def draw(
     Each draw starts from stock, caps and pity as the one before left them. Raises, in this order:
     NotFound, WheelNotOpen, DailyLimitReached, NotEnoughPointsToDraw; a refused draw uses no nonce.
 
-    Locks the person's seed pair, which carries the daily limit, and their pity counter; then at
-    once every scarce prize and product within reach of these tickets; the person last.
+    Locks the person's seed pair, which carries the daily limit and the pity counter; then at once
+    every scarce prize and product within reach of these tickets; the person last.
     """
     version = wheels.version_in_force(wheel_id=wheel_id, default_wheel=default_wheel)
     if not version.wheel.is_open_at(timezone.now()):
         raise WheelNotOpen
     pair = seeds.lock_active(person_id)
-    remaining_today = _check_daily_limit(person_id=person_id, version=version, count=count)
-    counter = _lock_pity_counter(person_id=person_id, wheel_id=version.wheel_id)
+    pity, used_today = _pity_and_used_today(person_id=person_id, wheel_id=version.wheel_id)
+    remaining_today = _check_daily_limit(version, used=used_today, count=count)
     tickets = _tickets(pair, count)
-    within_reach = _within_reach(version.sheet, tickets=tickets, pity=counter.current)
-    available = availability.lock(within_reach)
+    available = availability.lock(_within_reach(version.sheet, tickets=tickets, pity=pity))
     person = _lock_payer(person_id, cost=count * version.cost_points)
 
-    draws = []
+    draws: list[Draw] = []
     for nonce, ticket in enumerate(tickets, start=pair.next_nonce):
-        drawn = _draw_once(
-            ticket=ticket,
-            nonce=nonce,
-            pair=pair,
-            version=version,
-            counter=counter,
-            available=available,
+        drawn, pity = _decide(
+            ticket=ticket, nonce=nonce, pair=pair, version=version, pity=pity, available=available
         )
         draws.append(drawn)
+    _open_orders(draws, available.products)
     Draw.objects.bulk_create(draws)
     available.write_counts()
     SeedPair.objects.filter(pk=pair.pk).update(next_nonce=F("next_nonce") + count)
-    counter.save(update_fields=["current"] if counter.pk else None)
+    PityCounter.objects.set_to(pity, person_id=person_id, wheel_id=version.wheel_id)
     write_entries([change for drawn in draws for change in _changes(drawn, person)])
     return Drawn(
         draws=draws,
@@ -81,38 +76,49 @@ def draw(
         total_points=person.total_points,
         points_version=person.points_version,
         remaining_today=remaining_today,
-        pity_current=counter.current,
+        pity_current=pity,
     )
 
 
 def used_today(*, person_id: int, wheel_id: int, moment: datetime) -> int:
     """How often a person has drawn on a wheel since midnight."""
+    return _drawn_since_midnight(person_id, wheel_id, moment).count()
+
+
+def _drawn_since_midnight(person_id: int, wheel_id: int, moment: datetime) -> QuerySet[Draw]:
     return Draw.objects.filter(
         person_id=person_id, wheel_id=wheel_id, created_at__gte=start_of_day(moment)
-    ).count()
+    )
 
 
 # --- Before the first draw ----------------------------------------------------------------------
-def _check_daily_limit(*, person_id: int, version: WheelVersion, count: int) -> int | None:
+def _pity_and_used_today(*, person_id: int, wheel_id: int) -> tuple[int, int]:
+    """The pity counter, and how often the person has drawn today: in one statement.
+
+    Asked after the seed pair is held, without which nobody moves either.
+    """
+    counters = PityCounter.objects.filter(person_id=person_id, wheel_id=wheel_id)
+    drawn = _drawn_since_midnight(person_id, wheel_id, timezone.now())
+    count = drawn.order_by().values("wheel").values(count=Count("pk"))
+    pity, used = (
+        Wheel.objects.filter(pk=wheel_id)
+        .values_list(Subquery(counters.values("current")), Subquery(count))
+        .get()
+    )
+    return pity or 0, used or 0
+
+
+def _check_daily_limit(version: WheelVersion, *, used: int, count: int) -> int | None:
     """How many draws are left today after `count` more; None without a limit."""
     if version.daily_limit is None:
         return None
-    now = timezone.now()
-    used = used_today(person_id=person_id, wheel_id=version.wheel_id, moment=now)
     if used + count > version.daily_limit:
         raise DailyLimitReached(
             limit=version.daily_limit,
             used=used,
-            resets_at=start_of_day(now, days_later=1).isoformat(),
+            resets_at=start_of_day(timezone.now(), days_later=1).isoformat(),
         )
     return version.daily_limit - used - count
-
-
-def _lock_pity_counter(*, person_id: int, wheel_id: int) -> PityCounter:
-    """Hold the counter until commit. A new one is not saved yet: the seed pair guards its place."""
-    for counter in PityCounter.objects.filter(person_id=person_id, wheel_id=wheel_id).locked():
-        return counter
-    return PityCounter(person_id=person_id, wheel_id=wheel_id)
 
 
 def _tickets(pair: SeedPair, count: int) -> list[int]:
@@ -149,31 +155,23 @@ def _lock_payer(person_id: int, *, cost: int) -> User:
 
 
 # --- One draw -----------------------------------------------------------------------------------
-def _draw_once(
+def _decide(
     *,
     ticket: int,
     nonce: int,
     pair: SeedPair,
     version: WheelVersion,
-    counter: PityCounter,
+    pity: int,
     available: Availability,
-) -> Draw:
-    """Decide one draw and open its order; moves the pity counter on, but writes no draw yet."""
+) -> tuple[Draw, int]:
+    """Decide one draw, which is written later, and say what the pity counter is after it."""
     decided = decision.decide(
-        version.sheet, ticket=ticket, pity_before=counter.current, is_gone=available.is_gone
+        version.sheet, ticket=ticket, pity_before=pity, is_gone=available.is_gone
     )
     given = decided.given
     available.count(given)
-    draw_id = new_draw_id()
-    order = _open_order(
-        given,
-        person_id=pair.person_id,
-        draw_id=str(draw_id),
-        shop_id=version.wheel.shop_id,
-        available=available,
-    )
     drawn = Draw(
-        id=draw_id,
+        id=new_draw_id(),
         person_id=pair.person_id,
         wheel_id=version.wheel_id,
         version=version,
@@ -183,37 +181,39 @@ def _draw_once(
         landed_prize_id=decided.landed.prize_id,
         prize_id=given.prize_id,
         is_pity=decided.is_pity,
-        pity_before=counter.current,
+        pity_before=pity,
         stock_out=decided.stock_out,
         near_miss=decision.is_near_miss(version.sheet, given=given),
         cost_points=version.cost_points,
         value_given=given.value,
-        order=order,
         created_at=available.moment,
     )
-    counter.current = decision.pity_after(given=given, pity_before=counter.current)
-    return drawn
+    return drawn, decision.pity_after(given=given, pity_before=pity)
 
 
-def _open_order(
-    given: PublishedPrize,
-    *,
-    person_id: int,
-    draw_id: str,
-    shop_id: int | None,
-    available: Availability,
-) -> Order | None:
-    """Open the order of a prize; None for one that nobody has to hand over."""
+# --- What the draws came to -----------------------------------------------------------------------
+def _open_orders(draws: Sequence[Draw], products: Mapping[int, Product]) -> None:
+    """Open the orders of those draws whose prize somebody has to hand over."""
+    won = [(drawn, prize) for drawn in draws if (prize := _won(drawn, products))]
+    if not won:
+        return
+    prizes = [prize for _drawn, prize in won]
+    orders = orders_for_prizes(person_id=draws[0].person_id, prizes=prizes)
+    for (drawn, _prize), order in zip(won, orders, strict=True):
+        drawn.order = order
+
+
+def _won(drawn: Draw, products: Mapping[int, Product]) -> WonPrize | None:
+    """What has to be handed over; None for a prize that nobody has to."""
+    given = drawn.version.sheet.prize(drawn.prize_id)
     if given.kind.product_kind is None:
         return None
-    product = None if given.product_id is None else available.products[given.product_id]
-    return order_for_prize(
-        person_id=person_id,
-        draw_id=draw_id,
-        product=product,
+    return WonPrize(
+        draw_id=str(drawn.pk),
+        product=None if given.product_id is None else products[given.product_id],
         name=given.name,
         kind=given.kind.product_kind,
-        shop_id=shop_id,
+        shop_id=drawn.version.wheel.shop_id,
     )
 
 
