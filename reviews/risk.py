@@ -22,6 +22,7 @@ OLD = timedelta(days=30)
 NEAR = 12
 COMPARED_FOR = timedelta(days=30)
 COMPARED_AT_MOST = 500
+GAP = "…"  # where a fact should be that is not known
 
 # Per reason: how much it adds to the score, and what people read.
 REASONS = {
@@ -46,6 +47,13 @@ REASONS = {
 }
 
 
+class _Facts(dict[str, Any]):
+    """What a text names of the facts; a gap for what is not among them."""
+
+    def __missing__(self, name: str) -> str:
+        return GAP
+
+
 @dataclass(frozen=True, slots=True)
 class Reason:
     """One thing to look at: a stable code and the facts its text names."""
@@ -59,8 +67,14 @@ class Reason:
 
     @property
     def text(self) -> str:
-        """For people, in the language of the request."""
-        return str(REASONS[self.code][1]) % self.facts
+        """For people, in the language of the request.
+
+        Rows outlive releases: of a reason that has another name or names other facts by now, what
+        is known is said. One old row must not keep a reviewer from all the others.
+        """
+        if self.code not in REASONS:
+            return self.code
+        return str(REASONS[self.code][1]) % _Facts(self.facts)
 
     def stored(self) -> dict[str, Any]:
         """As it is kept in the receipt's row."""
@@ -69,7 +83,7 @@ class Reason:
 
 def stored_reasons(receipt: Receipt) -> list[Reason]:
     """The reasons kept in a receipt's row."""
-    return [Reason(kept["code"], kept["facts"]) for kept in receipt.risk_reasons]
+    return [Reason(kept["code"], kept.get("facts") or {}) for kept in receipt.risk_reasons]
 
 
 def score(reasons: Iterable[Reason]) -> int:

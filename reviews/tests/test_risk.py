@@ -157,6 +157,23 @@ def test_every_reason_has_a_text_that_its_facts_fill():
         assert risk.Reason("seen_before", facts).text.endswith("upload 7.")
 
 
+@pytest.mark.parametrize(
+    ("kept", "text"),
+    [
+        ({"code": "seen_before", "facts": {}}, "are on upload …."),
+        ({"code": "seen_before"}, "are on upload …."),
+        ({"code": "amount_above_read", "facts": {"read": "1.00"}}, "…, but 1.00 was read."),
+        ({"code": "of_an_earlier_release", "facts": {"upload_id": 7}}, "of_an_earlier_release"),
+    ],
+)
+def test_of_a_reason_that_an_earlier_release_kept_what_is_known_is_said(kept, text):
+    receipt = make_issued_now(risk_reasons=[kept])
+
+    with translation.override("en"):
+        (reason,) = risk.stored_reasons(receipt)
+        assert reason.text.endswith(text)
+
+
 def test_reasons_survive_the_database():
     receipt = make_issued_now()
     reason = risk.Reason("seen_before", {"upload_id": 7})
