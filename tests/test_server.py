@@ -175,6 +175,13 @@ def test_a_content_type_that_cannot_be_read_is_no_failure(running):
     assert answer_of(answer) == (415, 1016, None)
 
 
+def test_head_of_a_long_answer_has_no_body(running):
+    answer = raw(running, b"HEAD /api/schema HTTP/1.1")
+    assert answer.status_code == 200
+    assert int(answer.headers["Content-Length"]) > 2 * 65536  # several pieces of daphne's
+    assert answer.content == b""
+
+
 # --- Sockets ------------------------------------------------------------------------------------
 UPGRADE = {
     "Upgrade": "websocket",
