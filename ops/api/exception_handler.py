@@ -5,15 +5,23 @@ from collections.abc import Mapping
 from math import ceil
 from typing import Any
 
-from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
+from django.core.exceptions import (
+    PermissionDenied,
+    RequestDataTooBig,
+    SuspiciousOperation,
+    TooManyFieldsSent,
+)
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpResponse
 from django.utils import translation
+from django.utils.translation import gettext as _
 from redis import RedisError
 from rest_framework import exceptions
+from rest_framework.permissions import SAFE_METHODS
 from rest_framework.response import Response
 
 from ops import request_id
+from ops.api.fields import NO_FIELD
 from ops.api.languages import language_for
 from ops.api.renderer import EnvelopedResponse, encode
 from ops.errors import (
@@ -28,6 +36,7 @@ from ops.errors import (
     Unavailable,
     Unreadable,
     UnsupportedMediaType,
+    ValidationFailed,
 )
 
 logger = logging.getLogger(__name__)
@@ -115,8 +124,12 @@ def _as_domain_error(raised: Exception) -> DomainError | None:
 
 def answer_exception(raised: Exception, context: Mapping[str, Any]) -> Response:
     """DRF's exception handler: every refusal and every failure leaves in the envelope."""
+    request = context["request"]
     error = _as_domain_error(raised)
+    if isinstance(raised, TooManyFieldsSent) and request.method in SAFE_METHODS:
+        # Not of a form, as Django's own words have it: there is no body, and no 1017 either.
+        error = ValidationFailed({NO_FIELD: [_("There are too many parameters.")]})
     if error is None:
-        logger.error("%s failed", context["request"].path, exc_info=raised)
+        logger.error("%s failed", request.path, exc_info=raised)
         error = Failure()
     return EnvelopedResponse(error_body(error), status=error.status, headers=error_headers(error))

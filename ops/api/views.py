@@ -40,13 +40,17 @@ class ApiView(APIView):
         self.perform_authentication(request)
         self.check_throttles(request)
         self.check_permissions(request)
+        if request.method in {"POST", "PUT", "PATCH", "DELETE"}:
+            self._read_body(request)
+
+    def _read_body(self, request: Request) -> None:
+        """Refuse a body that cannot be read before anything is looked up."""
         length = str(request.META.get("CONTENT_LENGTH") or 0)
         if not (length.isascii() and length.isdigit()):
             raise Unreadable
         if int(length) > self.max_body_bytes:
             raise BodyTooLarge
-        if request.method in {"POST", "PUT", "PATCH", "DELETE"}:
-            request.data  # noqa: B018  unreadable bodies are refused before anything is looked up
+        request.data  # noqa: B018
 
     @override
     def finalize_response(

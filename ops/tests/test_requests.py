@@ -8,12 +8,13 @@ from django.utils.translation import gettext, override
 from accounts.models import UserStatus
 from accounts.services.sign_in import change_status
 from accounts.tests.factories import sign_in
-from ops.api.fields import IdentifierField
+from ops.api.fields import NO_FIELD, IdentifierField
 from ops.api.parsers import DEEPEST_BODY
 from ops.api.throttle import PersonThrottle
 from ops.errors import DomainError, ValidationFailed
 from ops.identifiers import read_identifier
 from tests.api import client_of, data_of
+from tests.documents import hold
 from tests.people import make_person
 from tests.refusals import refused
 
@@ -119,6 +120,20 @@ def test_a_body_too_large_is_1018(api):
     limit = 1024 * 1024
     data_of(send(api, "/api/echo", json.dumps("x" * (limit - 2)).encode()))
     refused(send(api, "/api/echo", json.dumps("x" * (limit - 1)).encode()), 1018)
+
+
+@pytest.mark.parametrize("body", [b"{", b"x" * (1024 * 1024 + 1)], ids=["broken", "too large"])
+def test_a_body_that_nobody_reads_does_not_matter(api, body):
+    data_of(send(api, "/api/shops", body, method="GET"))
+
+
+@pytest.mark.parametrize("path", ["/api/shops", "/api/exchange/products"])
+def test_too_many_parameters_are_1011(api, settings, path):
+    settings.DATA_UPLOAD_MAX_NUMBER_FIELDS = 3
+    answer = api.get(path, {"a": "1", "b": "2", "c": "3", "d": "4"})
+    hold(answer)
+    assert list(refused(answer, 1011)) == [NO_FIELD]
+    data_of(api.get(path, {"a": "1", "b": "2", "c": "3"}))
 
 
 # --- One answer wins ----------------------------------------------------------------------------
