@@ -15,20 +15,20 @@ class WheelQuery(serializers.Serializer):
     wheel_id = IdentifierTextField(
         required=False,
         default=None,
-        allow_blank=True,
+        allow_blank=True,  # refused below: it is no whole number either
         trim_whitespace=False,
         help_text="The id of a wheel. Left out: the default wheel.",
     )
 
     def validate_wheel_id(self, text):
-        if text and not (text.isascii() and text.isdigit()):
+        if text is not None and not (text.isascii() and text.isdigit()):
             raise serializers.ValidationError(_("The id of a wheel is a whole number."))
         return text
 
     def validate(self, query):
         # None is no wheel's id: the default wheel is asked for by itself.
         text = query["wheel_id"]
-        return {"wheel_id": read_identifier(text) if text else None, "default_wheel": not text}
+        return {"wheel_id": text and read_identifier(text), "default_wheel": text is None}
 
 
 class DrawInput(serializers.Serializer):
