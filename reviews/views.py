@@ -91,7 +91,9 @@ class UploadView(ApiView):
         image = self.body(serializers.PhotoInput)["image"]
         # Read in its turn, so that nothing of it stands in memory before. One byte more than is
         # taken is enough to tell that there are too many.
-        photo = in_turn(lambda: check_photo(image.read(largest_photo() + 1)))
+        photo = in_turn(
+            lambda: check_photo(image.read(largest_photo() + 1)), owner_id=request.user.pk
+        )
         body = self.body(serializers.UploadInput)
         with uploads.photo_stored(photo, person_id=request.user.pk, name=image.name) as stored:
             return answer_once(request, partial(self._submit, request, body, stored))

@@ -7,11 +7,13 @@ needs it for good (`files.make_permanent`).
 
 import io
 import threading
+from collections import deque
 from collections.abc import Callable, Collection
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as Waited
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 from django.db import connections
 from django.utils import timezone
@@ -92,18 +94,57 @@ _turns = ThreadPoolExecutor(max_workers=1, thread_name_prefix="pictures", initia
 _waiting = threading.BoundedSemaphore(MOST_WAITING)
 
 
-def _in_own_thread[Result](work: Callable[[], Result]) -> Result:
+class _Line:
+    """Who waits for a turn: an owner's in the order in which they came, the owners in rounds."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: dict[int | None, deque[Callable[[], None]]] = {}
+
+    def join(self, owner_id: int | None, turn: Callable[[], None]) -> None:
+        """Let a turn wait behind those of its owner."""
+        with self._lock:
+            self._waiting.setdefault(owner_id, deque()).append(turn)
+
+    def next(self) -> Callable[[], None]:
+        """Take out the turn that is next; all other owners come before its owner's following one.
+
+        Call it as often as somebody joins, and no more.
+        """
+        with self._lock:
+            owner_id = next(iter(self._waiting))
+            theirs = self._waiting.pop(owner_id)
+            turn = theirs.popleft()
+            if theirs:
+                self._waiting[owner_id] = theirs
+        return turn
+
+
+_line = _Line()
+
+
+def _take[Result](turn: Future[Result], work: Callable[[], Result]) -> None:
+    """Work in the thread of the pictures, unless whoever waited for it is gone."""
+    if not turn.set_running_or_notify_cancel():
+        return
     try:
-        return work()
-    finally:
-        give_back()
+        try:
+            result = work()
+        finally:
+            give_back()
+    except BaseException as error:  # noqa: BLE001  whoever waits gets it
+        turn.set_exception(error)
+        del turn, work  # or the trace of the error would keep them, and they it
+    else:
+        turn.set_result(result)
 
 
-def in_turn[Result](work: Callable[[], Result]) -> Result:
+def in_turn[Result](work: Callable[[], Result], *, owner_id: int | None = None) -> Result:
     """Do work with a picture when no other one of this process is being worked on.
 
     What is sent has to be read inside of it, so that nothing stands in memory while it waits; nor
-    is a connection to the database held meanwhile, except within a transaction.
+    is a connection to the database held meanwhile, except within a transaction. However many
+    pictures one owner sends, each other owner waits for one of them.
     Raises Unavailable (1503) when too many wait or it waited too long, and what the work raises.
     """
     if getattr(_own, "is_turn", False):
@@ -114,7 +155,9 @@ def in_turn[Result](work: Callable[[], Result]) -> Result:
         for connection in connections.all(initialized_only=True):
             if not connection.in_atomic_block:
                 connection.close()  # back into the pool; the next statement takes one again
-        turn = _turns.submit(_in_own_thread, work)
+        turn: Future[Result] = Future()
+        _line.join(owner_id, partial(_take, turn, work))
+        _turns.submit(lambda: _line.next()())
         try:
             return turn.result(timeout=PATIENCE)
         except Waited:

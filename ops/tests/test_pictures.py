@@ -3,7 +3,8 @@
 import io
 import threading
 import zlib
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 
 import pillow_heif
 import pytest
@@ -495,33 +496,56 @@ def test_who_waited_too_long_is_told_to_come_back(held_turn, monkeypatch):
     assert worked == []
 
 
+class Telling(ThreadPoolExecutor):
+    """Tells when somebody waits for their turn."""
+
+    def __init__(self):
+        super().__init__(max_workers=1)
+        self.somebody_waits = threading.Semaphore(0)
+
+    def submit(self, call, /, *arguments, **options):
+        turn = super().submit(call, *arguments, **options)
+        self.somebody_waits.release()
+        return turn
+
+
+def test_whoever_sends_many_is_waited_for_once(monkeypatch):
+    done: list[int | None] = []
+    may_begin = threading.Event()
+    with Telling() as turns, ThreadPoolExecutor(5) as people:
+        turns.submit(may_begin.wait, 10)
+        assert turns.somebody_waits.acquire(timeout=10)
+        monkeypatch.setattr(pictures, "_turns", turns)
+        for owner_id in (1, 1, 1, 2, None):
+            people.submit(in_turn, partial(done.append, owner_id), owner_id=owner_id)
+            assert turns.somebody_waits.acquire(timeout=10)
+        may_begin.set()
+
+    assert done == [1, 2, None, 1, 1]
+
+
 def test_a_turn_that_has_begun_is_waited_for(monkeypatch):
     begun, impatient = threading.Event(), threading.Event()
 
-    class Begun(ThreadPoolExecutor):
-        """Hands out a turn as soon as its work has begun, and tells when it is called off."""
+    class Begun(Future):
+        """A turn that is waited for once its work has begun, and tells when it is called off."""
 
-        def submit(self, call, /, *arguments, **options):
-            turn = super().submit(call, *arguments, **options)
-            cancel = turn.cancel
-
-            def called_off():
-                impatient.set()
-                return cancel()
-
-            monkeypatch.setattr(turn, "cancel", called_off)
+        def result(self, timeout=None):
             assert begun.wait(10)
-            return turn
+            return super().result(timeout)
+
+        def cancel(self):
+            impatient.set()
+            return super().cancel()
 
     def work():
         begun.set()
         return impatient.wait(10)
 
     monkeypatch.setattr(pictures, "PATIENCE", 0)
-    with Begun(max_workers=1) as turns:
-        monkeypatch.setattr(pictures, "_turns", turns)
+    monkeypatch.setattr(pictures, "Future", Begun)
 
-        assert in_turn(work) is True
+    assert in_turn(work) is True
 
 
 @pytest.mark.postgresql
