@@ -327,6 +327,23 @@ def test_when_too_many_photos_wait_nothing_is_changed(monkeypatch, refused_uncha
     assert int(send(person)["Retry-After"]) > 0
 
 
+def test_a_photo_waits_among_those_of_its_sender(monkeypatch, shop):
+    joined = []
+
+    class Noting(pictures._Line):
+        """A line that notes whose turns join it."""
+
+        def join(self, owner_id, turn):
+            joined.append(owner_id)
+            super().join(owner_id, turn)
+
+    monkeypatch.setattr(pictures, "_line", Noting())
+    person = make_person()
+
+    assert answer_of(send(person)).code == 0
+    assert joined == [person.pk]
+
+
 # --- Which shop ---------------------------------------------------------------------------------
 def test_one_of_several_shops_is_named(shop):
     other = make_shop()
