@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.utils.csp import CSP
 
@@ -9,7 +10,7 @@ from django.utils.csp import CSP
 # the strict policy of the other pages its dialogs open blurred and nothing reacts.
 CONSOLE_CSP = {
     "default-src": [CSP.SELF],
-    "img-src": [CSP.SELF, "data:", "blob:"],
+    "img-src": settings.SECURE_CSP["img-src"],
     "connect-src": [CSP.SELF, "ws:", "wss:"],
     "script-src": [CSP.SELF, CSP.UNSAFE_INLINE, CSP.UNSAFE_EVAL],
     "style-src": [CSP.SELF, CSP.UNSAFE_INLINE],

@@ -124,6 +124,17 @@ class EnvironmentReader(environ.Env):  # type: ignore[misc]  # environ is not ty
             raise ImproperlyConfigured(f"{name} must be a {schemes[0]}:// address, or left out.")
         return text
 
+    def base(self, name: str) -> str:
+        """Read an address that paths are put behind, without its last slash; empty without one."""
+        text: str = self.str(name, default="").rstrip("/")
+        # No part of a query, and nothing that would end a source of the Content-Security-Policy.
+        if text and not re.fullmatch(r"https?://[a-zA-Z0-9.:\[\]-]+(/[a-zA-Z0-9._~/-]+)?", text):
+            raise ImproperlyConfigured(
+                f"{name} is {text!r}: write an address such as https://cdn.example.com, or leave "
+                "it out."
+            )
+        return text
+
     def database(self, name: str) -> dict[str, Any]:
         """Read the address of a PostgreSQL as Django's parameters; empty when there is none."""
         address = self.address(name, "postgres", "postgresql")

@@ -412,6 +412,13 @@ RECEIPT_MAX_PIXELS = 40_000_000
 MEDIA_ROOT = DATA_DIR / "media"
 MEDIA_URL = "/media/"
 SIGNED_ADDRESS_LIFETIME = timedelta(minutes=15)
+# Where public files are asked for instead of here: a CDN in front of us. The bucket stays private.
+PUBLIC_FILES_URL = env.base("PUBLIC_FILES_URL")
+if PUBLIC_FILES_URL.startswith("http:") and not DEBUG:
+    raise ImproperlyConfigured(
+        "PUBLIC_FILES_URL has no TLS and DEBUG is off: pages that came with TLS show no pictures "
+        "that did not. Begin it with https://."
+    )
 S3_BUCKET = env.str("S3_BUCKET", default="")
 S3_ENDPOINT_URL = env.address("S3_ENDPOINT_URL", "https", "http")
 _demand_tls(
@@ -498,7 +505,12 @@ SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 SECURE_CSP = {
     "default-src": [CSP.SELF],
-    "img-src": [CSP.SELF, "data:", "blob:"],
+    "img-src": [
+        CSP.SELF,
+        "data:",
+        "blob:",
+        *([f"{PUBLIC_FILES_URL}/"] if PUBLIC_FILES_URL else []),
+    ],
     "connect-src": [CSP.SELF, "ws:", "wss:"],
     "script-src": [CSP.SELF, CSP.NONCE],
     "style-src": [CSP.SELF, CSP.NONCE],

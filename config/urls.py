@@ -3,7 +3,7 @@ from django.urls import URLPattern, URLResolver, include, path, re_path
 
 from config.views import DocumentsView, SchemaView, StartView
 from ops.api.views import UnknownPathView
-from ops.views import HealthView, ReadyView, SignedFileView
+from ops.views import HealthView, PublicFileView, ReadyView, SignedFileView
 
 api: list[URLPattern | URLResolver] = [
     path("health", HealthView.as_view()),
@@ -23,6 +23,11 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("i18n/", include("django.conf.urls.i18n")),
     path("health", HealthView.as_view(), name="health"),
+    re_path(
+        r"^files/public/(?P<sha256>[0-9a-f]{64})\.(?P<extension>[a-z]+)\Z",
+        PublicFileView.as_view(),
+        name="public-file",
+    ),
     path("files/<str:token>", SignedFileView.as_view(), name="signed-file"),
     path("api", UnknownPathView.as_view()),
     path("api/", include(api)),

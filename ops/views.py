@@ -1,4 +1,5 @@
-from django.http import FileResponse, Http404, HttpResponse, JsonResponse
+from django.http import FileResponse, Http404, HttpResponse, HttpResponseNotFound, JsonResponse
+from django.utils.cache import get_conditional_response
 from django.utils.decorators import method_decorator
 from django.views import View
 from django.views.decorators.csrf import csrf_exempt
@@ -6,7 +7,9 @@ from django.views.decorators.csrf import csrf_exempt
 from ops.access import is_platform_staff
 from ops.client_address import client_address, is_loopback
 from ops.errors import Unavailable
-from ops.services import files, health
+from ops.services import files, health, public_files
+
+FOR_EVER = "public, max-age=31536000, immutable"  # a year is the most that caches know
 
 
 def _is_staff(request, report):
@@ -54,12 +57,44 @@ class SignedFileView(View):
         except FileNotFoundError as error:
             raise Http404 from error
         except Unavailable as refusal:
-            return HttpResponse(
-                str(refusal),
-                status=refusal.status,
-                content_type="text/plain; charset=utf-8",
-                headers={"Retry-After": str(refusal.retry_after), "Cache-Control": "no-store"},
-            )
+            return _say_unavailable(refusal)
         response = FileResponse(content, content_type=file.media_type)
         response["Cache-Control"] = "private, max-age=900"
         return response
+
+
+@method_decorator(csrf_exempt, name="dispatch")
+class PublicFileView(View):
+    """The bytes behind a public address: nobody is asked who they are, everybody may keep them."""
+
+    def get(self, request, sha256, extension):
+        copies = public_files.copies_of(sha256=sha256, extension=extension)
+        if not copies:
+            return _say_not_there()
+        etag = f'"{sha256}"'
+        unread = HttpResponse(
+            content_type=copies[0].media_type, headers={"Cache-Control": FOR_EVER, "ETag": etag}
+        )
+        response = get_conditional_response(request, etag=etag, response=unread)
+        if response is unread:
+            try:
+                response.content = public_files.read_copy(copies)
+            except FileNotFoundError:
+                return _say_not_there()
+            except Unavailable as refusal:
+                return _say_unavailable(refusal)
+        return response
+
+
+def _say_not_there():
+    """404 that nobody keeps: the file may be stored, or brought back, the next moment."""
+    return HttpResponseNotFound(content_type="text/plain", headers={"Cache-Control": "no-store"})
+
+
+def _say_unavailable(refusal):
+    return HttpResponse(
+        str(refusal),
+        status=refusal.status,
+        content_type="text/plain; charset=utf-8",
+        headers={"Retry-After": str(refusal.retry_after), "Cache-Control": "no-store"},
+    )

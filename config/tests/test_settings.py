@@ -152,6 +152,11 @@ def test_the_example_names_every_setting():
         ({"TIME_ZONE": "Mars/Base"}, "TIME_ZONE is 'Mars/Base'"),
         ({"LANGUAGE_CODE": "tlh"}, "LANGUAGE_CODE is 'tlh'"),
         ({"LOG_LEVEL": "loud"}, "LOG_LEVEL is 'LOUD'"),
+        ({"PUBLIC_FILES_URL": "cdn.example"}, "PUBLIC_FILES_URL is 'cdn.example'"),
+        ({"PUBLIC_FILES_URL": "https://a.example; *"}, "PUBLIC_FILES_URL is 'https://a.ex"),
+        ({"PUBLIC_FILES_URL": "https://a.example?b=c"}, "PUBLIC_FILES_URL is 'https://a.ex"),
+        ({"PUBLIC_FILES_URL": "https://a:b@c.example"}, "PUBLIC_FILES_URL is 'https://a:b"),
+        ({**SECURE, "PUBLIC_FILES_URL": "http://cdn.example"}, "PUBLIC_FILES_URL has no TLS"),
         ({"REDIS_URL": "somewhere"}, "REDIS_URL must be a redis:// address"),
         ({"PHONE_PATTERN": "("}, "PHONE_PATTERN is no regular expression"),
         ({"REQUESTS_PER_PERSON": "many"}, "REQUESTS_PER_PERSON is 'many'"),
@@ -166,6 +171,40 @@ def test_a_value_out_of_bounds_is_named(tmp_path, variables, sentence):
     assert finished.returncode == 1
     (line,) = finished.stderr.strip().splitlines()
     assert line.startswith(sentence)
+
+
+SHOW_PUBLIC_FILES = """
+from django.conf import settings
+from config.console_policy import CONSOLE_CSP
+print(settings.PUBLIC_FILES_URL, settings.SECURE_CSP["img-src"] == CONSOLE_CSP["img-src"])
+print(*settings.SECURE_CSP["img-src"])
+"""
+
+
+@pytest.mark.parametrize(
+    ("variables", "address", "sources"),
+    [
+        ({}, "", []),
+        (
+            {"PUBLIC_FILES_URL": "http://127.0.0.1:9/"},
+            "http://127.0.0.1:9",
+            ["http://127.0.0.1:9/"],
+        ),
+        (
+            {**SECURE, "PUBLIC_FILES_URL": "https://cdn.example/shop/"},
+            "https://cdn.example/shop",
+            ["https://cdn.example/shop/"],
+        ),
+    ],
+    ids=["none", "development", "production"],
+)
+def test_pages_may_show_pictures_from_where_public_files_are(tmp_path, variables, address, sources):
+    shown = manage(tmp_path, "shell", "--no-imports", "-c", SHOW_PUBLIC_FILES, **variables)
+    assert shown.stdout.split() == [
+        *([address] if address else []),
+        *("True", "'self'", "data:", "blob:"),
+        *sources,
+    ], shown.stderr
 
 
 @pytest.mark.parametrize("name", ["SMS_SENDER", "RECEIPT_READER"])

@@ -7,6 +7,7 @@ from typing import override
 from django.conf import settings
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse, HttpResponseNotFound
+from django.http.response import HttpResponseBase
 from django.middleware.locale import LocaleMiddleware
 from django.utils import translation
 
@@ -17,6 +18,8 @@ logger = logging.getLogger(__name__)
 
 # Headers that describe a body: the envelope has its own.
 OF_THE_BODY = {"content-type", "content-length", "content-encoding", "content-disposition", "etag"}
+
+PUBLIC_FILES = "/files/public/"
 
 
 def is_api_path(path: str) -> bool:
@@ -78,10 +81,21 @@ class KnownHostMiddleware:
 
 
 class LanguageMiddleware(LocaleMiddleware):
-    """Django's, except that the API listens to Accept-Language alone, as its contract says."""
+    """Django's, except that the API listens to Accept-Language alone, as its contract says.
+
+    Public files have no language: caches on the way keep each of them once.
+    """
 
     @override
     def process_request(self, request: HttpRequest) -> None:
         if is_api_path(request.path_info):
             request.COOKIES.pop(settings.LANGUAGE_COOKIE_NAME, None)
         super().process_request(request)
+
+    @override
+    def process_response(
+        self, request: HttpRequest, response: HttpResponseBase
+    ) -> HttpResponseBase:
+        if request.path_info.startswith(PUBLIC_FILES):
+            return response
+        return super().process_response(request, response)

@@ -5,12 +5,13 @@ from ops.models.alerts import Alert
 from ops.models.audit import AuditActor, AuditEntry
 from ops.models.backups import Backup, RunStatus
 from ops.models.failed_rows import FailedRow
-from ops.models.files import FilePurpose, StoredFile
+from ops.models.files import PUBLIC_PURPOSES, FilePurpose, StoredFile
 from ops.models.idempotency import IdempotencyRecord
 from ops.models.migration_runs import MigrationRun
 from ops.models.seals import LedgerSeal
 
 __all__ = [
+    "PUBLIC_PURPOSES",
     "Alert",
     "AlertRule",
     "AuditActor",

@@ -21,6 +21,10 @@ class FilePurpose(models.TextChoices):
     OTHER = "other", _("Other")
 
 
+# What anybody may see who knows the address. Everything else is private.
+PUBLIC_PURPOSES = frozenset({FilePurpose.PRODUCT})
+
+
 class StoredFile(ServiceColumns):
     """A file in the storage: whose it is, what it is for, and when it may go."""
 

@@ -1,4 +1,7 @@
-"""Stored files: written once, found by their row, reached by signed addresses."""
+"""Stored files: written once, found by their row, reached by signed addresses.
+
+Public ones have an address for ever as well: `public_files`.
+"""
 
 import hashlib
 import logging
@@ -23,7 +26,7 @@ from ops.services.failed_rows import do_each
 logger = logging.getLogger(__name__)
 
 WRITING_TAKES = timedelta(hours=1)  # at most; a file that is not whole by then never will be
-_EXTENSIONS = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp"}
+EXTENSIONS = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp"}
 BATCH_SIZE = 200  # expired files that one round of the job takes away
 _SIGNER = signing.TimestampSigner(salt="ops.files")
 
@@ -73,7 +76,7 @@ def store(
         owner_id=owner_id,
         purpose=purpose,
         name=name[:255],
-        path=f"{purpose}/{today:%Y/%m}/{uuid.uuid4().hex}.{_EXTENSIONS.get(media_type, 'bin')}",
+        path=f"{purpose}/{today:%Y/%m}/{uuid.uuid4().hex}.{EXTENSIONS.get(media_type, 'bin')}",
         media_type=media_type,
         size=len(content),
         sha256=hashlib.sha256(content).hexdigest(),

@@ -82,6 +82,7 @@ class SmallS3(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Answers)
         self.objects: dict[str, bytes] = {}
+        self.rights: dict[str, str | None] = {}
         self.refuses: dict[str, int] = {}
 
     @property
@@ -118,6 +119,7 @@ class _Answers(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         if not self._is_refused():
             self.server.objects[self.path] = body
+            self.server.rights[self.path] = self.headers["x-amz-acl"]
             self._answer(200, ETag='"x"')
 
     def do_GET(self):
