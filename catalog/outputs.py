@@ -11,13 +11,17 @@ from rest_framework.request import Request
 from catalog.models import Order, OrderSource, OrderStatus, Product, ProductImage, ProductKind
 from catalog.services.virtual_codes import codes_of
 from ops.models import StoredFile
-from ops.services.files import signed_path
+from ops.services.public_files import public_address
 
 ADDRESS_OR_NONE = serializers.URLField(allow_null=True)
 
 
 class ProductOutput(serializers.Serializer[Product]):
-    """A product of the mall. `image` and `thumbnail` need no header and live for a while."""
+    """A product of the mall.
+
+    `image` and `thumbnail` need no header and are the same for everybody: what lies there never
+    changes, so picture and address may be kept for ever. Another picture has another address.
+    """
 
     commodity_id = serializers.IntegerField(source="pk")
     name = serializers.CharField()
@@ -103,7 +107,8 @@ class OrderOutput(serializers.Serializer[Order]):
 
 
 def _address(request: Request, file: StoredFile) -> str:
-    address: str = request.build_absolute_uri(signed_path(file))
+    # What is absolute already stays as it is.
+    address: str = request.build_absolute_uri(public_address(file))
     return address
 
 

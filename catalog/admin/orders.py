@@ -16,7 +16,7 @@ from catalog.outputs import bring_what_is_shown
 from catalog.services import orders
 from ops.admin_base import ReadOnlyAdmin, change_each, change_page
 from ops.errors import DomainError
-from ops.services import files
+from ops.services.public_files import public_address
 from ops.walls import OfShop
 
 HAND_OVER = "hand_over"
@@ -118,7 +118,7 @@ class OrderAdmin(ReadOnlyAdmin):
         if order:
             del form.fields["exchange_code"].widget.attrs["autofocus"]  # the button has it
         images = order.product.images.all() if order and order.product else []
-        pictures = (files.signed_path(image.thumbnail or image.file) for image in images)
+        pictures = (public_address(image.thumbnail or image.file) for image in images)
         context = {
             **self.admin_site.each_context(request),
             "title": _("Redeem a code"),

@@ -1,3 +1,6 @@
+import hashlib
+from contextlib import nullcontext
+
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -13,10 +16,12 @@ from catalog.tests.factories import (
 )
 from favorites import services as favorites
 from ops.services import files
+from ops.tests.storages import small_s3
 from tests.api import client_of, data_of, refusal_of
 from tests.people import make_person
 
 pytestmark = pytest.mark.django_db
+PICTURES = ("image", "thumbnail", "images")
 
 PRODUCTS = "/api/exchange/products"
 FIELDS = {
@@ -45,8 +50,8 @@ def ids_listed(query="", person=None):
     return [item["commodity_id"] for item in listed(query, person)["items"]]
 
 
-def one_product(product):
-    return data_of(client_of().get(f"{PRODUCTS}/{product.pk}"))
+def one_product(product, person=None):
+    return data_of(client_of(person).get(f"{PRODUCTS}/{product.pk}"))
 
 
 def test_an_item_says_what_the_contract_names():
@@ -74,21 +79,108 @@ def test_the_mall_shows_what_is_active_and_listed():
     assert ids_listed() == [shown.pk]
 
 
-def test_pictures_are_absolute_addresses_that_need_no_header():
+@pytest.fixture(params=["folder", "S3"])
+def storage(request):
+    """What is promised of pictures holds wherever they lie."""
+    with small_s3() if request.param == "S3" else nullcontext():
+        yield
+
+
+def address_of(file):
+    """Where clients find a file of these bytes."""
+    sha256 = hashlib.sha256(files.read(file)).hexdigest()
+    return f"http://testserver/files/public/{sha256}.jpg"
+
+
+def picture_at(address):
+    """What a stranger without any header gets at an address."""
+    answer = client_of().get(address)
+    assert (answer.status_code, answer["Content-Type"]) == (200, "image/jpeg")
+    assert "immutable" in answer["Cache-Control"]
+    return answer.content
+
+
+@pytest.mark.usefixtures("storage")
+def test_pictures_are_absolute_addresses_that_need_no_header_and_never_change():
     product = make_product()
-    for _ in range(2):
-        add_picture(product_id=product.pk, content=make_png((500, 500)))
+    first, second = (
+        add_picture(product_id=product.pk, content=make_png(size)) for size in ((500, 500), (9, 9))
+    )
 
     (item,) = listed()["items"]
 
+    assert item["image"] == address_of(first.file)
+    assert item["thumbnail"] == address_of(first.thumbnail)
+    assert one_product(product)["images"] == [address_of(first.file), address_of(second.file)]
+    assert picture_at(item["image"]) == files.read(first.file)
+    assert first.thumbnail is not None
+    assert picture_at(item["thumbnail"]) == files.read(first.thumbnail)
+
+
+def test_a_picture_without_a_thumbnail_stands_for_itself():
+    image = add_picture(product_id=make_product().pk, content=make_png((9, 9)))
+    image.thumbnail = None
+    image.save()
+    (item,) = listed()["items"]
+    assert item["thumbnail"] == item["image"] == address_of(image.file)
+
+
+def test_addresses_of_pictures_are_the_same_for_everybody():
+    product = make_product()
+    add_picture(product_id=product.pk, content=make_png((9, 9)))
+    strangers = one_product(product)
+    for person in (None, make_person()):
+        same = one_product(product, person=person)
+        assert {name: same[name] for name in PICTURES} == {
+            name: strangers[name] for name in PICTURES
+        }
+
+
+def test_the_same_picture_of_two_products_has_one_address_and_another_one_another():
+    products = [make_product() for _ in range(3)]
+    for product, colour in zip(products, ("red", "red", "blue"), strict=True):
+        add_picture(product_id=product.pk, content=make_png((9, 9), colour))
     for name in ("image", "thumbnail"):
-        assert item[name].startswith("http://testserver/files/")
-        token = item[name].removeprefix("http://testserver/files/")
-        file = files.by_signed_token(token)
-        assert file is not None
-        assert file.media_type == "image/jpeg"
-    assert item["image"] != item["thumbnail"]
-    assert len(one_product(product)["images"]) == 2
+        red, same, blue = (one_product(product)[name] for product in products)
+        assert red == same != blue
+
+
+def test_a_picture_that_is_replaced_has_another_address_and_the_old_one_stays_what_it_is():
+    product = make_product()
+    image = add_picture(product_id=product.pk, content=make_png((9, 9), "red"))
+    before = one_product(product)
+    seen = picture_at(before["image"])
+
+    other = add_picture(product_id=product.pk, content=make_png((9, 9), "blue"))
+    image.delete()
+
+    after = one_product(product)
+    assert (after["image"], after["thumbnail"]) == (
+        address_of(other.file),
+        address_of(other.thumbnail),
+    )
+    assert not {before[name] for name in ("image", "thumbnail")} & {*after["images"]}
+    assert picture_at(before["image"]) == seen
+
+
+def test_pictures_of_a_withdrawn_product_stay_where_they_were():
+    """Orders and favorites still show it, and whoever saw it may have kept it anyway."""
+    product = make_product()
+    add_picture(product_id=product.pk, content=make_png((9, 9)))
+    address = one_product(product)["image"]
+    product.status = ProductStatus.INACTIVE
+    product.save()
+    assert not ids_listed()
+    assert picture_at(address)
+
+
+def test_pictures_are_asked_for_at_a_cdn_where_there_is_one(settings):
+    settings.PUBLIC_FILES_URL = "https://cdn.example"
+    image = add_picture(product_id=make_product().pk, content=make_png((9, 9)))
+    (item,) = listed()["items"]
+    here = address_of(image.file)
+    assert item["image"] == here.replace("http://testserver", "https://cdn.example")
+    assert picture_at(here)
 
 
 def test_a_person_sees_their_favorites():

@@ -2,7 +2,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from catalog.models import Order
+from catalog.models import Order, Product, ProductStatus
 from catalog.services import orders
 from catalog.services.pictures import add_picture
 from catalog.tests.factories import (
@@ -203,6 +203,19 @@ def test_an_order_is_cancelled_once():
     assert data_of(first)["status"] == "cancelled"
     assert data_of(again) == data_of(first)
     assert refusal_of(other) == (409, 4008, {"status": "cancelled"})
+
+
+def test_the_picture_of_an_order_is_that_of_the_mall_also_after_its_product_left_it():
+    order = make_order()
+    add_picture(product_id=order.product_id, content=make_png((9, 9)))
+    in_the_mall = data_of(client_of().get(f"/api/exchange/products/{order.product_id}"))["image"]
+    assert "/files/public/" in in_the_mall
+
+    Product.objects.update(status=ProductStatus.INACTIVE)
+
+    (shown,) = data_of(client_of(order.person).get(ORDERS))["items"]
+    assert shown["product"]["image"] == in_the_mall
+    assert client_of().get(in_the_mall).status_code == 200
 
 
 def test_the_number_of_queries_does_not_grow_with_the_page():

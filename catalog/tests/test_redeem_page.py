@@ -108,7 +108,7 @@ def test_a_code_shows_its_order_and_changes_nothing(cashier, order, look_up):
         assert shown in text
     assert "Until " in text
     assert "Hand over" in text
-    assert '<img src="/files/' in page.content.decode()
+    assert '<img src="/files/public/' in page.content.decode()
     assert everything() == before
 
 
