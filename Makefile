@@ -79,6 +79,19 @@ test: $(READY_TO_TEST)
 endif
 
 # --- Benchmarks --------------------------------------------------------------------------------
+# On a machine that does nothing else; what is measured and how is in docs/performance.md.
+.PHONY: bench
+bench: $(READY_TO_TEST) ## Measure the platform beside a peer by hand (less than ten minutes)
+	@$(PYTHON) -m bench
+
+.PHONY: bench-full
+bench-full: $(READY_TO_TEST) ## The same with the long ones: 5,000 sockets, SQLite, 4 processes
+	@$(PYTHON) -m bench --full --rounds 5 --seconds 6
+
+.PHONY: bench-chart
+bench-chart: $(READY_TO_TEST) ## Draw docs/performance.svg from RESULT=bench/results/NAME.json
+	@$(PYTHON) -m bench.chart $(RESULT) docs/performance.svg
+
 .PHONY: bench-integrity
 bench-integrity: $(READY_TO_TEST) ## Measure check_integrity on 100,000 draws of a PostgreSQL of its own
 	@$(PYTHON) -m bench.integrity

@@ -141,3 +141,12 @@ def uvicorn(application: str, port: int) -> list[str]:
         *("--ws-max-size", "1048576", "--ws-ping-interval", "60", "--ws-ping-timeout", "30"),
         *("--backlog", "8192", application),
     ]
+
+
+def sockets(port: int) -> list[str]:
+    """The platform's sockets as they run in production."""
+    return uvicorn("config.asgi:application", port)
+
+
+def peer(port: int) -> list[str]:
+    return uvicorn("bench.peer.app:app", port)

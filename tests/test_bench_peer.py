@@ -15,7 +15,7 @@ from accounts.services import tokens
 from bench import programs
 from catalog.models import Order, Product, StockEntry
 from catalog.tests.factories import make_product
-from lottery.models import Draw, PityCounter, Prize, PrizeType, SeedPair
+from lottery.models import Draw, PityCounter, Prize, PrizeType, SeedPair, WheelStatus
 from lottery.services import wheels
 from lottery.tests.factories import fix_seeds, goods_prize, make_wheel, points_prize
 from ops.models import IdempotencyRecord
@@ -45,7 +45,7 @@ def peer(settings, tmp_path):
     port = programs.free_port()
     with (
         programs.running(
-            programs.uvicorn("bench.peer.app:app", port),
+            programs.peer(port),
             port=port,
             log=tmp_path / "peer.log",
             environment=environment,
@@ -128,7 +128,9 @@ def rows_of(person):
             Prize.objects.order_by("pk").values_list("pk", "given", "given_on", "given_that_day")
         ),
         "products": list(
-            Product.objects.order_by("pk").values_list("pk", "stock", "stock_version", "sales_count")
+            Product.objects.order_by("pk").values_list(
+                "pk", "stock", "stock_version", "sales_count"
+            )
         ),
         "pairs": list(SeedPair.objects.order_by("pk").values_list("pk", "next_nonce", "state")),
         "pity": list(PityCounter.objects.values_list("person", "wheel", "current")),
@@ -220,7 +222,7 @@ def test_who_may_not_draw_changes_nothing(peer, path):
     fix_seeds(person)
     headers = {**signed_in(person), "Idempotency-Key": "key"}
     assert answer_of(peer.post(path, json={}, headers=headers)).code == 3001
-    wheels.change_status(wheel_id=wheel.pk, status="paused")
+    wheels.change_status(wheel_id=wheel.pk, status=WheelStatus.PAUSED)
     assert answer_of(peer.post(path, json={}, headers=headers)).code == 3002
     User.objects.filter(pk=person.pk).update(status="banned")
     assert answer_of(peer.post(path, json={}, headers=headers)).code == 1005
@@ -275,7 +277,8 @@ def test_its_reads_are_the_platforms(peer, client, path):
     make_default_wheel()
     fix_seeds(person)
     headers = signed_in(person)
-    for sent in ({}, headers):
+    strangers: dict[str, str] = {}
+    for sent in (strangers, headers):
         assert data_of(peer.get(path, headers=sent)) == data_of(client.get(path, headers=sent))
 
 
@@ -285,9 +288,7 @@ def test_its_ledger_is_the_platforms(peer, client):
     fix_seeds(person)
     headers = signed_in(person)
     draw_with(peer, FORMS["few"], headers, count=30)
-    ours, theirs = (
-        data_of(one.get("/api/user/points", headers=headers)) for one in (client, peer)
-    )
+    ours, theirs = (data_of(one.get("/api/user/points", headers=headers)) for one in (client, peer))
     assert [list(item) for item in theirs["items"]] == [list(item) for item in ours["items"]]
     assert [item["id"] for item in theirs["items"]] == [item["id"] for item in ours["items"]]
     following = data_of(peer.get(f"/api/user/points?cursor={theirs['next']}", headers=headers))

@@ -103,4 +103,4 @@ def midnight_before(moment: datetime) -> datetime:
 
 def local(moment: datetime | None) -> str | None:
     """A time as clients read it."""
-    return moment and moment.astimezone(ZONE).isoformat()
+    return moment.astimezone(ZONE).isoformat() if moment else None

@@ -56,9 +56,7 @@ CHOSEN = """
 )"""
 ALL_OF_IT = """
 SELECT stock.stock, stock.version, 1 / (SELECT count(*) FROM kept) AS all_of_it FROM stock"""
-WRITE = "".join(
-    (HELD, few.STOCK, CHOSEN, few.ENTRIES, few.ORDERED, few.KEPT, ALL_OF_IT)
-)
+WRITE = "".join((HELD, few.STOCK, CHOSEN, few.ENTRIES, few.ORDERED, few.KEPT, ALL_OF_IT))
 
 
 async def exchange(peer: Peer, asked: Asked) -> Answered:

@@ -5,8 +5,8 @@ happens. The second statement writes only if the nonce and the person's ledger s
 read, and raises otherwise, which takes it back as a whole; then both are done again. It is a
 transaction of its own, so that each draw waits for the disk once.
 
-A scarce prize is decided inside of it, under its lock: the statement brings what is to be written if
-the prize is there and what if it is gone. It locks in the order of the platform: the seed pair,
+A scarce prize is decided inside of it, under its lock: the statement brings what is to be written
+if the prize is there and what if it is gone. It locks in the order of the platform: the seed pair,
 prizes, products, the person. What is rarer (a prize that is counted and a product as well, a pity
 draw that may run out of prizes, a draw that costs nothing) goes the way of steps.
 """
@@ -357,7 +357,9 @@ class _Writing:
         )
 
     def _variant(self, outcome: Outcome, paid: Entry) -> _Variant:
-        given, entries, order, image = outcome.given, [paid], None, None
+        given, entries = outcome.given, [paid]
+        order: dict[str, Any] | None = None
+        image: str | None = None
         if given.credited:
             entries.append(self._entry(paid.head, points=given.credited, source="prize"))
         if given.opens_order:
@@ -369,7 +371,8 @@ class _Writing:
                 product=product,
                 wheel=self.row,
             )
-            order["id"], image = self.order_id, product and product["sha256"]
+            order["id"] = self.order_id
+            image = product["sha256"] if product else None
         answer = draw_answer(
             draw_id=self.draw_id,
             sheet=self.sheet,

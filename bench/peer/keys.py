@@ -1,4 +1,4 @@
-"""Keys as the platform's settings name them: for tokens, for seeds and kept answers, for cursors."""
+"""Keys as the platform's settings name them: of tokens, of seeds and kept answers, of cursors."""
 
 import base64
 import hashlib
@@ -41,7 +41,7 @@ class Keys:
         try:
             key = self._tokens[jwt.get_unverified_header(text)["kid"]]
             claims = jwt.decode(text, key, algorithms=["HS256"])
-            if claims["token_type"] != "access":
+            if claims["token_type"] != "access":  # noqa: S105  no password
                 raise not_signed_in()
             return int(claims["user_id"]), int(claims["sid"])
         except (jwt.InvalidTokenError, KeyError, ValueError) as error:

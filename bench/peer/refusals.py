@@ -1,7 +1,7 @@
 """How the peer says no: with the platform's codes."""
 
 
-class Refusal(Exception):  # noqa: N818  what it is called in the platform
+class Refusal(Exception):
     """Nothing was changed, and the caller is told by this code and status."""
 
     def __init__(self, code: int, status: int) -> None:
@@ -9,7 +9,7 @@ class Refusal(Exception):  # noqa: N818  what it is called in the platform
         self.code, self.status = code, status
 
 
-class Moved(Exception):  # noqa: N818  no error: it is looked at again
+class Moved(Exception):
     """What was read before the write is not true any more."""
 
 

@@ -1,4 +1,4 @@
-"""What a process of the peer keeps: connections, keys, sheets, who asked how often, what to tell."""
+"""What a process of the peer keeps: connections, keys, sheets, who asked how often."""
 
 import asyncio
 import json
