@@ -30,6 +30,7 @@ from tests.servers import running_servers
 PEOPLE, READERS, DRAWS_EACH, PRODUCTS = 10_000, 100, 60, 200
 SIZES, SIZES_FULL = [1000, 3000], [1000, 3000, 5000]
 LISTENERS, LISTENERS_FULL = 1000, 5000
+WARM_UP_OF_MANY = 3.0  # seconds, until each of several processes has had some requests
 
 
 @dataclass
@@ -67,14 +68,16 @@ def main(arguments: Sequence[str]) -> int:
         _fill(run)
         _measure(run)
         print(f"\nmeasured in {time.monotonic() - begun:.0f} s; checking what was written:")
-        if not options.database and not _is_honest():
+        if options.database:
+            print("  left to whoever brought the database: manage.py check_integrity")
+        elif not _is_honest():
             return 1
     found = report.result(run.rounds, run.about)
     print(f"\n{report.table(found)}")
     measure, share = report.busiest_generator(run.rounds)
     print(f"\nthe load generator took at most {share:.0%} of a core ({measure})")
     if not (options.quick or options.only):
-        print(f"\nkept in {report.write(found).relative_to(programs.ROOT)}")
+        print(f"\nkept in {report.write(found, label=options.label).relative_to(programs.ROOT)}")
     return 0
 
 
@@ -87,6 +90,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--only", action="append", default=[], help="parts with this word")
     parser.add_argument("--database", help="measure on this one, filled, with its keys set")
     parser.add_argument("--redis", help="together with --database")
+    parser.add_argument("--label", default="", help="ends the name of the result")
     options = parser.parse_args(arguments)
     if bool(options.database) != bool(options.redis):
         parser.error("--database and --redis belong together")
@@ -179,9 +183,15 @@ def _sockets(run: Run, people: list[Any]) -> None:
     listeners = LISTENERS_FULL if options.full else LISTENERS
     if options.quick:
         sizes, listeners = [300, 600], 300
-    with stage.serving("sockets", programs.sockets), stage.serving("peer", programs.peer):
+    with (
+        stage.serving(listening.OURS, programs.sockets),
+        stage.serving(listening.PEERS, programs.peer, PEER_HEARS=listening.TELLING),
+        stage.serving(listening.DRAWING, programs.peer),
+    ):
         for number in range(options.rounds):
-            names = ["sockets", "peer"] if number % 2 == 0 else ["peer", "sockets"]
+            names = [listening.OURS, listening.PEERS]
+            if number % 2:
+                names.reverse()
             for name in names:
                 found = listening.measure(stage, name, people, sizes=sizes)
                 for measure, figures in found.items():
@@ -204,6 +214,7 @@ def _alone(run: Run, people: list[Any]) -> None:
         return
     if run.wants("processes"):
         job = {**Requests(stage, people, []).draw_job(), "seconds": options.seconds}
+        job["warm_up"] = WARM_UP_OF_MANY
         for number in range(options.rounds):
             for many in (1, 4) if number % 2 == 0 else (4, 1):
                 command = partial(programs.granian, workers=many)

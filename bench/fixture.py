@@ -35,6 +35,7 @@ from ops.services.encryption import encrypt, keyed_hash
 
 WELCOME = 1_000_000  # points
 COST = 10
+ENOUGH = 200 * COST  # points of somebody who draws in a run
 MANY = 1_000_000
 BATCH_SIZE = 5_000
 SHOP, HOT_WHEEL, HOT_PRODUCT = "Bench", "Hot prize", "Hot product"
@@ -80,7 +81,9 @@ def refresh_statistics() -> None:
 
 def signed_in(*, first: int = 0, most: int) -> list[SignedIn]:
     """People with a sign-in, by their ids, from the `first` on."""
-    sessions = DeviceSession.objects.filter(revoked_at=None).order_by("user_id", "pk")
+    sessions = DeviceSession.objects.filter(
+        revoked_at=None, user__total_points__gte=ENOUGH, user__seed_pairs__state=SeedState.ACTIVE
+    ).order_by("user_id", "pk")
     return [
         SignedIn(session.user_id, tokens.sign_pair(session).access_token)
         for session in sessions.distinct("user_id")[first : first + most]
@@ -89,9 +92,7 @@ def signed_in(*, first: int = 0, most: int) -> list[SignedIn]:
 
 def prepare_existing(*, people: int) -> None:
     """Let so many people of a database that somebody filled draw: sign-ins, seeds, wheels."""
-    rows = User.objects.filter(status="active", total_points__gte=1000 * COST).order_by("pk")[
-        :people
-    ]
+    rows = User.objects.filter(status="active", total_points__gte=ENOUGH).order_by("pk")[:people]
     _missing_seeds(rows)
     has_session = set(
         DeviceSession.objects.filter(revoked_at=None).values_list("user_id", flat=True)

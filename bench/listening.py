@@ -22,6 +22,9 @@ from bench.stage import Stage
 from ops.realtime import push
 from ops.realtime.push import Event
 
+# The programs: whose sockets, and who draws.
+OURS, PEERS, DRAWING = "sockets", "peer's sockets", "peer"
+TELLING = "bench"  # the channel that the peer's sockets hear
 UPDATES = 10  # of which each fan-out is the median
 BETWEEN = 0.3  # seconds; longer than changes of one product are merged for
 SETTLE = 1.0  # seconds after a greeting, in which whatever it left behind is done
@@ -73,16 +76,14 @@ def crowd_at(port: int) -> Iterator[Crowd]:
 class _Ours:
     """How a process of the platform tells sockets of something that is committed."""
 
-    def publish(self, version: int) -> None:
-        push.publish(
-            Event(
-                type="stock_update",
-                subject=f"stock:{version}",
-                version=version,
-                data=_stock(version),
-            )
-        )
+    def tell_all(self, version: int) -> None:
+        subject, data = f"stock:{version}", _stock(version)
+        push.publish(Event(type="stock_update", subject=subject, version=version, data=data))
         push.flush()
+
+    def tell(self, owner_id: int, data: dict[str, Any]) -> None:
+        version = data["points_version"]
+        push.publish(Event(type="points_update", owner_id=owner_id, version=version, data=data))
 
 
 class _Peers:
@@ -91,9 +92,19 @@ class _Peers:
     def __init__(self, redis_url: str) -> None:
         self._redis = Redis.from_url(redis_url)
 
-    def publish(self, version: int) -> None:
-        text = json.dumps({"type": "stock_update", "data": _stock(version)}, separators=(",", ":"))
-        self._redis.publish(CHANNEL, json.dumps({"owner_id": None, "text": text}))
+    def tell_all(self, version: int) -> None:
+        self._publish(None, "stock_update", _stock(version))
+
+    def tell(self, owner_id: int, data: dict[str, Any]) -> None:
+        self._publish(owner_id, "points_update", data)
+
+    def _publish(self, owner_id: int | None, kind: str, data: dict[str, Any]) -> None:
+        text = json.dumps({"type": kind, "data": data}, separators=(",", ":"))
+        self._redis.publish(TELLING, json.dumps({"owner_id": owner_id, "text": text}))
+
+
+def _teller(stage: Stage, name: str) -> Any:
+    return _Ours() if name == OURS else _Peers(stage.environment["REDIS_URL"])
 
 
 def _stock(version: int) -> dict[str, Any]:
@@ -112,10 +123,9 @@ def measure(
 ) -> dict[str, dict[str, float]]:
     """Greet as many as each size, in steps, and send all of them an update some times.
 
-    `name` is of a program that serves sockets: `sockets` is ours, `peer` the peer.
+    `name` is of the program that serves them: OURS or PEERS.
     """
-    program = stage.programs[name]
-    teller = _Ours() if name == "sockets" else _Peers(stage.environment["REDIS_URL"])
+    program, teller = stage.programs[name], _teller(stage, name)
     found: dict[str, dict[str, float]] = {}
     memory, greeted, seconds = program.memory(), 0, 0.0
     with crowd_at(program.port) as crowd:
@@ -135,7 +145,7 @@ def measure(
 
 def measure_name(measure: str, program: str) -> str:
     """What a measure is called that was taken of this program."""
-    return measure if program == "sockets" else f"{measure}: peer"
+    return measure if program == OURS else f"{measure}: peer"
 
 
 def _fan_out(crowd: Crowd, teller: Any) -> dict[str, float]:
@@ -145,7 +155,7 @@ def _fan_out(crowd: Crowd, teller: Any) -> dict[str, float]:
         crowd.order({"wait_for": f'"stock_version":{version}'})
         crowd.answer()
         begun = time.monotonic()
-        teller.publish(version)
+        teller.tell_all(version)
         heard = crowd.answer()
         first.append((heard["first"] - begun) * 1000)
         last.append((heard["last"] - begun) * 1000)
@@ -177,8 +187,8 @@ def measure_points(
 ) -> dict[str, float]:
     """From a points update that is published to its owner's socket, while so many listen.
 
-    The updates are those of real draws, which the peer makes at a steady pace; for ours, each
-    message of its channel is published once more as the platform does.
+    The updates are those of real draws, which the peer makes at a steady pace. It tells nobody's
+    sockets of them: each is told from here, as the platform or as the peer would.
     """
     program = stage.programs[name]
     drawing = people[:sockets]
@@ -189,9 +199,9 @@ def measure_points(
         crowd.order({"listen": seconds + 2})
         crowd.answer()
         cpu = program.cpu()
-        with _bridge(stage, for_ours=name == "sockets") as published:
+        with _telling(stage, _teller(stage, name)) as published:
             job = Job(
-                port=stage.programs["peer"].port,
+                port=stage.programs[DRAWING].port,
                 seconds=seconds,
                 warm_up=0,
                 paths=["/api/lottery/draw"],
@@ -215,8 +225,8 @@ def measure_points(
 
 
 @contextmanager
-def _bridge(stage: Stage, *, for_ours: bool) -> Iterator[list[tuple[int, float]]]:
-    """Who was told of points and when, as long as the block lasts; also told by the platform."""
+def _telling(stage: Stage, teller: Any) -> Iterator[list[tuple[int, float]]]:
+    """Tell sockets of what the peer draws, as long as the block lasts; who was told, and when."""
     published: list[tuple[int, float]] = []
     subscription = Redis.from_url(stage.environment["REDIS_URL"]).pubsub()
     subscription.subscribe(CHANNEL)
@@ -225,22 +235,12 @@ def _bridge(stage: Stage, *, for_ours: bool) -> Iterator[list[tuple[int, float]]
     def pass_on() -> None:
         while not is_over.is_set():
             message = subscription.get_message(ignore_subscribe_messages=True, timeout=0.1)
-            if not message:
-                continue
-            read = json.loads(message["data"])
-            if read["owner_id"] is None:
-                continue
-            published.append((read["owner_id"], time.monotonic()))
-            if for_ours:
-                data = json.loads(read["text"])["data"]
-                push.publish(
-                    Event(
-                        type="points_update",
-                        owner_id=read["owner_id"],
-                        version=data["points_version"],
-                        data=data,
-                    )
-                )
+            read: dict[str, Any] = {"owner_id": None}
+            if message:
+                read = json.loads(message["data"] or "{}")
+            if read["owner_id"] is not None:
+                published.append((read["owner_id"], time.monotonic()))
+                teller.tell(read["owner_id"], json.loads(read["text"])["data"])
 
     thread = threading.Thread(target=pass_on)
     thread.start()
@@ -263,8 +263,7 @@ def _delays(
     for owner_id, moment in published:
         arrivals = by_socket.get(number[owner_id], [])
         if arrivals:
-            # The peer's sockets may hear it before whoever listens beside them does.
-            delays.append(max(0.0, arrivals.pop(0) - moment) * 1000)
+            delays.append((arrivals.pop(0) - moment) * 1000)
         else:
             missed += 1
     if missed or not delays:

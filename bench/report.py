@@ -279,10 +279,11 @@ def commit() -> str:
     return done.stdout.strip() or "unknown"
 
 
-def write(found: Mapping[str, Any], folder: Path = RESULTS) -> Path:
+def write(found: Mapping[str, Any], folder: Path = RESULTS, *, label: str = "") -> Path:
     """Keep a result under its machine and commit; a later run of the same replaces it."""
     folder.mkdir(exist_ok=True)
-    path = folder / f"{found['machine']}-{found['commit']}.json"
+    parts = [found["machine"], found["commit"], label]
+    path = folder / f"{'-'.join(part for part in parts if part)}.json"
     path.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return path
 

@@ -10,7 +10,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from bench.peer.entries import local
 from bench.peer.refusals import Refusal
-from bench.peer.state import CHANNEL, Peer
+from bench.peer.state import HEARD, Peer
 
 HEARTBEAT = 30
 SOCKETS_PER_PERSON = 5
@@ -31,7 +31,7 @@ class Sockets:
 
     async def open(self) -> None:
         subscription = self._peer.redis.pubsub()
-        await subscription.subscribe(CHANNEL)
+        await subscription.subscribe(HEARD)
         self._listening = asyncio.create_task(self._listen(subscription))
 
     async def close(self) -> None:

@@ -18,6 +18,8 @@ from bench.peer.refusals import Refusal, too_many_requests
 from bench.peer.wheels import Sheet
 
 CHANNEL = "peer"
+# What its sockets hear; elsewhere when the bench tells them itself, to know when it did.
+HEARD = os.environ.get("PEER_HEARS", CHANNEL)
 REQUESTS_A_MINUTE = int(os.environ.get("PEER_REQUESTS_PER_PERSON", "600"))
 IDS_AT_ONCE = 100
 
