@@ -1,6 +1,7 @@
 """The peer of the bench keeps the platform's promises: else its figures would say nothing."""
 
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -16,7 +17,7 @@ from bench import programs
 from catalog.models import Order, Product, StockEntry
 from catalog.tests.factories import make_product
 from lottery.models import Draw, PityCounter, Prize, PrizeType, SeedPair, WheelStatus
-from lottery.services import wheels
+from lottery.services import seeds, wheels
 from lottery.tests.factories import fix_seeds, goods_prize, make_wheel, points_prize
 from ops.models import IdempotencyRecord
 from ops.services import integrity, key_ring
@@ -230,6 +231,27 @@ def test_who_may_not_draw_changes_nothing(peer, path):
     DeviceSession.objects.update(revoked_at=timezone.now())
     assert answer_of(peer.post(path, json={}, headers=headers)).code == 1006
     assert Draw.objects.count() == IdempotencyRecord.objects.count() == 0
+    assert found() == []
+
+
+@pytest.mark.parametrize("path", FORMS.values(), ids=FORMS)
+def test_many_at_once_get_no_more_than_there_is(peer, path):
+    """Several people, and each of them several times at once, after the same scarce prize."""
+    wheel = make_wheel(points_prize("5", probability="1", quantity=7), cost_points=10)
+    wheels.make_default(wheel_id=wheel.pk)
+    people = [make_person(points=500) for _n in range(4)]
+    for person in people:
+        seeds.pairs_of(person.pk)
+    senders = [signed_in(person) for person in people]
+
+    def attempt(number):
+        headers = {**senders[number % 4], "Idempotency-Key": f"k{number}"}
+        return answer_of(peer.post(path, json={}, headers=headers)).code
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(attempt, range(24))) == {0}
+    assert Draw.objects.filter(stock_out=[]).count() == Prize.objects.get(quantity=7).given == 7
+    assert Draw.objects.count() == 24
     assert found() == []
 
 
