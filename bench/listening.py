@@ -143,9 +143,9 @@ def measure(
     return found
 
 
-def measure_name(measure: str, program: str) -> str:
+def measure_name(name: str, program: str) -> str:
     """What a measure is called that was taken of this program."""
-    return measure if program == OURS else f"{measure}: peer"
+    return name if program == OURS else f"{name}: peer"
 
 
 def _fan_out(crowd: Crowd, teller: Any) -> dict[str, float]:

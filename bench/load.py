@@ -46,7 +46,7 @@ class Job:
 
     def requests(self) -> Any:
         """Bytes without end."""
-        run = os.urandom(8).hex()
+        this_run = os.urandom(8).hex()
         heads = [self._head(path) for path in self.paths]
         tokens = [f"Authorization: Bearer {token}\r\n".encode() for token in self.tokens] or [b""]
         content = (self.body or "").encode()
@@ -55,7 +55,7 @@ class Job:
             tail = b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(content)
             tail += content
         for number in count(self.first):
-            key = f"Idempotency-Key: {run}-{number}\r\n".encode() if self.is_keyed else b""
+            key = f"Idempotency-Key: {this_run}-{number}\r\n".encode() if self.is_keyed else b""
             yield heads[number % len(heads)] + tokens[number % len(tokens)] + key + tail
 
     def _head(self, path: str) -> bytes:

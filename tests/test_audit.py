@@ -431,6 +431,7 @@ READS = {
     "ops.services.picture_files.type_of",
     "ops.services.pictures.in_turn",
     "ops.services.webp.decode",
+    "accounts.services.live_sessions.find",
     "accounts.services.console_devices.alive",
     "accounts.services.console_devices.known_device",
     "accounts.services.customers.known_at",

@@ -98,7 +98,7 @@ def rows_of(person):
     """All that draws wrote, without what is new each time: ids, hashes, times."""
     draws = list(Draw.objects.filter(person=person).order_by("nonce"))
     number = {str(draw.pk): draw.nonce for draw in draws}
-    plain = Draw.objects.filter(person=person).order_by("nonce")
+    mine = Draw.objects.filter(person=person).order_by("nonce")
     facts = ("nonce", "ticket", "landed_prize_id", "prize_id", "is_pity", "pity_before")
     more = ("stock_out", "near_miss", "cost_points", "value_given", "version", "wheel", "seed_pair")
     order_facts = ("shop", "product", "product_name", "kind", "unit_points", "quantity")
@@ -106,7 +106,7 @@ def rows_of(person):
     entry_facts = ("sequence", "points", "source", "balance_after")
     stock_facts = ("product", "sequence", "quantity", "operation", "stock_after", "author")
     return {
-        "draws": list(plain.values_list(*facts, *more)),
+        "draws": list(mine.values_list(*facts, *more)),
         "orders": [
             (number[related], *row)
             for related, *row in Order.objects.order_by("draw__nonce").values_list(

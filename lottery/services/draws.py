@@ -51,8 +51,8 @@ def draw(
     if not version.wheel.is_open_at(timezone.now()):
         raise WheelNotOpen
     pair = seeds.lock_active(person_id)
-    pity, used_today = _pity_and_used_today(person_id=person_id, wheel_id=version.wheel_id)
-    remaining_today = _check_daily_limit(version, used=used_today, count=count)
+    pity, used = _pity_and_used_today(person_id=person_id, wheel_id=version.wheel_id)
+    remaining_today = _check_daily_limit(version, used=used, count=count)
     tickets = _tickets(pair, count)
     available = availability.lock(_within_reach(version.sheet, tickets=tickets, pity=pity))
     person = _lock_payer(person_id, cost=count * version.cost_points)

@@ -29,9 +29,9 @@ from ops.tests.picture_samples import (
 
 
 # --- JPEG ---------------------------------------------------------------------------------------
-def jpeg_with(frame):
+def jpeg_with(of_frame):
     """A JPEG with this frame header and one scan of nothing."""
-    return b"\xff\xd8" + segment(0xC0, frame) + segment(0xDA, b"\1\1\0\0\x3f\0") + b"\xff\xd9"
+    return b"\xff\xd8" + segment(0xC0, of_frame) + segment(0xDA, b"\1\1\0\0\x3f\0") + b"\xff\xd9"
 
 
 def frame(width=8, height=8, factors=(0x11,)):
