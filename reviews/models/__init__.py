@@ -10,6 +10,7 @@ from reviews.models.process_records import (
 from reviews.models.receipts import (
     Receipt,
     ReceiptStatus,
+    being_read,
     reading_key,
 )
 
@@ -21,5 +22,6 @@ __all__ = [
     "ProcessStatus",
     "Receipt",
     "ReceiptStatus",
+    "being_read",
     "reading_key",
 ]

@@ -24,6 +24,12 @@ class ReceiptStatus(models.TextChoices):
     REJECTED = "rejected", _("Rejected")
 
 
+def being_read() -> Exists:
+    """Whether a process is still at the receipt at hand; over rows of receipts."""
+    processes = ProcessRecord.objects.filter(receipt=OuterRef("pk"), status__in=UNFINISHED)
+    return Exists(processes)
+
+
 class ReceiptQuerySet(LockingQuerySet["Receipt"]):
     def with_process(self) -> Self:
         """Bring along what `Receipt.process` needs, in one more query for all rows."""
@@ -34,8 +40,7 @@ class ReceiptQuerySet(LockingQuerySet["Receipt"]):
 
     def waiting(self) -> Self:
         """Pending ones whose reading has ended: those about which somebody can decide now."""
-        processes = ProcessRecord.objects.filter(receipt=OuterRef("pk"), status__in=UNFINISHED)
-        return self.filter(~Exists(processes), status=ReceiptStatus.PENDING)
+        return self.filter(~being_read(), status=ReceiptStatus.PENDING)
 
 
 class Receipt(ServiceColumns):

@@ -1,19 +1,22 @@
 """Deciding about receipts: who may, on what, and the points that follow."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NoReturn
+from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, models, transaction
+from django.db.models import Case, Q, Value, When
+from django.db.models.functions import NullIf
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from accounts.models import PointsSource, User
-from accounts.services.points import change_points
+from accounts.models import PointsSource
+from accounts.services.points import Change as PointsChange
+from accounts.services.points import lock_people, write_entries
 from ops.errors import DomainError, Unavailable
-from ops.identifiers import find
 from ops.services import audit
 from ops.services.audit import Change
 from reviews import events
@@ -26,7 +29,7 @@ from reviews.errors import (
     ProcessNotEnded,
     ReviewNotFound,
 )
-from reviews.models import UNFINISHED, Receipt, ReceiptStatus
+from reviews.models import Receipt, ReceiptStatus, being_read
 from reviews.services.reviewers import Reviewer
 
 
@@ -57,17 +60,13 @@ class Reviewed:
 def review(*, reviewer: Reviewer, decision: Decision) -> Reviewed:
     """Approve or reject one receipt; an approval pays its points at most once. Audited.
 
-    Raises ReviewNotFound, OwnReceipt, AlreadyReviewed, ProcessNotEnded,
+    A batch of one. Raises ReviewNotFound, OwnReceipt, AlreadyReviewed, ProcessNotEnded,
     PaidBefore, PointsNeedManager, PointsNeedSecondPerson; Unavailable when it took too long.
     """
-    receipts = Receipt.objects.locked().filter(shop__in=reviewer.shops)
-    receipt = find(receipts, decision.upload_id)
-    now = timezone.now()
-    decided = _decide(receipt, reviewer, decision, now=now)
-    balance = _pay(decided)
-    audit.record_all([_as_change(decided)], actor_id=reviewer.person.pk)
-    _check_written_in_time(now)
-    return Reviewed(decided, balance)
+    (outcome,) = _decide_all(reviewer, [decision])
+    if isinstance(outcome, DomainError):
+        raise outcome
+    return Reviewed(outcome, outcome.person.total_points)
 
 
 @transaction.atomic
@@ -76,32 +75,30 @@ def review_batch(*, reviewer: Reviewer, decisions: Sequence[Decision]) -> list[D
 
     Returns, in the order of `decisions`, None or the refusal. All of it is one transaction, so
     that a failure half way leaves nothing half done. Two batches may name the same receipts and
-    people in any order: the receipts are locked by pk, then their payment keys are taken in
-    order, then the people by pk, so that neither waits for the other in a circle. Audited, each
-    by an entry, in one statement. Raises Unavailable when it took too long.
+    people in any order: neither waits for the other in a circle (see `_Held`). Audited, each by an
+    entry. The number of statements is that of one review. Raises Unavailable when it took too long.
     """
-    wanted = {decision.upload_id for decision in decisions if decision.upload_id is not None}
-    receipts = {
-        receipt.pk: receipt
-        for receipt in Receipt.objects.locked().filter(pk__in=wanted, shop__in=reviewer.shops)
-    }
-    named = [
-        None if decision.upload_id is None else receipts.get(decision.upload_id)
-        for decision in decisions
-    ]
-    refusals: list[DomainError | None] = [None] * len(decisions)
-    decided = []
-    now = timezone.now()
-    for at in sorted(range(len(decisions)), key=lambda at: _payment_key(named[at])):
-        try:
-            decided.append(_decide(named[at], reviewer, decisions[at], now=now))
-        except DomainError as refusal:
-            refusals[at] = refusal
-    for receipt in sorted(decided, key=lambda receipt: receipt.person_id):
-        _pay(receipt)
-    audit.record_all(map(_as_change, decided), actor_id=reviewer.person.pk)
-    _check_written_in_time(now)
-    return refusals
+    outcomes = _decide_all(reviewer, decisions)
+    return [outcome if isinstance(outcome, DomainError) else None for outcome in outcomes]
+
+
+def _decide_all(reviewer: Reviewer, decisions: Sequence[Decision]) -> list[Receipt | DomainError]:
+    """For each decision the receipt as it was decided, written and paid, or the refusal."""
+    held = _Held(reviewer, decisions)
+    try:
+        outcomes = held.decide(decisions)
+    except (IntegrityError, _DecidedMeanwhile):
+        # Somebody came in between who should have waited: now each is written on its own.
+        held.read_again()
+        outcomes = [held.decide_alone(decision) for decision in decisions]
+    decided = [outcome for outcome in outcomes if isinstance(outcome, Receipt)]
+    if decided:
+        for receipt in decided:
+            events.receipt_reviewed(receipt)
+        _pay(decided)
+        audit.record_all(map(_as_change, decided), actor_id=reviewer.person.pk)
+        _check_written_in_time(held.since)
+    return outcomes
 
 
 def _as_change(receipt: Receipt) -> Change:
@@ -123,45 +120,100 @@ def _check_written_in_time(decided_at: datetime) -> None:
         raise Unavailable
 
 
-def _payment_key(receipt: Receipt | None) -> str:
-    return receipt.read_as if receipt else ""
+class _DecidedMeanwhile(Exception):
+    """A receipt that was pending when it was held is not any more: the lock is gone."""
 
 
-def _decide(
-    receipt: Receipt | None, reviewer: Reviewer, decision: Decision, *, now: datetime
-) -> Receipt:
-    """Write the decision on a locked receipt of the reviewer's; None is one that is not there."""
-    if receipt is None:
-        raise ReviewNotFound
-    if receipt.person_id == reviewer.person.pk:
-        raise OwnReceipt
-    if receipt.status != ReceiptStatus.PENDING:
-        raise AlreadyReviewed(current_status=receipt.status)
-    if receipt.process_records.filter(status__in=UNFINISHED).exists():
-        raise ProcessNotEnded
-    if decision.action == Action.REJECT:
-        _settle(
-            receipt,
-            reviewer=reviewer.person,
-            status=ReceiptStatus.REJECTED,
-            points=0,
-            reason=decision.reason,
-            now=now,
+class _Held:
+    """The receipts that decisions name, held until commit, and what is known of them.
+
+    With them every other photo of the same receipts is held, all at once and by pk. So whoever
+    takes payment keys holds all who could want them, and one UPDATE takes them in whatever order.
+    """
+
+    def __init__(self, reviewer: Reviewer, decisions: Iterable[Decision]) -> None:
+        self.reviewer = reviewer
+        wanted = {decision.upload_id for decision in decisions if decision.upload_id is not None}
+        # Asked without a lock: what is being read now may get another payment key, and is refused;
+        # the key of what was read stays.
+        asked = list(
+            Receipt.objects.filter(pk__in=wanted, shop__in=reviewer.shops).values_list(
+                "pk", "read_as", being_read()
+            )
         )
+        self.named = {pk for pk, _key, _is_being_read in asked}
+        self.being_read = {pk for pk, _key, is_being_read in asked if is_being_read}
+        keys = {key for _pk, key, _is_being_read in asked if key}
+        self.photos = Receipt.objects.filter(Q(pk__in=self.named) | Q(read_as__in=keys))
+        self._note(self.photos.locked())
+        self.since = timezone.now()
+
+    def read_again(self) -> None:
+        """Forget what was read and what was decided, and see what is written."""
+        self._note(self.photos.all())
+
+    def _note(self, photos: Iterable[Receipt]) -> None:
+        read = list(photos)
+        self.receipts: dict[int | None, Receipt] = {
+            photo.pk: photo for photo in read if photo.pk in self.named
+        }
+        self.payers = {photo.paid_as: photo.pk for photo in read if photo.paid_as}
+
+    def decide(self, decisions: Iterable[Decision]) -> list[Receipt | DomainError]:
+        """Write the decisions in one statement: for each the decided receipt, or the refusal.
+
+        Raises _DecidedMeanwhile or IntegrityError, with nothing written, where a row is not what
+        is known of it.
+        """
+        outcomes = [self._outcome(decision) for decision in decisions]
+        _write([outcome for outcome in outcomes if isinstance(outcome, Receipt)])
+        return outcomes
+
+    def decide_alone(self, decision: Decision) -> Receipt | DomainError:
+        """Write one decision; where somebody came in between, what they did is the refusal.
+
+        Raises IntegrityError where no refusal says why.
+        """
+        try:
+            return self.decide([decision])[0]
+        except (IntegrityError, _DecidedMeanwhile):
+            self.read_again()
+            outcome = self._outcome(decision)
+            if isinstance(outcome, Receipt):
+                raise
+            return outcome
+
+    def _outcome(self, decision: Decision) -> Receipt | DomainError:
+        try:
+            return self._decided(decision)
+        except DomainError as refusal:
+            return refusal
+
+    def _decided(self, decision: Decision) -> Receipt:
+        """The receipt as the decision leaves it; nothing is written."""
+        receipt = self.receipts.get(decision.upload_id)
+        if receipt is None:
+            raise ReviewNotFound
+        if receipt.person_id == self.reviewer.person.pk:
+            raise OwnReceipt
+        if receipt.status != ReceiptStatus.PENDING:
+            raise AlreadyReviewed(current_status=receipt.status)
+        if receipt.pk in self.being_read:
+            raise ProcessNotEnded
+        if decision.action == Action.REJECT:
+            receipt.status, receipt.points_awarded = ReceiptStatus.REJECTED, 0
+        else:
+            if receipt.read_as in self.payers:
+                raise PaidBefore(upload_id=self.payers[receipt.read_as])
+            points = receipt.estimated_points if decision.points is None else decision.points
+            _check_excess(receipt, self.reviewer, points)
+            receipt.status, receipt.points_awarded = ReceiptStatus.APPROVED, points
+            if receipt.read_as:
+                receipt.paid_as = receipt.read_as
+                self.payers[receipt.read_as] = receipt.pk
+        receipt.review_reason = decision.reason
+        receipt.reviewer, receipt.reviewed_at = self.reviewer.person, self.since
         return receipt
-    if receipt.read_as and (payer := Receipt.objects.filter(paid_as=receipt.read_as).first()):
-        raise PaidBefore(upload_id=payer.pk)
-    points = receipt.estimated_points if decision.points is None else decision.points
-    _check_excess(receipt, reviewer, points)
-    _settle(
-        receipt,
-        reviewer=reviewer.person,
-        status=ReceiptStatus.APPROVED,
-        points=points,
-        reason=decision.reason,
-        now=now,
-    )
-    return receipt
 
 
 def _check_excess(receipt: Receipt, reviewer: Reviewer, points: int) -> None:
@@ -175,55 +227,59 @@ def _check_excess(receipt: Receipt, reviewer: Reviewer, points: int) -> None:
         raise PointsNeedSecondPerson(limit=settings.ADJUSTMENT_SECOND_PERSON_ABOVE)
 
 
-def _settle(
-    receipt: Receipt,
-    *,
-    reviewer: User,
-    status: ReceiptStatus,
-    points: int,
-    reason: str,
-    now: datetime,
-) -> None:
-    """Write the decision, if the row is pending still: with the lock gone, this would decide."""
-    paid_as = (receipt.read_as or None) if status == ReceiptStatus.APPROVED else None
-    try:
-        with transaction.atomic():
-            pending = Receipt.objects.filter(pk=receipt.pk, status=ReceiptStatus.PENDING)
-            is_decided = pending.update(
-                status=status,
-                points_awarded=points,
-                reviewer=reviewer,
-                review_reason=reason,
-                reviewed_at=now,
-                paid_as=paid_as,
-            )
-    except IntegrityError as error:
-        _raise_paid_before(receipt, error)
-    if not is_decided:
-        current = Receipt.objects.values_list("status", flat=True).get(pk=receipt.pk)
-        raise AlreadyReviewed(current_status=current)
-    receipt.status, receipt.points_awarded, receipt.review_reason = status, points, reason
-    receipt.reviewer, receipt.reviewed_at, receipt.paid_as = reviewer, now, paid_as
-    events.receipt_reviewed(receipt)
+def _write(decided: Sequence[Receipt]) -> None:
+    """Write what was decided, if all the rows are pending still.
 
-
-def _raise_paid_before(receipt: Receipt, error: IntegrityError) -> NoReturn:
-    """Another photo of the same receipt was approved at the same moment and was first."""
-    payer = Receipt.objects.filter(paid_as=receipt.read_as).first()
-    if payer is None:
-        raise error
-    raise PaidBefore(upload_id=payer.pk) from error
-
-
-def _pay(receipt: Receipt) -> int:
-    """Give the awarded points, if any, and tell the balance. Locks the person: call it last."""
-    if not receipt.points_awarded:
-        balance: int = User.objects.only("total_points").get(pk=receipt.person_id).total_points
-        return balance
-    entry = change_points(
-        person_id=receipt.person_id,
-        points=receipt.points_awarded,
-        source=PointsSource.PHOTO_UPLOAD,
-        related_id=str(receipt.pk),
+    With the lock gone, the condition and the constraint on `paid_as` would decide. Raises
+    _DecidedMeanwhile and IntegrityError, with nothing written.
+    """
+    if not decided:
+        return
+    paid = [receipt.pk for receipt in decided if receipt.status == ReceiptStatus.APPROVED]
+    pending = Receipt.objects.filter(
+        pk__in=[receipt.pk for receipt in decided], status=ReceiptStatus.PENDING
     )
-    return entry.balance_after
+    with transaction.atomic():
+        written = pending.update(
+            status=_for_each(decided, "status"),
+            points_awarded=_for_each(decided, "points_awarded"),
+            review_reason=_for_each(decided, "review_reason"),
+            reviewer=decided[0].reviewer,
+            reviewed_at=decided[0].reviewed_at,
+            paid_as=Case(When(pk__in=paid, then=NullIf("read_as", Value("")))),
+        )
+        if written < len(decided):
+            raise _DecidedMeanwhile
+
+
+def _for_each(receipts: Iterable[Receipt], column: str) -> Case:
+    """What the receipts say in a column.
+
+    Equal values are named once: bulk_update, which names them for each row, takes five times the
+    time for it.
+    """
+    same: defaultdict[Any, list[int]] = defaultdict(list)
+    for receipt in receipts:
+        same[getattr(receipt, column)].append(receipt.pk)
+    return Case(*(When(pk__in=pks, then=Value(value)) for value, pks in same.items()))
+
+
+def _pay(decided: Iterable[Receipt]) -> None:
+    """Give the awarded points, and let the receipts know their people as they are now.
+
+    Locks the people by pk: call it last.
+    """
+    paid = [receipt for receipt in decided if receipt.points_awarded]
+    people = lock_people(receipt.person_id for receipt in paid)
+    changes = []
+    for receipt in paid:
+        receipt.person = people[receipt.person_id]
+        changes.append(
+            PointsChange(
+                person=receipt.person,
+                points=receipt.points_awarded or 0,
+                source=PointsSource.PHOTO_UPLOAD,
+                related_id=str(receipt.pk),
+            )
+        )
+    write_entries(changes)

@@ -1,5 +1,6 @@
 import pytest
 
+from reviews.models.receipts import ReceiptQuerySet
 from reviews.tests.scripted_reader import ScriptedReader
 from tests.api import client_of
 
@@ -11,6 +12,21 @@ def reader(settings):
     ScriptedReader.script.clear()
     ScriptedReader.pictures.clear()
     return ScriptedReader
+
+
+@pytest.fixture
+def in_between(monkeypatch):
+    """Let something happen between reading receipts and deciding about them: nobody holds them."""
+
+    def happen(do):
+        def read_then_do(receipts):
+            read = list(receipts.order_by("pk"))
+            do()
+            return read
+
+        monkeypatch.setattr(ReceiptQuerySet, "locked", read_then_do)
+
+    return happen
 
 
 @pytest.fixture

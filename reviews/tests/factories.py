@@ -24,7 +24,7 @@ from reviews.models import (
     reading_key,
 )
 from reviews.photos import check_photo
-from reviews.services import review, uploads
+from reviews.services import uploads
 from tests.people import give, make_person
 
 register_heif_opener()  # so that Pillow writes HEIC
@@ -118,14 +118,14 @@ def make_record(receipt, *, status=ProcessStatus.COMPLETED, **fields):
 
 
 def settle(receipt, reviewer, status, *, points=0, reason=""):
-    """Write a decision without asking, as if two had read the row before either wrote."""
-    review._settle(
-        receipt,
-        reviewer=reviewer,
+    """Write a decision without asking, as somebody would who holds nothing; it pays nothing."""
+    Receipt.objects.filter(pk=receipt.pk).update(
         status=status,
-        points=points,
-        reason=reason,
-        now=timezone.now(),
+        points_awarded=points,
+        reviewer=reviewer,
+        review_reason=reason,
+        reviewed_at=timezone.now(),
+        paid_as=(receipt.read_as or None) if status == ReceiptStatus.APPROVED else None,
     )
 
 
@@ -137,14 +137,8 @@ def pay(receipt, points, *, source=PointsSource.PHOTO_UPLOAD, person=None):
 def make_decided(status=ReceiptStatus.APPROVED, *, points=0, reason="", **fields):
     """A receipt that was decided without paying anything into the ledger."""
     receipt = make_receipt(**fields)
-    Receipt.objects.filter(pk=receipt.pk).update(
-        status=status,
-        points_awarded=points,
-        reviewer=make_person(),
-        review_reason=reason or ("Unreadable" if status == ReceiptStatus.REJECTED else ""),
-        reviewed_at=timezone.now(),
-        paid_as=(receipt.read_as or None) if status == ReceiptStatus.APPROVED else None,
-    )
+    reason = reason or ("Unreadable" if status == ReceiptStatus.REJECTED else "")
+    settle(receipt, make_person(), status, points=points, reason=reason)
     receipt.refresh_from_db()
     return receipt
 

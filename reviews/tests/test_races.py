@@ -5,13 +5,14 @@ from decimal import Decimal
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.db import transaction
+from django.db import OperationalError, transaction
 from django.utils import timezone
 
 from accounts.models import PointsEntry, User
 from accounts.models.people import UserQuerySet
 from catalog.tests.factories import make_shop
 from ops.models import StoredFile
+from ops.tests.databases import wait_until, waiting_for_a_lock
 from reviews.errors import AlreadyReviewed, PaidBefore, SubmittedBefore, UploadQuotaUsed
 from reviews.models import (
     ProcessRecord,
@@ -32,12 +33,11 @@ from reviews.tests.factories import (
     make_record,
     make_reviewer,
     pay,
-    settle,
     upload,
 )
 from tests.api import answer_of, client_of
 from tests.people import make_person
-from tests.races import RACERS, kinds, race_numbered, take_lock_away, without_constraint
+from tests.races import RACERS, kinds, race, race_numbered, take_lock_away, without_constraint
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.django_db(transaction=True)]
 
@@ -118,34 +118,31 @@ def test_fifty_photos_of_one_receipt_are_paid_once():
     assert PointsEntry.objects.count() == 1
 
 
-def decide_side_by_side(receipts, reviewer):
-    """Everybody asks whether the receipt was paid before anybody pays it."""
-    all_have_asked = threading.Barrier(len(receipts), timeout=30)
+def decide_side_by_side(monkeypatch, receipts, reviewer):
+    """Everybody reads all photos, of which none is paid, before anybody pays one."""
+    take_lock_away(monkeypatch, ReceiptQuerySet, len(receipts))
+    reviewer = reviewer_for(reviewer)
 
     def attempt(number):
-        receipt = receipts[number]
-        with transaction.atomic():
-            assert not Receipt.objects.filter(paid_as=receipt.read_as).exists()
-            all_have_asked.wait()
-            settle(receipt, reviewer, ReceiptStatus.APPROVED, points=10, reason="")
-            return pay(receipt, 10)
+        decision = Decision(upload_id=receipts[number].pk, action=Action.APPROVE)
+        return review.review(reviewer=reviewer, decision=decision)
 
     return race_numbered(attempt, racers=len(receipts))
 
 
-def test_asking_first_is_not_what_keeps_it_from_being_paid_twice():
-    outcomes = decide_side_by_side(*photos_of_one_receipt(TWINS))
+def test_without_the_lock_a_receipt_is_paid_once_by_the_constraint(monkeypatch):
+    outcomes = decide_side_by_side(monkeypatch, *photos_of_one_receipt(TWINS))
 
-    assert kinds(outcomes) == {PointsEntry: 1, PaidBefore: TWINS - 1}
+    assert kinds(outcomes) == {review.Reviewed: 1, PaidBefore: TWINS - 1}
     assert PointsEntry.objects.count() == 1
 
 
-def test_twin_without_the_constraint_one_receipt_is_paid_many_times():
+def test_twin_without_the_constraint_one_receipt_is_paid_many_times(monkeypatch):
     with without_constraint(Receipt, "receipt_paid_once"):
-        outcomes = decide_side_by_side(*photos_of_one_receipt(TWINS))
+        outcomes = decide_side_by_side(monkeypatch, *photos_of_one_receipt(TWINS))
 
-    assert kinds(outcomes) == {PointsEntry: TWINS}
-    assert PointsEntry.objects.count() == TWINS
+        assert kinds(outcomes) == {review.Reviewed: TWINS}
+        assert PointsEntry.objects.count() == TWINS
 
 
 def test_two_batches_in_opposite_order_do_not_block_each_other():
@@ -167,6 +164,109 @@ def test_two_batches_in_opposite_order_do_not_block_each_other():
     assert {
         person.total_points for person in User.objects.filter(pk__in=[p.pk for p in people])
     } == {8000}
+
+
+def batches_side_by_side(monkeypatch, shop, batches):
+    """Everybody reads what they decide about before anybody decides; the refusals of each."""
+    take_lock_away(monkeypatch, ReceiptQuerySet, len(batches))
+    reviewers = [reviewer_for(make_reviewer(shop)) for _ in batches]
+
+    def attempt(number):
+        decisions = [Decision(upload_id=one.pk, action=Action.APPROVE) for one in batches[number]]
+        return review.review_batch(reviewer=reviewers[number], decisions=decisions)
+
+    return race_numbered(attempt, racers=len(batches))
+
+
+def test_without_the_lock_many_batches_pay_each_receipt_once(monkeypatch):
+    shop = make_shop()
+    receipts = [make_receipt(shop=shop, read=False) for _ in range(3)]
+    own = [make_receipt(shop=shop, read=False) for _ in range(TWINS)]
+
+    outcomes = batches_side_by_side(monkeypatch, shop, [[*receipts, mine] for mine in own])
+
+    assert [refusals[-1] for refusals in outcomes] == [None] * TWINS
+    shared = [refusal for refusals in outcomes for refusal in refusals[:-1]]
+    assert kinds(shared) == {type(None): 3, AlreadyReviewed: 3 * (TWINS - 1)}
+    assert PointsEntry.objects.count() == 3 + TWINS
+
+
+def many_batches_of_the_same_receipts(shop):
+    """Each is of other photos of three receipts, and of one that nobody else has."""
+    return [
+        [
+            *(make_receipt(shop=shop, receipt_number=f"A{n}", issued_at=EPOCH) for n in range(3)),
+            make_receipt(shop=shop),
+        ]
+        for _ in range(TWINS)
+    ]
+
+
+def test_without_the_lock_one_collision_refuses_one_receipt_of_a_batch(monkeypatch):
+    shop = make_shop()
+    batches = many_batches_of_the_same_receipts(shop)
+
+    outcomes = batches_side_by_side(monkeypatch, shop, batches)
+
+    assert [refusals[-1] for refusals in outcomes] == [None] * TWINS
+    for at in range(3):
+        assert kinds(one[at] for one in outcomes) == {type(None): 1, PaidBefore: TWINS - 1}
+        (paid,) = Receipt.objects.filter(receipt_number=f"A{at}", status=ReceiptStatus.APPROVED)
+        assert {one[at].data["upload_id"] for one in outcomes if one[at]} == {paid.pk}
+    assert PointsEntry.objects.count() == 3 + TWINS
+
+
+def test_twin_without_the_constraint_batches_pay_one_receipt_many_times(monkeypatch):
+    shop = make_shop()
+    with without_constraint(Receipt, "receipt_paid_once"):
+        batches_side_by_side(monkeypatch, shop, many_batches_of_the_same_receipts(shop))
+
+        assert PointsEntry.objects.count() == 4 * TWINS
+
+
+def decide_crosswise():
+    """Two decide about photos of the same two receipts, in opposite order and at the same time.
+
+    One has taken the key of the first receipt when the other comes, and takes the second one then.
+    """
+    shop = make_shop()
+    a, b, other_b, other_a = (
+        make_receipt(shop=shop, receipt_number=number, issued_at=EPOCH) for number in "ABBA"
+    )
+    reviewers = [reviewer_for(make_reviewer(shop)) for _ in range(2)]
+    first_is_taken = threading.Event()
+
+    def decide(reviewer, *receipts):
+        decisions = [Decision(upload_id=one.pk, action=Action.APPROVE) for one in receipts]
+        return review.review_batch(reviewer=reviewer, decisions=decisions)
+
+    def one():
+        with transaction.atomic():
+            refusals = decide(reviewers[0], a)
+            first_is_taken.set()
+            wait_until(waiting_for_a_lock)
+            return refusals + decide(reviewers[0], b)
+
+    def another():
+        assert first_is_taken.wait(30)
+        return decide(reviewers[1], other_b, other_a)
+
+    return race([one, another])
+
+
+def test_photos_of_the_same_receipts_are_decided_crosswise():
+    one, another = decide_crosswise()
+
+    assert one == [None, None]
+    assert kinds(another) == {PaidBefore: 2}
+
+
+def test_twin_without_the_lock_they_wait_for_each_other(monkeypatch):
+    monkeypatch.setattr(ReceiptQuerySet, "locked", lambda receipts: receipts.order_by("pk"))
+
+    outcomes = decide_crosswise()
+
+    assert kinds(outcomes) == {list: 1, OperationalError: 1}
 
 
 # --- One key, one effect --------------------------------------------------------------------------

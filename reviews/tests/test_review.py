@@ -19,8 +19,9 @@ from ops.realtime import push
 from ops.tests.layers import IN_MEMORY
 from ops.tests.sockets import end_of_the_process
 from reviews import events
-from reviews.errors import AlreadyReviewed, PaidBefore
+from reviews.errors import AlreadyReviewed, PaidBefore, ProcessNotEnded
 from reviews.models import ProcessStatus, Receipt, ReceiptStatus
+from reviews.models.receipts import ReceiptQuerySet
 from reviews.services import review
 from reviews.services.review import Action, Decision
 from reviews.services.reviewers import reviewer_for
@@ -58,6 +59,11 @@ def post_decision(reviewer, receipt, *, action="approve", key=None, **fields):
 
 def decide(reviewer, receipt, **fields):
     return answer_of(post_decision(reviewer, receipt, **fields))
+
+
+def approve(reviewer, receipt):
+    decision = Decision(upload_id=receipt.pk, action=Action.APPROVE)
+    return review.review(reviewer=reviewer_for(reviewer), decision=decision)
 
 
 def refused_unchanged(reviewer, receipt, **fields):
@@ -293,6 +299,20 @@ def test_the_reading_ends_first(status, action):
     assert answer == (409, 6006, None)
 
 
+def test_what_is_read_while_it_is_waited_for_is_decided_later(monkeypatch):
+    """Its payment key is new: the other photos with this key are not held."""
+    receipt = make_receipt(process=ProcessStatus.PENDING)
+
+    def read_meanwhile(receipts):
+        receipt.process_records.update(status=ProcessStatus.COMPLETED, finished_at=timezone.now())
+        return receipts.order_by("pk")
+
+    monkeypatch.setattr(ReceiptQuerySet, "locked", read_meanwhile)
+
+    with pytest.raises(ProcessNotEnded):
+        approve(make_reviewer(receipt.shop), receipt)
+
+
 def same_receipt(make=make_receipt, **fields):
     return make(**{"receipt_number": "A1", "issued_at": EPOCH, **fields})
 
@@ -370,33 +390,35 @@ def test_a_repeated_key_gives_the_first_answer(receipt):
 
 
 # --- What carries it, should the lock ever go -----------------------------------------------------
-def test_a_decision_on_a_stale_row_is_refused(receipt):
-    """As if two had read the row before either wrote: the conditional UPDATE decides."""
-    stale = Receipt.objects.get(pk=receipt.pk)
-    reviewer = make_reviewer(receipt.shop)
-    settle(receipt, reviewer, ReceiptStatus.REJECTED, points=0, reason="no")
+def test_a_decision_on_a_stale_row_is_refused(receipt, in_between):
+    """The conditional UPDATE decides."""
+    in_between(partial(settle, receipt, make_person(), ReceiptStatus.REJECTED, reason="no"))
 
     with pytest.raises(AlreadyReviewed) as refusal:
-        settle(stale, reviewer, ReceiptStatus.APPROVED, points=10, reason="")
+        approve(make_reviewer(receipt.shop), receipt)
 
     assert refusal.value.data == {"current_status": "rejected"}
+    assert not PointsEntry.objects.exists()
 
 
-def test_the_same_receipt_approved_at_the_same_moment_is_refused_by_the_constraint():
+def test_the_same_receipt_approved_at_the_same_moment_is_refused_by_the_constraint(in_between):
     paid = same_receipt()
     again = same_receipt(shop=paid.shop)
-    reviewer = make_reviewer(paid.shop)
-    settle(paid, reviewer, ReceiptStatus.APPROVED, points=10, reason="")
+    in_between(partial(settle, paid, make_person(), ReceiptStatus.APPROVED))
 
     with pytest.raises(PaidBefore) as refusal:
-        settle(again, reviewer, ReceiptStatus.APPROVED, points=10, reason="")
+        approve(make_reviewer(paid.shop), again)
 
     assert refusal.value.data == {"upload_id": paid.pk}
+    assert not PointsEntry.objects.exists()
 
 
 def test_another_broken_constraint_is_no_refusal(receipt):
+    decision = Decision(upload_id=receipt.pk, action=Action.REJECT)
+    reviewer = reviewer_for(make_reviewer(receipt.shop))
+
     with pytest.raises(IntegrityError, match="receipt_rejected_for_a_reason"):
-        settle(receipt, make_person(), ReceiptStatus.REJECTED, points=0, reason="")
+        review.review(reviewer=reviewer, decision=decision)
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,26 @@
 from datetime import timedelta
+from functools import partial
 
 import pytest
+from django.db import IntegrityError, connection
+from django.test.utils import CaptureQueriesContext
 
 from accounts.models import PointsEntry
+from accounts.tests.factories import sign_in
 from catalog.tests.factories import make_shop
+from ops.models import AuditEntry
 from reviews import events
-from reviews.models import ProcessStatus, Receipt
+from reviews.models import ProcessStatus, Receipt, ReceiptStatus
 from reviews.services.review import Action, Decision, review_batch
-from reviews.services.reviewers import reviewer_for
-from reviews.tests.factories import EPOCH, everything, make_decided, make_receipt, make_reviewer
+from reviews.services.reviewers import Reviewer, reviewer_for
+from reviews.tests.factories import (
+    EPOCH,
+    everything,
+    make_decided,
+    make_receipt,
+    make_reviewer,
+    settle,
+)
 from tests.api import client_of, data_of, refusal_of
 from tests.people import make_person
 
@@ -41,6 +53,18 @@ def refused_unchanged(reviewer, items):
 
 def approve(receipt, **fields):
     return {"upload_id": receipt.pk, "action": "approve", **fields}
+
+
+def reject(receipt, reason):
+    return {"upload_id": receipt.pk, "action": "reject", "reason": reason}
+
+
+def photos_of_one_receipt(shop):
+    return [make_receipt(shop=shop, receipt_number="A1", issued_at=EPOCH) for _ in range(2)]
+
+
+def status_of(receipt):
+    return Receipt.objects.get(pk=receipt.pk).status
 
 
 def test_a_batch_that_took_too_long_is_not_written(shop, monkeypatch):
@@ -103,14 +127,55 @@ def test_each_item_has_its_own_answer(shop):
 
 
 def test_two_photos_of_one_receipt_in_one_batch_are_paid_once(shop):
-    first, second = (
-        make_receipt(shop=shop, receipt_number="A1", issued_at=EPOCH) for _ in range(2)
-    )
+    first, second = photos_of_one_receipt(shop)
 
     results = results_of(post_batch(make_reviewer(shop), [approve(second), approve(first)]))
 
     assert [result["code"] for result in results] == [0, 6005]
-    assert PointsEntry.objects.count() == 1
+    assert str(second.pk) in results[1]["msg"]
+    assert PointsEntry.objects.get().related_id == str(second.pk)
+    assert status_of(first) == "pending"
+
+
+def test_of_two_photos_of_one_receipt_a_rejected_one_does_not_count(shop):
+    first, second = photos_of_one_receipt(shop)
+
+    results = results_of(
+        post_batch(make_reviewer(shop), [reject(first, "blurred"), approve(second)])
+    )
+
+    assert [result["code"] for result in results] == [0, 0]
+    assert PointsEntry.objects.get().related_id == str(second.pk)
+
+
+def test_each_receipt_has_what_was_decided_about_it(shop):
+    reviewer = make_reviewer(shop)
+    receipts = [make_receipt(shop=shop, estimated_points=1000 + number) for number in range(3)]
+    unread = make_receipt(shop=shop, read=False)
+    blurred, foreign = make_receipt(shop=shop), make_receipt(shop=shop)
+
+    post_batch(
+        reviewer,
+        [
+            *(approve(receipt) for receipt in receipts),
+            approve(unread, points=0, reason="Thank you"),
+            reject(blurred, "blurred"),
+            reject(foreign, "Not our receipt"),
+        ],
+    )
+
+    facts = ("status", "points_awarded", "review_reason", "paid_as")
+    decided = Receipt.objects.order_by("pk")
+    assert list(decided.values_list(*facts)) == [
+        *(("approved", 1000 + n, "", receipt.read_as) for n, receipt in enumerate(receipts)),
+        ("approved", 0, "Thank you", None),
+        ("rejected", 0, "blurred", None),
+        ("rejected", 0, "Not our receipt", None),
+    ]
+    assert {receipt.reviewer for receipt in decided} == {reviewer}
+    assert len({receipt.reviewed_at for receipt in decided}) == 1
+    paid = [(str(receipt.pk), 1000 + number) for number, receipt in enumerate(receipts)]
+    assert list(PointsEntry.objects.order_by("pk").values_list("related_id", "points")) == paid
 
 
 def test_one_persons_receipts_add_up(shop):
@@ -208,3 +273,130 @@ def test_an_id_that_cannot_be_answered_spoils_nothing(shop, sent, echoed):
     results = results_of(client.post(PATH, body, content_type="application/json"))
 
     assert [(one["upload_id"], one["code"]) for one in results] == [(good.pk, 0), (echoed, 6002)]
+
+
+# --- What carries it, should the lock ever go -----------------------------------------------------
+def decide(person, *decisions):
+    """What becomes of each: None, or the code and the facts of the refusal."""
+    reviewer = person if isinstance(person, Reviewer) else reviewer_for(person)
+    refusals = review_batch(reviewer=reviewer, decisions=decisions)
+    return [refusal and (refusal.code, refusal.data) for refusal in refusals]
+
+
+def decision_on(receipt, action=Action.APPROVE, **fields):
+    return Decision(upload_id=receipt.pk, action=action, **fields)
+
+
+def test_what_was_decided_meanwhile_is_refused_and_the_others_are_decided(
+    shop, in_between, pushes, django_capture_on_commit_callbacks
+):
+    before, stale, after = (make_receipt(shop=shop) for _ in range(3))
+    reviewer = make_reviewer(shop)
+    in_between(partial(settle, stale, make_person(), ReceiptStatus.REJECTED, reason="no"))
+
+    with django_capture_on_commit_callbacks(execute=True):
+        refusals = decide(reviewer, *map(decision_on, (before, stale, after)))
+
+    assert refusals == [None, (6004, {"current_status": "rejected"}), None]
+    assert list(map(status_of, (before, stale, after))) == ["approved", "rejected", "approved"]
+    paid = {str(before.pk), str(after.pk)}
+    assert set(PointsEntry.objects.values_list("related_id", flat=True)) == paid
+    audited = AuditEntry.objects.filter(action="receipt.approve")
+    assert set(audited.values_list("object_id", flat=True)) == paid
+    told = [event for event in pushes.take(4) if event["type"] == "review_result"]
+    assert {str(event["data"]["upload_id"]) for event in told} == paid
+
+
+def test_what_was_paid_meanwhile_is_refused_and_the_others_are_decided(shop, in_between):
+    first, second = photos_of_one_receipt(shop)
+    paid = make_receipt(shop=shop, receipt_number="A1", issued_at=EPOCH)
+    before, after = (make_receipt(shop=shop) for _ in range(2))
+    in_between(partial(settle, paid, make_person(), ReceiptStatus.APPROVED))
+
+    refusals = decide(make_reviewer(shop), *map(decision_on, (before, first, second, after)))
+
+    paid_before = (6005, {"upload_id": paid.pk})
+    assert refusals == [None, paid_before, paid_before, None]
+    assert {status_of(first), status_of(second)} == {"pending"}
+    assert {status_of(before), status_of(after)} == {"approved"}
+    assert PointsEntry.objects.count() == 2
+
+
+def test_where_the_first_of_two_photos_was_rejected_meanwhile_the_second_is_paid(shop, in_between):
+    first, second = photos_of_one_receipt(shop)
+    in_between(partial(settle, first, make_person(), ReceiptStatus.REJECTED, reason="no"))
+
+    refusals = decide(make_reviewer(shop), decision_on(first), decision_on(second))
+
+    assert refusals == [(6004, {"current_status": "rejected"}), None]
+    assert status_of(second) == "approved"
+    assert PointsEntry.objects.get().related_id == str(second.pk)
+
+
+def test_another_broken_constraint_leaves_nothing_of_the_batch(shop):
+    good, bad = make_receipt(shop=shop), make_receipt(shop=shop)
+    reviewer, before = make_reviewer(shop), everything()
+
+    with pytest.raises(IntegrityError, match="receipt_rejected_for_a_reason"):
+        decide(reviewer, decision_on(good), decision_on(bad, Action.REJECT))
+
+    assert everything() == before
+
+
+# --- What it costs --------------------------------------------------------------------------------
+# Asked, held; decided in a savepoint; people, entries, balances; the trail's actor, entries and
+# head; all in a savepoint of the request's transaction.
+STATEMENTS = 1 + 1 + 3 + 3 + 3 + 2
+
+
+@pytest.mark.parametrize("number", [1, 10, 100])
+def test_however_many_receipts_it_takes_as_many_statements(shop, number, django_assert_num_queries):
+    reviewer = reviewer_for(make_reviewer(shop))
+    decide(reviewer, decision_on(make_receipt(shop=shop)))  # the first entry makes the actor's row
+    receipts = [make_receipt(shop=shop) for _ in range(number)]
+    decisions = [
+        decision_on(receipt, points=n)
+        if n % 3
+        else decision_on(receipt, Action.REJECT, reason=f"Blurred {n}")
+        for n, receipt in enumerate(receipts, start=1)
+    ]
+
+    with django_assert_num_queries(STATEMENTS):
+        assert decide(reviewer, *decisions) == [None] * number
+
+
+def test_two_photos_of_one_receipt_are_told_apart_before_anything_is_written(
+    shop, django_assert_num_queries
+):
+    reviewer = reviewer_for(make_reviewer(shop))
+    decide(reviewer, decision_on(make_receipt(shop=shop)))
+    first, second = photos_of_one_receipt(shop)
+
+    with django_assert_num_queries(STATEMENTS):
+        refusals = decide(reviewer, decision_on(first), decision_on(second))
+
+    assert refusals == [None, (6005, {"upload_id": first.pk})]
+
+
+def test_a_batch_of_refusals_writes_nothing(shop, django_assert_num_queries):
+    reviewer, decided = reviewer_for(make_reviewer(shop)), make_decided(shop=shop)
+
+    with django_assert_num_queries(1 + 1 + 2):
+        assert decide(reviewer, decision_on(decided))[0][0] == 6004
+
+
+def test_a_hundred_reviews_with_a_key_take_thirty_statements_at_most(shop):
+    reviewer, client = make_reviewer(shop), client_of()
+    sign_in(client, reviewer)
+
+    def post(receipts, key):
+        body = {"items": [approve(receipt) for receipt in receipts]}
+        return results_of(client.post(PATH, body, headers={"Idempotency-Key": key}))
+
+    post([make_receipt(shop=shop)], "k1")
+    receipts = [make_receipt(shop=shop) for _ in range(100)]
+    with CaptureQueriesContext(connection) as statements:
+        results = post(receipts, "k2")
+
+    assert [result["code"] for result in results] == [0] * 100
+    assert len(statements) <= 30
