@@ -26,13 +26,14 @@ from reviews.photos import Photo
 from reviews.services.process import process_receipt
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class StoredPhoto:
-    """A photo whose pictures are in the storage, not yet anybody's receipt."""
+    """A photo whose pictures are in the storage; a receipt's once it is submitted."""
 
     photo: Photo
     picture: StoredFile
     thumbnail: StoredFile
+    is_submitted: bool = False
 
 
 @contextmanager
@@ -49,13 +50,14 @@ def photo_stored(photo: Photo, *, person_id: int, name: str = "") -> Iterator[St
         owner_id=person_id,
         name=name,
     )
+    stored = StoredPhoto(photo=photo, picture=picture, thumbnail=thumbnail)
     try:
-        yield StoredPhoto(photo=photo, picture=picture, thumbnail=thumbnail)
+        yield stored
     except DomainError:
         files.discard(picture, thumbnail)
         raise
     # After any other failure nobody knows what was committed: unless it was, they expire.
-    if not Receipt.objects.filter(picture=picture).exists():
+    if not stored.is_submitted:
         files.discard(picture, thumbnail)
 
 
@@ -99,6 +101,7 @@ def submit(*, person: User, amount: Decimal, stored: StoredPhoto, shop: Shop) ->
         _submission_number(person, photo.sha256)
         raise
     files.make_permanent(stored.picture, stored.thumbnail)
+    stored.is_submitted = True
     record = ProcessRecord.objects.create(receipt=receipt)
     receipt.processes = [record]
     events.progress_changed(record)

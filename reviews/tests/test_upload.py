@@ -12,6 +12,7 @@ from PIL import Image
 
 from accounts.models import Tier
 from accounts.services.profile import facts
+from accounts.tests.factories import sign_in
 from catalog.tests.factories import make_shop
 from ops.api.throttle import UploadThrottle
 from ops.days import seconds_left
@@ -99,6 +100,38 @@ def test_an_upload_is_answered_at_once(shop, stored_files, fetch):
     for address in (image_url, thumbnail_url):
         assert address.startswith("http://testserver/files/")
         assert fetch(address).startswith(b"\xff\xd8\xff")
+
+
+def test_an_upload_takes_few_statements(
+    shop, django_assert_num_queries, django_capture_on_commit_callbacks
+):
+    person, photo = make_person(), make_photo()
+    upload(person)
+
+    # Two files; the shop; in a savepoint of the request's transaction the same file before, the
+    # person, today's uploads, the tiers, the receipt in a savepoint of its own, the files kept,
+    # the process; its task.
+    with (
+        django_assert_num_queries(2 + 1 + (2 + 4 + 3 + 2) + 1),
+        django_capture_on_commit_callbacks(execute=True),
+    ):
+        upload(person, photo=photo)
+
+
+def test_an_upload_with_a_key_takes_twenty_four_statements_at_most(
+    shop, django_assert_max_num_queries, django_capture_on_commit_callbacks
+):
+    client = client_of()
+    sign_in(client)
+    form = {"image": SimpleUploadedFile("a.jpg", make_file()), "amount": "1"}
+
+    with (
+        django_assert_max_num_queries(24),
+        django_capture_on_commit_callbacks(execute=True) as callbacks,
+    ):
+        data_of(client.post(PATH, form, format="multipart", headers={"Idempotency-Key": "k1"}))
+
+    assert callbacks
 
 
 def test_the_pictures_are_kept_for_good(shop):
