@@ -263,6 +263,53 @@ def test_the_number_of_queries_does_not_grow(path, django_assert_num_queries):
     read(10)
 
 
+@pytest.mark.parametrize(
+    ("query", "queries"),
+    [
+        ({}, 4),
+        ({"status": "all", "risk": "0"}, 4),
+        ({"page_size": "1"}, 4),
+        ({"shop": None}, 5),  # and the shop, which has to be one of theirs
+    ],
+)
+def test_a_filter_of_reviews_takes_no_more_queries(query, queries, django_assert_num_queries):
+    shop = make_shop()
+    reviewer = make_reviewer(shop)
+    for _ in range(3):
+        make_receipt(shop=shop)
+    wanted = {name: value or str(shop.pk) for name, value in query.items()}
+
+    with django_assert_num_queries(queries):
+        assert items_for(reviewer, REVIEWS, **wanted)
+
+
+def test_a_later_page_takes_as_many_queries(django_assert_num_queries):
+    person = make_person()
+    for _ in range(3):
+        make_receipt(person=person)
+    cursor = data_of(client_of(person).get(HISTORY, {"page_size": "1"}))["next"]
+
+    with django_assert_num_queries(2):
+        assert items_for(person, HISTORY, page_size="1", cursor=cursor, status="pending")
+
+
+def test_an_upload_takes_two_queries(django_assert_num_queries):
+    """The receipt with its files, and its processes."""
+    receipt = make_receipt()
+    make_record(receipt, status=ProcessStatus.PENDING)
+    client = client_of(receipt.person)
+
+    with django_assert_num_queries(2):
+        data_of(client.get(f"{UPLOADS}/{receipt.pk}"))
+
+
+def test_platform_staff_reads_reviews_in_three_queries(cast, django_assert_num_queries):
+    make_receipt(shop=cast.shop)
+
+    with django_assert_num_queries(3):
+        assert items_for(cast.staff, REVIEWS)
+
+
 @pytest.mark.parametrize("path", [HISTORY, REVIEWS])
 def test_no_row_is_fetched_one_by_one(path, monkeypatch):
     receipt = make_decided()
