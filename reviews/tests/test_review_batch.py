@@ -11,6 +11,7 @@ from catalog.tests.factories import make_shop
 from ops.models import AuditEntry
 from reviews import events
 from reviews.models import ProcessStatus, Receipt, ReceiptStatus
+from reviews.services import review
 from reviews.services.review import Action, Decision, review_batch
 from reviews.services.reviewers import Reviewer, reviewer_for
 from reviews.tests.factories import (
@@ -331,6 +332,25 @@ def test_where_the_first_of_two_photos_was_rejected_meanwhile_the_second_is_paid
     assert refusals == [(6004, {"current_status": "rejected"}), None]
     assert status_of(second) == "approved"
     assert PointsEntry.objects.get().related_id == str(second.pk)
+
+
+def test_what_is_decided_while_each_is_written_alone_is_refused_as_well(shop, monkeypatch):
+    first, second, third = (make_receipt(shop=shop) for _ in range(3))
+    write = review._write
+    rejected_meanwhile = [first, second]
+
+    def decide_then_write(decided):
+        if decided and rejected_meanwhile:
+            one = rejected_meanwhile.pop(0)
+            settle(one, make_person(), ReceiptStatus.REJECTED, reason="no")
+        write(decided)
+
+    monkeypatch.setattr(review, "_write", decide_then_write)
+
+    refusals = decide(make_reviewer(shop), *map(decision_on, (first, second, third)))
+
+    assert refusals == [(6004, {"current_status": "rejected"})] * 2 + [None]
+    assert PointsEntry.objects.get().related_id == str(third.pk)
 
 
 def test_another_broken_constraint_leaves_nothing_of_the_batch(shop):
