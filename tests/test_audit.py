@@ -446,6 +446,7 @@ READS = {
     "reviews.services.queue.next_for",
     "reviews.services.queue.waiting_for",
     "reviews.services.uploads.uploaded_at",
+    "accounts.services.greeting.standings",
     "accounts.services.profile.tiers_around",
     "accounts.services.sign_in.live_session",
     "accounts.services.sign_in_codes.alive",
