@@ -7,8 +7,8 @@ is encoded once and handed to its sockets directly.
 
 import asyncio
 import logging
-from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable
+from collections import defaultdict, deque
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import suppress
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
@@ -55,38 +55,48 @@ housekeeping: Registry[Housekeeping] = Registry()
 class Outbox:
     """Sends texts over one socket in order, without ever making the others wait for it."""
 
-    def __init__(self, write: Callable[[str], Awaitable[None]], drop: Callable[[], None]) -> None:
+    __slots__ = ("_behind", "_drop", "_sending", "_write")
+
+    def __init__(
+        self, write: Callable[[str], Coroutine[Any, Any, None]], drop: Callable[[], None]
+    ) -> None:
         self._write = write
         self._drop = drop
-        self._behind: list[str] = []
+        self._behind: deque[str] | None = None  # made when the socket is slow for the first time
         self._sending: asyncio.Task[None] | None = None
 
     def put(self, text: str) -> None:
         """Send now if the socket takes it, else queue it; a socket too far behind is dropped."""
         if self._sending is not None:
+            if self._behind is None:
+                self._behind = deque()
             self._behind.append(text)
             if len(self._behind) > BACKLOG:
                 self._drop()
             return
-        # Started eagerly, a send that finds room in the buffer is over before this line is.
+        # Started eagerly, a send that finds room in the buffer is over before this line is: of
+        # thousands of sockets hardly one needs a clock and a queue.
         loop = asyncio.get_running_loop()
-        task = asyncio.Task(self._send(text), loop=loop, eager_start=True)
-        if not task.done():
-            self._sending = task
+        first = asyncio.Task(self._write(text), loop=loop, eager_start=True)
+        if not first.done():
+            self._sending = loop.create_task(self._catch_up(first))
+        elif first.cancelled() or first.exception():
+            self._drop()
 
-    async def _send(self, text: str) -> None:
+    async def _catch_up(self, first: asyncio.Task[None]) -> None:
         try:
-            await self._write_in_time(text)
+            await _in_time(first)
             while self._behind:
-                await self._write_in_time(self._behind.pop(0))
+                await _in_time(self._write(self._behind.popleft()))
         except Exception:  # noqa: BLE001  a socket that breaks while written to is gone, whatever it says
             self._drop()
         finally:
             self._sending = None
 
-    async def _write_in_time(self, text: str) -> None:
-        async with asyncio.timeout(SECONDS_TO_TAKE_A_MESSAGE):
-            await self._write(text)
+
+async def _in_time(writing: Awaitable[None]) -> None:
+    async with asyncio.timeout(SECONDS_TO_TAKE_A_MESSAGE):
+        await writing
 
 
 class Hub:
@@ -163,9 +173,11 @@ class Hub:
 
     async def _deliver(self, event: Event) -> None:
         if event.owner_id is not None:
-            text = encode(event)
-            for socket in list(self.by_owner.get(event.owner_id, ())):
-                socket.deliver(event, text)
+            # Most messages are for people who are connected elsewhere, or nowhere.
+            if here := self.by_owner.get(event.owner_id):
+                text = encode(event)
+                for socket in list(here):
+                    socket.deliver(event, text)
         elif event.subject:
             self._merge(event)
         else:

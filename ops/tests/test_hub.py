@@ -93,6 +93,25 @@ async def test_who_has_left_hears_nothing(here):
     assert dict(here.by_owner) == {}
 
 
+async def test_everybody_is_handed_the_same_text(in_memory):
+    """It is written once, however many hear it."""
+    mine, tablet, other = await joined(NotingSocket(1), NotingSocket(1), NotingSocket(2))
+    await hand_to_hub(note(1, owner_id=1))
+    await hand_to_hub(note(2))
+    assert mine.texts[0] is tablet.texts[0]
+    assert mine.texts[1] is tablet.texts[1] is other.texts[0]
+
+
+async def test_what_nobody_here_hears_is_not_even_written(in_memory):
+    def unwritable(owner_id):
+        return Event(type="note", data={"number": {1j}}, owner_id=owner_id)
+
+    await joined(NotingSocket(1))
+    await hand_to_hub(unwritable(2))
+    with pytest.raises(TypeError):
+        await hand_to_hub(unwritable(1))
+
+
 async def test_a_replayed_event_says_so():
     event = note(1, owner_id=1, is_replay=True)
     assert event.message() == {
@@ -123,6 +142,14 @@ async def test_a_burst_is_merged_and_its_last_value_is_kept(here):
     assert seen == sorted(set(seen))
     assert len(seen) <= 5
     assert hub.MERGE_WINDOW <= 0.25
+
+
+async def test_a_burst_is_merged_for_thousands_as_well(in_memory):
+    sockets = await joined(*(NotingSocket(owner) for owner in range(1, 3001)))
+    await publish(*(stock(version) for version in range(1, 101)))
+    await until(lambda: all(100 in numbers(socket) for socket in sockets))
+    assert {len(socket.events) for socket in sockets} <= {1, 2, 3, 4, 5}
+    assert all(socket.texts[-1] is sockets[0].texts[-1] for socket in sockets)
 
 
 async def test_a_stream_of_changes_is_never_later_than_promised(in_memory):
@@ -321,6 +348,7 @@ async def test_texts_leave_in_order_and_at_once_when_there_is_room(server):
     for number in range(3):
         outbox.put(str(number))
     assert server.taken == ["0", "1", "2"]  # no turn of the loop was needed
+    assert asyncio.all_tasks() == {asyncio.current_task()}
     assert dropped == []
 
 
@@ -382,6 +410,18 @@ async def test_a_socket_that_breaks_is_dropped():
 
     async def write(text):
         raise RuntimeError("connection lost")
+
+    outbox = hub.Outbox(write, lambda: dropped.append(1))
+    outbox.put("x")
+    assert dropped == [1]
+
+
+async def test_a_socket_that_is_cancelled_while_it_is_written_to_is_dropped(server):
+    """As a server does when its client goes away."""
+    dropped = []
+
+    async def write(text):
+        raise asyncio.CancelledError
 
     outbox = hub.Outbox(write, lambda: dropped.append(1))
     outbox.put("x")
