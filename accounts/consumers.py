@@ -5,23 +5,24 @@ import logging
 import time
 import uuid
 from datetime import UTC, datetime
+from typing import Any
 
 import orjson
 from channels.db import database_sync_to_async
-from channels.generic.websocket import AsyncWebsocketConsumer
 from django.db.models import Q
 from django.utils import timezone, translation
 from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext_lazy as _
 
-from accounts.errors import AccountClosed
 from accounts.events import CLOSED_TO_YOU, NOT_SIGNED_IN, points_event
-from accounts.models import DeviceSession, PointsEntry, User, UserStatus
-from accounts.services import sign_in, tokens
+from accounts.models import DeviceSession, PointsEntry, UserStatus
+from accounts.services import tokens
+from accounts.services.greeting import SignedInAs, standings
 from ops.api.languages import language_for
 from ops.errors import NotSignedIn, Unreadable, ValidationFailed
 from ops.identifiers import MAX_ID
 from ops.realtime import hub, push
+from ops.realtime.gathering import Gathering
 from ops.realtime.pace import Pace
 from ops.realtime.push import REPLAY_LIMIT
 
@@ -33,88 +34,130 @@ LARGEST_MESSAGE = 1024 * 1024  # bytes
 # Codes of the protocol itself; those from 4000 on are ours.
 TOO_MANY_MESSAGES, MESSAGE_TOO_LARGE, TRY_AGAIN_LATER = 1008, 1009, 1013
 SECONDS_TO_JOIN = 5
+MOST_GREETED_TOGETHER = 500  # by one query; whoever comes on top of them is in the next
 
 logger = logging.getLogger(__name__)
 
 
-class RealtimeConsumer(AsyncWebsocketConsumer):
-    """Says hello, then hands on what the hub brings, in the order of the ledger."""
+async def _read_standings(those):
+    return await database_sync_to_async(standings)(those)
 
-    # Not a configured layer: the hub feeds this socket, it needs no channel of its own.
-    channel_layer_alias = "none: fed by the hub"
 
-    async def connect(self):
+_standings = Gathering(_read_standings, most=MOST_GREETED_TOGETHER)
+
+
+class RealtimeConsumer:
+    """Says hello, then hands on what the hub brings, in the order of the ledger.
+
+    It speaks ASGI by itself: Channels' consumer would hop into a thread and start a task for
+    every message that comes in. There are thousands of them: what most never need, as a lock, is
+    made when it is needed.
+    """
+
+    __slots__ = (
+        "_before_hello", "_catching_up", "_ledger_lock", "_newest", "_wanted_language",
+        "base_send", "expires_at", "is_counted", "is_open", "messages", "outbox", "owner_id",
+        "points_version", "resumes", "session_id", "socket_id",
+    )  # fmt: skip
+
+    def __init__(self, scope, send):
+        self.base_send = send
         self.socket_id = uuid.uuid4().hex
-        self.owner_id = None
-        self.points_version = None
+        # What the token says and then the hello, in this order.
+        self.owner_id: Any = None
+        self.session_id: Any = None
+        self.expires_at: Any = None
+        self.points_version: Any = None
         self.is_open = True
-        self._own = asyncio.Lock()
-        self._tasks = set()
-        self._before_hello: list[str] | None = []
+        self.is_counted = False
+        self._wanted_language = dict(scope["headers"]).get(b"accept-language", b"")
+        self._ledger_lock: asyncio.Lock | None = None
+        self._catching_up: asyncio.Task[None] | None = None
+        self._newest = 0  # the newest ledger entry that was heard of while catching up
+        self._before_hello: list[tuple[push.Event, str]] | None = []
         self.outbox = hub.Outbox(self.write, self._drop)
         self.messages = Pace(MESSAGES, seconds=MESSAGES_SECONDS)
         self.resumes = Pace(RESUMES, seconds=RESUMES_SECONDS)
-        offered, token = _offered_token(self.scope)
-        await self.accept(subprotocol="bearer" if offered else None)
-        # Accepted first and closed then: a refused handshake cannot carry a close code.
-        if not await self._sign_in(token):
+
+    async def serve(self, scope, receive):
+        """Greet, then listen until one of both ends closes."""
+        try:
+            await receive()  # websocket.connect
+            await self._greet(await self._accept(scope))
+            while await self._take(await receive()):
+                pass
+        finally:
+            # Cancelled by the server, it would stay in the hub and collect messages without end.
+            self.is_open = False
+            self._leave()
+            if self._catching_up is not None:
+                self._catching_up.cancel()
+
+    async def _accept(self, scope):
+        """Accept first and close then: a refused handshake cannot carry a close code."""
+        offered, token = _offered_token(scope)
+        await self.base_send(
+            {"type": "websocket.accept", "subprotocol": "bearer" if offered else None}
+        )
+        return token
+
+    async def _greet(self, token):
+        """Join first and read then: no change between the two passes this socket by."""
+        try:
+            claims = tokens.read_access(token)
+        except NotSignedIn:
+            await self.disconnect_with(NOT_SIGNED_IN)
             return
-        is_greeted = False
+        self._stand_on(claims)
         try:
             async with asyncio.timeout(SECONDS_TO_JOIN):
                 await hub.current().join(self)
-            await self._hello()
-            is_greeted = True
+            standing = await self._standing()
         except Exception:
             # No channel layer, or no database: the client comes back when there is one.
             logger.exception("A socket could not be served")
             await self.disconnect_with(TRY_AGAIN_LATER)
-        finally:
-            # Cancelled by the server, it would stay in the hub and collect messages without end.
-            if not is_greeted:
-                self._leave()
-
-    async def _sign_in(self, token):
-        try:
-            claims, session = await database_sync_to_async(_read_token)(token)
-        except (AccountClosed, _SessionRevoked):
+            return
+        if standing is None:
             await self.disconnect_with(CLOSED_TO_YOU)
-            return False
-        except NotSignedIn:
-            await self.disconnect_with(NOT_SIGNED_IN)
-            return False
-        if self.owner_id not in (None, session.user_id):
-            await self.disconnect_with(NOT_SIGNED_IN)
-            return False
-        self.owner_id = session.user_id
-        self.session_id = session.pk
-        self.expires_at = claims.expires_at
-        return True
+        elif self.is_open:  # nobody closed it meanwhile
+            hub.current().count(self)
+            self._say_hello(standing)
+            held_back, self._before_hello = self._before_hello, None
+            for event, text in held_back or ():
+                self.deliver(event, text)
 
-    async def _hello(self):
-        async with self._own:
-            person = await User.objects.values("total_points", "points_version").aget(
-                pk=self.owner_id
-            )
-            self.points_version = person["points_version"]
-            self.put(
-                "hello",
-                {
-                    "user_id": self.owner_id,
-                    **person,
-                    "heartbeat": HEARTBEAT,
-                    "server_time": push.timestamp(timezone.now()),
-                },
-            )
-            for text in self._before_hello or ():
-                self.outbox.put(text)
-            self._before_hello = None
+    def _stand_on(self, claims):
+        self.owner_id = claims.person_id
+        self.session_id = claims.session_id
+        self.expires_at = claims.expires_at
+
+    def _standing(self):
+        return _standings.answer_to(SignedInAs(self.owner_id, self.session_id))
+
+    def _say_hello(self, standing):
+        self.points_version = standing.points_version
+        self.put(
+            "hello",
+            {
+                "user_id": self.owner_id,
+                "total_points": standing.total_points,
+                "points_version": standing.points_version,
+                "heartbeat": HEARTBEAT,
+                "server_time": push.timestamp(timezone.now()),
+            },
+        )
 
     # --- From the client --------------------------------------------------------------------
-    async def receive(self, text_data=None, bytes_data=None):
-        if self.owner_id is None or not self.is_open:
-            return  # closed; what was on its way says nothing
-        sent = bytes_data or (text_data or "").encode()
+    async def _take(self, message):
+        """Act on what the server brings; False at the end of the connection."""
+        if message["type"] != "websocket.receive":
+            return False
+        if self.is_open:  # else closed: what was on its way says nothing
+            await self._listen_to(message.get("bytes") or (message.get("text") or "").encode())
+        return True
+
+    async def _listen_to(self, sent):
         if len(sent) > LARGEST_MESSAGE:
             await self.disconnect_with(MESSAGE_TOO_LARGE)
             return
@@ -132,7 +175,7 @@ class RealtimeConsumer(AsyncWebsocketConsumer):
                 self.put("pong", {"server_time": push.timestamp(timezone.now())})
             case "auth":
                 token = message.get("token")
-                await self._sign_in(token if isinstance(token, str) else "")
+                await self._stand_on_another(token if isinstance(token, str) else "")
             case "resume" if not self.resumes.allows_one_more(time.monotonic()):
                 await self.disconnect_with(TOO_MANY_MESSAGES)
             case "resume":
@@ -140,53 +183,95 @@ class RealtimeConsumer(AsyncWebsocketConsumer):
             case _:
                 self.refuse(ValidationFailed.code, _("There is no message of this type."))
 
+    async def _stand_on_another(self, token):
+        """Go on by another token, of the same person, that may belong to another sign-in."""
+        try:
+            claims = tokens.read_access(token)
+        except NotSignedIn:
+            await self.disconnect_with(NOT_SIGNED_IN)
+            return
+        standing = await _standings.answer_to(SignedInAs(claims.person_id, claims.session_id))
+        if standing is None:
+            await self.disconnect_with(CLOSED_TO_YOU)
+        elif claims.person_id != self.owner_id:
+            await self.disconnect_with(NOT_SIGNED_IN)
+        else:
+            self._stand_on(claims)
+
     async def _resume(self, data):
         version, since = data.get("points_version"), _moment(data.get("since"))
-        async with self._own:
+        async with self._ledger():
             missed = await database_sync_to_async(_missed)(self.owner_id, version, since)
             for event in missed if len(missed) <= REPLAY_LIMIT else ():
                 self.outbox.put(hub.encode(event))
                 if event.type == "points_update":  # it need not come a second time as a push
                     self.points_version = max(self.points_version, event.version)
-        if len(missed) > REPLAY_LIMIT:
-            await self._hello()
+            if len(missed) > REPLAY_LIMIT:
+                standing = await self._standing()
+                if standing is None:
+                    await self.disconnect_with(CLOSED_TO_YOU)
+                else:
+                    self._say_hello(standing)
 
     # --- From the hub -----------------------------------------------------------------------
     def deliver(self, event, text):
         """Send one event, after the hello; ledger changes wait their turn."""
-        if event.type != "points_update":
-            if self._before_hello is None:
-                self.outbox.put(text)
-            else:
-                self._before_hello.append(text)
-            return
-        task = asyncio.create_task(self._deliver_points(event, text))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _deliver_points(self, event, text):
-        """Send ledger changes once each and in order, whatever order processes sent them in."""
-        async with self._own:
-            if self.points_version is None or event.version <= self.points_version:
-                return  # the hello counted it already, or it went out with a later one
-            if event.version == self.points_version + 1:
-                self.outbox.put(text)
-            else:
-                # A later commit overtook an earlier one on the way here. Both are committed.
-                try:
-                    missed = await database_sync_to_async(_entries_between)(
-                        self.owner_id, self.points_version, event.version
-                    )
-                except Exception:
-                    logger.exception(
-                        "The ledger of person %s could not be read for a push; the next one "
-                        "brings what is missing",
-                        self.owner_id,
-                    )
-                    return
-                for entry in missed:
-                    self.outbox.put(hub.encode(points_event(entry)))
+        if self._before_hello is not None:
+            self._before_hello.append((event, text))
+            if len(self._before_hello) > hub.BACKLOG:
+                self._drop()
+        elif event.type != "points_update":
+            self.outbox.put(text)
+        elif self._is_next(event):
             self.points_version = event.version
+            self.outbox.put(text)
+        else:
+            self._newest = max(self._newest, event.version)
+            if self._catching_up is None:
+                self._catching_up = asyncio.create_task(self._catch_up())
+
+    def _is_next(self, event):
+        """Whether it follows upon the last one that was sent, and nobody reads the ledger now."""
+        is_being_read = self._ledger_lock is not None and self._ledger_lock.locked()
+        return not is_being_read and event.version == self.points_version + 1
+
+    def _ledger(self):
+        """The right to send from the ledger: one at a time has it."""
+        if self._ledger_lock is None:
+            self._ledger_lock = asyncio.Lock()
+        return self._ledger_lock
+
+    async def _catch_up(self):
+        """Send ledger changes once each and in order, whatever order processes sent them in.
+
+        A later commit overtook an earlier one on the way here. Both are committed: the ledger has
+        them in order, up to the newest that was heard of. What the hello counted already, or went
+        out with a later one, is not sent again.
+        """
+        tried = None
+        try:
+            async with self._ledger():
+                while self.points_version < self._newest and self._newest != tried:
+                    tried = self._newest
+                    await self._send_entries(tried)
+        finally:
+            self._catching_up = None
+
+    async def _send_entries(self, newest):
+        try:
+            missed = await database_sync_to_async(_entries_between)(
+                self.owner_id, self.points_version, newest
+            )
+        except Exception:
+            logger.exception(
+                "The ledger of person %s could not be read for a push; the next one "
+                "brings what is missing",
+                self.owner_id,
+            )
+            return
+        for entry in missed:
+            self.outbox.put(hub.encode(points_event(entry)))
+        self.points_version = newest
 
     # --- The connection ---------------------------------------------------------------------
     def put(self, kind, data):
@@ -195,8 +280,7 @@ class RealtimeConsumer(AsyncWebsocketConsumer):
 
     def refuse(self, code, why):
         """Say no to one message, in the client's language; the socket stays open."""
-        headers = dict(self.scope["headers"])
-        with translation.override(language_for(headers.get(b"accept-language", b""))):
+        with translation.override(language_for(self._wanted_language)):
             self.put("error", {"code": code, "message": str(why)})
 
     async def write(self, text):
@@ -205,30 +289,23 @@ class RealtimeConsumer(AsyncWebsocketConsumer):
 
     def _drop(self):
         """Close a socket that does not take what it is sent; its client comes back and resumes."""
-        task = asyncio.create_task(self.disconnect_with(TRY_AGAIN_LATER))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        hub.close_all([self], TRY_AGAIN_LATER)
 
     async def disconnect_with(self, code):
         """Close from our side, once."""
         if self.is_open:
             self.is_open = False
             self._leave()
-            await self.close(code=code)
-
-    async def disconnect(self, code):
-        self.is_open = False
-        self._leave()
-        for task in list(self._tasks):
-            task.cancel()
+            await self.base_send({"type": "websocket.close", "code": code})
 
     def _leave(self):
         if self.owner_id is not None:
             hub.current().leave(self)
 
 
-class _SessionRevoked(NotSignedIn):
-    """The token is good but its session was ended."""
+async def serve_socket(scope, receive, send):
+    """The ASGI application of `/ws/`."""
+    await RealtimeConsumer(scope, send).serve(scope, receive)
 
 
 def _offered_token(scope):
@@ -241,14 +318,6 @@ def _offered_token(scope):
             scheme, _space, token = value.decode("latin-1").partition(" ")
             return False, token.strip() if scheme.lower() == "bearer" else ""
     return False, ""
-
-
-def _read_token(token):
-    claims = tokens.read_access(token)
-    try:
-        return claims, sign_in.live_session(token)
-    except NotSignedIn as error:
-        raise _SessionRevoked from error
 
 
 def _moment(text) -> datetime | None:
@@ -304,11 +373,9 @@ async def close_ended(sockets):
     one: every process looks for itself, so that 5 seconds is the longest an ended session lives.
     """
     now = timezone.now()
-    await hub.close_all((socket for socket in sockets if socket.expires_at <= now), NOT_SIGNED_IN)
+    hub.close_all((socket for socket in sockets if socket.expires_at <= now), NOT_SIGNED_IN)
     if sockets:
         ended = await database_sync_to_async(_ended_sessions)(
             {socket.session_id for socket in sockets}
         )
-        await hub.close_all(
-            (socket for socket in sockets if socket.session_id in ended), CLOSED_TO_YOU
-        )
+        hub.close_all((socket for socket in sockets if socket.session_id in ended), CLOSED_TO_YOU)

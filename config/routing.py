@@ -1,10 +1,8 @@
 """WebSockets, and HTTP as well in the embedded set-up, where daphne serves both."""
 
-from typing import Any, cast
+from typing import Any
 
 import django
-from channels.routing import ProtocolTypeRouter, URLRouter
-from channels.security.websocket import WebsocketDenier
 
 from config.handlers import HttpOnASGI
 
@@ -14,10 +12,16 @@ http = HttpOnASGI()
 
 from django.conf import settings  # noqa: E402
 from django.http.request import split_domain_port, validate_host  # noqa: E402
-from django.urls import re_path  # noqa: E402
 
-from accounts.consumers import RealtimeConsumer  # noqa: E402
+from accounts.consumers import serve_socket  # noqa: E402
 from ops.api.exception_handler import answer_outside  # noqa: E402
+
+SOCKETS = ("/ws", "/ws/")
+
+
+async def not_from_there(_scope: Any, _receive: Any, send: Any) -> None:
+    """Refuse the handshake of a page of another site."""
+    await send({"type": "websocket.close"})
 
 
 async def no_socket(scope: Any, _receive: Any, send: Any) -> None:
@@ -36,20 +40,6 @@ async def no_socket(scope: Any, _receive: Any, send: Any) -> None:
     await send({"type": "websocket.http.response.body", "body": answer.content})
 
 
-class KnownOrigin:
-    """Refuses at the handshake a page of another site. A native app sends no Origin and may in."""
-
-    def __init__(self, application: Any) -> None:
-        self.application = application
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> Any:
-        headers = dict(scope["headers"])
-        origin = headers.get(b"origin")
-        is_known = origin is None or _is_ours(origin.decode("latin-1"), headers.get(b"host", b""))
-        chosen = self.application if is_known else WebsocketDenier.as_asgi()
-        return await chosen(scope, receive, send)
-
-
 def _is_ours(origin: str, host: bytes) -> bool:
     """Whether a page of this origin came from this host and port, or is let in by a setting."""
     if origin in settings.CORS_ALLOWED_ORIGINS:
@@ -59,16 +49,25 @@ def _is_ours(origin: str, host: bytes) -> bool:
     return is_same and validate_host(split_domain_port(name)[0], settings.ALLOWED_HOSTS)
 
 
-application = ProtocolTypeRouter(
-    {
-        "http": http,
-        "websocket": KnownOrigin(
-            URLRouter(
-                [
-                    re_path(r"^ws/?$", RealtimeConsumer.as_asgi()),
-                    re_path(r"", cast("Any", no_socket)),  # URLRouter takes applications for views
-                ]
-            ),
-        ),
-    }
-)
+async def application(scope: Any, receive: Any, send: Any) -> None:
+    """Serve a request, or a socket for as long as it is open.
+
+    One function instead of a router in a router: what wraps a socket is kept while it is open.
+    """
+    match scope["type"]:
+        case "http":
+            await http(scope, receive, send)
+        case "websocket":
+            await _socket_for(scope)(scope, receive, send)
+        case other:  # as of servers that ask about their own beginning and end
+            raise ValueError(f"Nothing here serves {other!r}.")
+
+
+def _socket_for(scope: Any) -> Any:
+    """What answers a wish for a socket. A native app sends no Origin and may in."""
+    headers = dict(scope["headers"])
+    origin = headers.get(b"origin")
+    if origin is not None and not _is_ours(origin.decode("latin-1"), headers.get(b"host", b"")):
+        return not_from_there
+    is_there = scope["path"].removeprefix(scope.get("root_path", "")) in SOCKETS
+    return serve_socket if is_there else no_socket

@@ -1,11 +1,14 @@
 """`/ws/`: who may in, what they hear, and how it ends."""
 
 import asyncio
+import threading
+import tracemalloc
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from asgiref.sync import SyncToAsync
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 from django.utils.translation import gettext, override
@@ -200,6 +203,190 @@ async def test_a_page_that_may_use_the_api_may_listen_as_well(me, settings):
     settings.CORS_ALLOWED_ORIGINS = ["https://app.example"]
     client, _hello = await opened(token_of(me), origin="https://app.example")
     await client.leave()
+
+
+# --- What a greeting costs ----------------------------------------------------------------------
+@pytest.fixture
+async def statements(process):
+    """The SQL that this test's sockets have run so far; `.then` is called after each of them."""
+
+    class Statements(list):
+        then = None
+
+    run = Statements()
+
+    def note(execute, sql, *more):
+        result = execute(sql, *more)
+        run.append(sql)
+        then, run.then = run.then, None
+        if then:
+            then()
+        return result
+
+    await in_database(lambda: connection.execute_wrappers.append(note))
+    yield run
+    await in_database(lambda: connection.execute_wrappers.remove(note))
+
+
+@pytest.fixture
+def hops(monkeypatch):
+    """Whatever was handed to the thread that the database is asked from."""
+    handed: list[Any] = []
+    executor = SyncToAsync.single_thread_executor
+    submit = executor.submit
+
+    def noted(*arguments, **more):
+        handed.append(arguments)
+        return submit(*arguments, **more)
+
+    monkeypatch.setattr(executor, "submit", noted)
+    return handed
+
+
+async def test_a_greeting_is_one_statement_in_one_hop(me, statements, hops):
+    statements.clear()
+    hops.clear()
+    client, _hello = await opened(token_of(me))
+    assert (len(statements), len(hops)) == (1, 1)
+    await client.heard_before_a_pong()
+    assert (len(statements), len(hops)) == (1, 1)  # nor does a message need a thread
+    await client.leave()
+    assert (len(statements), len(hops)) == (1, 1)
+
+
+async def test_those_who_come_together_share_statement_and_hop(me, statements, hops):
+    everybody = [me, *[await in_database(make_sign_in) for _ in range(29)]]
+    await in_database(give, me.person, 7)
+    statements.clear()
+    hops.clear()
+    greeted = await asyncio.gather(*(opened(token_of(one)) for one in everybody))
+    assert len(statements) == len(hops) <= 3
+    assert [hello["user_id"] for _client, hello in greeted] == [one.person.pk for one in everybody]
+    assert [hello["total_points"] for _client, hello in greeted] == [7] + [0] * 29
+    for client, _hello in greeted:
+        await client.leave()
+
+
+async def test_who_may_not_in_takes_nothing_from_those_who_come_together_with_them(me, statements):
+    ended, banned = await in_database(make_sign_in), await in_database(make_sign_in)
+    await in_database(service.revoke, ended.session)
+    await in_database(service.change_status, person=banned.person, status=UserStatus.BANNED)
+    other = await in_database(make_sign_in)
+    refused = {
+        token_of(ended): 4403,
+        token_of(banned): 4403,
+        token_of(me, sid=2**63): 4403,
+        token_of(me, sid=other.session.pk): 4403,
+        token_of(me, exp=1): 4401,
+    }
+    clients = [Client(token) for token in refused]
+    statements.clear()
+    (fine, _hello), *_accepted = await asyncio.gather(
+        opened(token_of(me)), *(client.open() for client in clients)
+    )
+    assert len(statements) <= 2
+    assert [await client.close_code() for client in clients] == list(refused.values())
+    assert hub.current().by_owner.keys() == {me.person.pk}
+    assert await fine.heard_before_a_pong() == []
+    await fine.leave()
+
+
+async def test_a_database_that_fails_once_sends_those_away_who_waited_for_it(me, statements):
+    def fail():
+        raise DatabaseError
+
+    statements.then = fail
+    client = Client(token_of(me))
+    assert (await client.open())[0]
+    assert await client.close_code() == 1013
+    assert hub.current().sockets == []
+    again, _hello = await opened(token_of(me))
+    await again.leave()
+
+
+async def test_a_change_between_the_read_and_the_hello_is_heard_after_it(me, statements):
+    """It was committed too late for the hello, and comes too early to be sent at once."""
+    loop = asyncio.get_running_loop()
+
+    def meanwhile():
+        give(me.person, 5)
+        event = points_push.points_event(PointsEntry.objects.get(user=me.person))
+        asyncio.run_coroutine_threadsafe(hand_to_hub(event), loop).result(10)
+
+    statements.then = meanwhile
+    client, hello = await opened(token_of(me))
+    assert (hello["total_points"], hello["points_version"]) == (0, 0)
+    assert versions(await client.heard_before_a_pong()) == [1]
+    await client.leave()
+
+
+async def test_a_sign_in_that_ends_while_it_is_greeted_hears_no_hello(me, statements):
+    loop = asyncio.get_running_loop()
+
+    here = hub.current()
+
+    def close():
+        order = {"code": 4403, "session_id": me.session.pk, "owner_id": None}
+        told = here.handle({"type": "push.close", "payload": order})
+        asyncio.run_coroutine_threadsafe(told, loop).result(10)
+
+    statements.then = close
+    client = Client(token_of(me))
+    assert (await client.open())[0]
+    assert await client.wire.receive_output(5) == {"type": "websocket.close", "code": 4403}
+    assert here.sockets == []
+    assert await client.wire.receive_nothing()
+    await client.leave()
+
+
+async def test_the_token_of_an_ended_sign_in_closes_no_socket_of_its_person(either_process):
+    me = await in_database(make_sign_in)
+    stolen = await in_database(make_sign_in, me.person)
+    await in_database(service.revoke, stolen.session)
+    clients = [(await opened(token_of(me)))[0] for _ in range(5)]
+    for _ in range(5):
+        thief = Client(token_of(stolen))
+        assert (await thief.open())[0]
+        assert await thief.close_code() == 4403
+    other = await in_database(make_sign_in)
+    last, _hello = await opened(token_of(other))
+    await until(lambda: other.person.pk in hub.current().everywhere)
+    for client in (*clients, last):
+        assert await client.heard_before_a_pong() == []
+        await client.leave()
+
+
+async def test_a_socket_that_is_not_greeted_keeps_only_so_much(me, monkeypatch):
+    real_join = hub.Hub.join
+
+    async def join(self, socket):
+        await real_join(self, socket)
+        for number in range(hub.BACKLOG + 1):
+            await hand_to_hub(Event(type="news", data={"number": number}))
+
+    monkeypatch.setattr(hub.Hub, "join", join)
+    client = Client(token_of(me))
+    assert (await client.open())[0]
+    assert await client.close_code() == 1013
+    assert hub.current().sockets == []
+
+
+def test_a_socket_takes_little_memory():
+    """What is ours of it; the server's own part is ten times as much."""
+    scope = {"headers": [(b"host", b"localhost")]}
+
+    async def send(message):
+        raise AssertionError(message)
+
+    async def bytes_of_each():
+        await asyncio.sleep(0)
+        tracemalloc.start()
+        sockets = [consumers.RealtimeConsumer(scope, send) for _ in range(1000)]
+        size, _peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return size / len(sockets)
+
+    assert asyncio.run(bytes_of_each()) < 1200
 
 
 # --- Talking ------------------------------------------------------------------------------------
@@ -551,6 +738,42 @@ async def test_updates_go_out_once_each_and_in_order_whatever_order_they_arrive_
     heard = [await client.next() for _ in range(4)]
     assert [message["data"]["points_version"] for message in heard] == [1, 2, 3, 4]
     assert [message["data"]["change_points"] for message in heard] == [100, -1, -2, -3]
+    assert await client.heard_before_a_pong() == []
+    await client.leave()
+
+
+async def test_the_next_update_needs_no_task_and_no_turn_of_the_loop(me, statements, hops):
+    client, _hello = await opened(token_of(me))
+    events = await events_of(me.person, [5, 6])
+    statements.clear()
+    hops.clear()
+    before = asyncio.all_tasks()
+    for event in events:
+        await hand_to_hub(event)
+    assert client.wire.output_queue.qsize() == 2
+    assert asyncio.all_tasks() == before
+    assert versions(await client.heard_before_a_pong()) == [1, 2]
+    assert (statements, hops) == ([], [])
+    await client.leave()
+
+
+async def test_whatever_comes_while_the_ledger_is_read_waits_in_one_task(me, statements):
+    client, _hello = await opened(token_of(me))
+    events = await events_of(me.person, [1] * 40)
+    may_go_on, statements.then = threading.Event(), None
+    statements.clear()
+    before = asyncio.all_tasks()
+    statements.then = lambda: may_go_on.wait(10)
+    for event in events[1:]:
+        await hand_to_hub(event)
+    await until(lambda: statements)
+    await hand_to_hub(events[0])  # the very next, but it is being read
+    waiting = asyncio.all_tasks() - before
+    assert len([task for task in waiting if "_catch_up" in repr(task)]) == 1
+    assert len(waiting) <= 2  # the other one is the test's way to the socket
+    may_go_on.set()
+    heard = [await client.next() for _ in range(40)]
+    assert versions(heard) == list(range(1, 41))
     assert await client.heard_before_a_pong() == []
     await client.leave()
 

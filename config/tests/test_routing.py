@@ -36,3 +36,17 @@ async def test_and_else_as_the_server_likes(scope):
     await asked.send_input({"type": "websocket.connect"})
     assert (await asked.receive_output(5))["type"] == "websocket.close"
     await asked.wait(5)
+
+
+async def test_a_socket_is_found_below_the_path_under_which_all_is_served():
+    asked = ask("/shop/ws/", root_path="/shop")
+    await asked.send_input({"type": "websocket.connect"})
+    assert (await asked.receive_output(5))["type"] == "websocket.accept"
+    assert (await asked.receive_output(5))["code"] == 4401
+    await asked.send_input({"type": "websocket.disconnect", "code": 4401})
+    await asked.wait(5)
+
+
+async def test_a_server_that_asks_about_its_own_beginning_is_told_that_nobody_minds():
+    with pytest.raises(ValueError, match="lifespan"):
+        await application({"type": "lifespan"}, None, None)

@@ -40,12 +40,15 @@ class Socket(Protocol):
     socket_id: str
     owner_id: int
     session_id: int
+    is_counted: bool  # among the sockets of its person; False until the hub says otherwise
 
     def write(self, text: str) -> Awaitable[None]: ...
     def disconnect_with(self, code: int) -> Awaitable[None]: ...
     def deliver(self, event: Event, text: str) -> None: ...
 
 
+# Whose socket, which one, and whether it is there or gone.
+type Count = tuple[int, str, bool]
 type Housekeeping = Callable[[list[Socket]], Awaitable[None]]
 
 # Called with this process's sockets every few seconds.
@@ -112,6 +115,7 @@ class Hub:
         self._held_back: dict[tuple[str, str], Event] = {}
         self._sent_versions: dict[tuple[str, str], int] = {}
         self._merging: set[tuple[str, str]] = set()
+        self._counts: list[Count] = []
 
     @property
     def sockets(self) -> list[Socket]:
@@ -128,15 +132,36 @@ class Hub:
             ]
         await self._subscribed.wait()
         self.by_owner[socket.owner_id].append(socket)
-        push.send("push.opened", {"owner_id": socket.owner_id, "socket_id": socket.socket_id})
+
+    def count(self, socket: Socket) -> None:
+        """Count a socket among those of its person, on every process: one too many closes one.
+
+        Only who may listen is counted, or strangers could close the sockets of a person.
+        """
+        socket.is_counted = True
+        self._tell(socket)
 
     def leave(self, socket: Socket) -> None:
         """Let a socket go; closing twice does no harm."""
-        with suppress(ValueError):
-            self.by_owner[socket.owner_id].remove(socket)
-            push.send("push.closed", {"owner_id": socket.owner_id, "socket_id": socket.socket_id})
-        if not self.by_owner[socket.owner_id]:
+        here = self.by_owner.get(socket.owner_id, [])
+        if socket not in here:
+            return
+        here.remove(socket)
+        if not here:
             del self.by_owner[socket.owner_id]
+        if socket.is_counted:
+            socket.is_counted = False
+            self._tell(socket)
+
+    def _tell(self, socket: Socket) -> None:
+        """Announce it with all that come and go at this moment, in one message."""
+        if not self._counts:
+            asyncio.get_running_loop().call_soon(self._send_counts)
+        self._counts.append((socket.owner_id, socket.socket_id, socket.is_counted))
+
+    def _send_counts(self) -> None:
+        counts, self._counts = self._counts, []
+        push.send("push.counts", {"counts": counts})
 
     async def _listen(self) -> None:
         layer = get_channel_layer()
@@ -165,11 +190,10 @@ class Hub:
             case "push.event":
                 await self._deliver(Event(**payload))
             case "push.close":
-                await self._close(CloseOrder(**payload))
-            case "push.opened":
-                await self._count_in(**payload)
-            case "push.closed":
-                self._count_out(**payload)
+                self._close(CloseOrder(**payload))
+            case "push.counts":
+                for owner_id, socket_id, is_counted in payload["counts"]:
+                    (self._count_in if is_counted else self._count_out)(owner_id, socket_id)
 
     async def _deliver(self, event: Event) -> None:
         if event.owner_id is not None:
@@ -212,8 +236,8 @@ class Hub:
             if number % YIELD_EVERY == 0:
                 await asyncio.sleep(0)
 
-    async def _close(self, order: CloseOrder) -> None:
-        await close_all(
+    def _close(self, order: CloseOrder) -> None:
+        close_all(
             (
                 socket
                 for socket in self.sockets
@@ -222,13 +246,13 @@ class Hub:
             order.code,
         )
 
-    async def _count_in(self, owner_id: int, socket_id: str) -> None:
+    def _count_in(self, owner_id: int, socket_id: str) -> None:
         everywhere = self.everywhere[owner_id]
         everywhere.append(socket_id)
         while len(everywhere) > SOCKETS_PER_PERSON:
             oldest = everywhere.pop(0)
             here = [one for one in self.by_owner.get(owner_id, ()) if one.socket_id == oldest]
-            await close_all(here, TOO_MANY_SOCKETS)
+            close_all(here, TOO_MANY_SOCKETS)
 
     def _count_out(self, owner_id: int, socket_id: str) -> None:
         with suppress(ValueError):
@@ -251,7 +275,7 @@ def encode(event: Event) -> str:
     return orjson.dumps(event.message()).decode()
 
 
-async def close_all(sockets: Iterable[Socket], code: int) -> None:
+def close_all(sockets: Iterable[Socket], code: int) -> None:
     """Close these sockets, whatever state each is in, and wait for none of them."""
     loop = asyncio.get_running_loop()
     for socket in list(sockets):

@@ -4,7 +4,9 @@ import asyncio
 import time
 from dataclasses import asdict
 
+from channels.db import database_sync_to_async
 from channels.layers import get_channel_layer
+from django.db import close_old_connections
 
 from ops.realtime import hub, push
 
@@ -37,6 +39,7 @@ class NotingSocket:
         self.owner_id = owner_id
         self.socket_id = socket_id or f"socket {id(self)}"
         self.session_id = session_id or owner_id * 100
+        self.is_counted = False
         self.events = []
         self.texts = []
         self.closed_with = None
@@ -73,4 +76,6 @@ async def end_of_the_process():
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+    # While it waits, Channels' client for tests keeps every connection to the database open.
+    await database_sync_to_async(close_old_connections)()
     await get_channel_layer().flush()

@@ -5,6 +5,7 @@ import logging
 import time
 
 import pytest
+from channels.layers import get_channel_layer
 
 from ops.realtime import hub, push
 from ops.realtime.push import Event
@@ -37,6 +38,7 @@ async def in_memory(settings):
 async def joined(*sockets):
     for socket in sockets:
         await hub.current().join(socket)
+        hub.current().count(socket)
     return sockets
 
 
@@ -228,14 +230,14 @@ async def test_who_left_makes_room(here):
 
 
 async def test_sockets_on_other_processes_count(here):
-    """The others were there first: the process that has the oldest closes it."""
+    """The process that has the oldest closes it."""
     (mine,) = await joined(NotingSocket(1, "mine"))
-    for number in range(4):
-        push.send("push.opened", {"owner_id": 1, "socket_id": f"elsewhere {number}"})
+    await until(lambda: here.everywhere)
+    push.send("push.counts", {"counts": [(1, f"elsewhere {number}", True) for number in range(4)]})
     await publish(note(1, owner_id=1))
     await until(lambda: mine.events)
     assert mine.closed_with is None
-    push.send("push.opened", {"owner_id": 1, "socket_id": "elsewhere 5"})
+    push.send("push.counts", {"counts": [(1, "elsewhere 5", True)]})
     await until(lambda: mine.closed_with)
     assert mine.closed_with == 4429
 
@@ -245,12 +247,45 @@ async def test_nothing_is_kept_of_people_who_are_gone(here):
     await until(lambda: here.everywhere)
     here.leave(socket)
     await until(lambda: not here.everywhere)
-    push.send("push.closed", {"owner_id": 1, "socket_id": "never seen"})
-    await publish(note(1))
-    await joined(last := NotingSocket(2))
-    await publish(note(2))
-    await until(lambda: 2 in numbers(last))
+    push.send("push.counts", {"counts": [(1, "never seen", False)]})
+    await joined(NotingSocket(2))
+    await until(lambda: here.everywhere)
     assert list(here.everywhere) == [2]
+
+
+async def test_all_that_come_and_go_at_one_moment_are_announced_in_one_message(here):
+    layer = get_channel_layer()
+    channel = await layer.new_channel()
+    await layer.group_add(push.GROUP, channel)
+
+    async def announced():
+        message = await asyncio.wait_for(layer.receive(channel), 5)
+        assert message["type"] == "push.counts"
+        return [tuple(count) for count in message["payload"]["counts"]]
+
+    await here.join(NotingSocket(7))  # the subscription stands
+    first, second = (NotingSocket(owner, f"s{owner}") for owner in (1, 2))
+    for socket in (first, second):
+        await here.join(socket)
+        here.count(socket)
+    here.leave(first)
+    assert await announced() == [(1, "s1", True), (2, "s2", True), (1, "s1", False)]
+    here.leave(second)
+    assert await announced() == [(2, "s2", False)]
+    await until(lambda: not here.everywhere)
+
+
+async def test_who_is_not_counted_closes_nobody_and_is_not_announced(here):
+    sockets = await joined(*(NotingSocket(1, f"s{number}") for number in range(5)))
+    await here.join(stranger := NotingSocket(1, "stranger"))
+    await joined(NotingSocket(2))
+    await until(lambda: 2 in here.everywhere)
+    assert [socket.closed_with for socket in sockets] == [None] * 5
+    assert "stranger" not in here.everywhere[1]
+    here.leave(stranger)
+    await joined(NotingSocket(3))
+    await until(lambda: 3 in here.everywhere)
+    assert here.everywhere[1] == [f"s{number}" for number in range(5)]
 
 
 # --- Closing ------------------------------------------------------------------------------------
