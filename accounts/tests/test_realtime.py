@@ -602,6 +602,24 @@ async def test_an_end_that_was_never_pushed_is_found_by_housekeeping(me, monkeyp
     await fine.leave()
 
 
+@pytest.mark.django_db
+def test_thousands_are_looked_after_by_one_short_statement():
+    ended, fine = make_sign_in(), make_sign_in()
+    service.revoke(ended.session)
+    asked = []
+
+    def note(execute, sql, parameters, *more):
+        asked.append((sql, parameters))
+        return execute(sql, parameters, *more)
+
+    session_ids = {ended.session.pk, fine.session.pk, *range(10**9, 10**9 + 5000)}
+    with connection.execute_wrapper(note):
+        assert consumers._ended_sessions(session_ids) == {ended.session.pk}
+    ((sql, parameters),) = asked
+    assert len(sql) < 500
+    assert len(parameters) < 5
+
+
 async def test_a_socket_ends_with_its_token(me, monkeypatch):
     monkeypatch.setattr(hub, "HOUSEKEEPING_EVERY", 0.02)
     client, _hello = await opened(token_of(me))
