@@ -1,8 +1,7 @@
 """The one place where points change: a ledger entry and the person's balance, together."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from django.db.models import F
 from django.utils import timezone
@@ -10,6 +9,7 @@ from django.utils import timezone
 from accounts import events
 from accounts.errors import NotEnoughPoints
 from accounts.models import PointsEntry, PointsSource, User
+from ops.per_row import per_row
 from ops.transactions import in_transaction
 
 
@@ -70,7 +70,7 @@ def write_entries(changes: Sequence[Change]) -> list[PointsEntry]:
         gain = gains.setdefault(change.person.pk, _Gain(change.person))
         entries.append(gain.add(change))
     PointsEntry.objects.bulk_create(entries)
-    _write_gains(list(gains.values()))
+    _write_gains(gains)
     for entry in entries:
         events.points_changed(entry)
     return entries
@@ -107,19 +107,6 @@ class _Gain:
         self.lifetime += _lifetime_points(entry)
         return entry
 
-    def values(self) -> dict[str, Any]:
-        """What the person's row becomes.
-
-        F(), not the values that were read: should the lock ever go, two writers add up instead of
-        overwriting each other, and the constraints on balance and sequence still bite.
-        """
-        return {
-            "total_points": F("total_points") + self.points,
-            "points_version": F("points_version") + self.entries,
-            "points_hash": self.hash,
-            "lifetime_points": F("lifetime_points") + self.lifetime,
-        }
-
     def bring_up_to_date(self) -> None:
         """Let the person say what is written now."""
         self.person.total_points += self.points
@@ -128,17 +115,23 @@ class _Gain:
         self.person.lifetime_points += self.lifetime
 
 
-def _write_gains(gains: Sequence[_Gain]) -> None:
-    """Bring balances and heads up to date, in one statement."""
-    match gains:
-        case []:
-            return
-        case [gain]:
-            User.objects.filter(pk=gain.person.pk).update(**gain.values())
-        case _:
-            rows = [User(pk=gain.person.pk, **gain.values()) for gain in gains]
-            User.objects.bulk_update(rows, list(gains[0].values()))
-    for gain in gains:
+def _write_gains(gains: Mapping[int, _Gain]) -> None:
+    """Bring balances and heads up to date, in one statement.
+
+    F(), not the values that were read: should the lock ever go, two writers add up instead of
+    overwriting each other, and the constraints on balance and sequence still bite.
+    """
+    if not gains:
+        return
+    User.objects.filter(pk__in=gains).update(
+        total_points=F("total_points") + per_row({pk: gain.points for pk, gain in gains.items()}),
+        points_version=F("points_version")
+        + per_row({pk: gain.entries for pk, gain in gains.items()}),
+        points_hash=per_row({pk: gain.hash for pk, gain in gains.items()}),
+        lifetime_points=F("lifetime_points")
+        + per_row({pk: gain.lifetime for pk, gain in gains.items()}),
+    )
+    for gain in gains.values():
         gain.bring_up_to_date()
 
 

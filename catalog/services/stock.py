@@ -1,8 +1,7 @@
 """The one place where stock changes: a ledger entry and the product's stock, together."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from django.db.models import F
 from django.utils import timezone
@@ -10,6 +9,7 @@ from django.utils import timezone
 from catalog import events
 from catalog.errors import NotEnoughStock, ProductNotFound, StockIsCodes
 from catalog.models import Product, ProductKind, StockEntry, StockOperation
+from ops.per_row import per_row
 from ops.services import audit
 from ops.transactions import in_transaction
 
@@ -99,7 +99,7 @@ def write_entries(changes: Sequence[Change]) -> list[StockEntry]:
         total = totals.setdefault(change.product.pk, _Total(change.product))
         entries.append(total.add(change))
     StockEntry.objects.bulk_create(entries)
-    _write_totals(list(totals.values()))
+    _write_totals(totals)
     for entry in entries:
         events.stock_changed(entry)
     return entries
@@ -136,19 +136,6 @@ class _Total:
         self.sold += change.sold
         return entry
 
-    def values(self) -> dict[str, Any]:
-        """What the product's row becomes.
-
-        F(), not the values that were read: should the lock ever go, two writers add up instead of
-        overwriting each other, and the constraints on stock and sequence still bite.
-        """
-        return {
-            "stock": F("stock") + self.quantity,
-            "stock_version": F("stock_version") + self.entries,
-            "stock_hash": self.hash,
-            "sales_count": F("sales_count") + self.sold,
-        }
-
     def bring_up_to_date(self) -> None:
         """Let the product say what is written now."""
         self.product.stock += self.quantity
@@ -156,15 +143,20 @@ class _Total:
         self.product.stock_hash = self.hash
 
 
-def _write_totals(totals: Sequence[_Total]) -> None:
-    """Bring stock and heads up to date, in one statement."""
-    match totals:
-        case []:
-            return
-        case [total]:
-            Product.objects.filter(pk=total.product.pk).update(**total.values())
-        case _:
-            rows = [Product(pk=total.product.pk, **total.values()) for total in totals]
-            Product.objects.bulk_update(rows, list(totals[0].values()))
-    for total in totals:
+def _write_totals(totals: Mapping[int, _Total]) -> None:
+    """Bring stock and heads up to date, in one statement.
+
+    F(), not the values that were read: should the lock ever go, two writers add up instead of
+    overwriting each other, and the constraints on stock and sequence still bite.
+    """
+    if not totals:
+        return
+    Product.objects.filter(pk__in=totals).update(
+        stock=F("stock") + per_row({pk: total.quantity for pk, total in totals.items()}),
+        stock_version=F("stock_version")
+        + per_row({pk: total.entries for pk, total in totals.items()}),
+        stock_hash=per_row({pk: total.hash for pk, total in totals.items()}),
+        sales_count=F("sales_count") + per_row({pk: total.sold for pk, total in totals.items()}),
+    )
+    for total in totals.values():
         total.bring_up_to_date()

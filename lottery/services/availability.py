@@ -5,13 +5,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from django.db.models import Case, F, IntegerField, Value, When
+from django.db.models import Case, F, IntegerField, When
 from django.utils import timezone
 
 from catalog.models import Product
 from catalog.services.stock import lock_products
 from lottery.models import Prize
 from lottery.odds import PublishedPrize
+from ops.per_row import per_row
 
 
 @dataclass(slots=True, kw_only=True)
@@ -52,8 +53,7 @@ class Availability:
         if not self.taken:
             return
         day = timezone.localdate(self.moment)
-        taken = (When(pk=prize_id, then=Value(units)) for prize_id, units in self.taken.items())
-        units = Case(*taken, output_field=IntegerField())
+        units = per_row(self.taken, output_field=IntegerField())
         # F(), not the values read above: should the lock ever go, the constraint still bites.
         that_day = Case(When(given_on=day, then=F("given_that_day") + units), default=units)
         Prize.objects.filter(pk__in=self.taken).update(

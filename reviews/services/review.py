@@ -1,10 +1,8 @@
 """Deciding about receipts: who may, on what, and the points that follow."""
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, models, transaction
@@ -17,8 +15,10 @@ from accounts.models import PointsSource
 from accounts.services.points import Change as PointsChange
 from accounts.services.points import lock_people, write_entries
 from ops.errors import DomainError, Unavailable
+from ops.per_row import per_row
 from ops.services import audit
 from ops.services.audit import Change
+from ops.transactions import in_transaction
 from reviews import events
 from reviews.errors import (
     AlreadyReviewed,
@@ -56,7 +56,7 @@ class Reviewed:
     balance: int
 
 
-@transaction.atomic
+@in_transaction
 def review(*, reviewer: Reviewer, decision: Decision) -> Reviewed:
     """Approve or reject one receipt; an approval pays its points at most once. Audited.
 
@@ -69,7 +69,7 @@ def review(*, reviewer: Reviewer, decision: Decision) -> Reviewed:
     return Reviewed(outcome, outcome.person.total_points)
 
 
-@transaction.atomic
+@in_transaction
 def review_batch(*, reviewer: Reviewer, decisions: Sequence[Decision]) -> list[DomainError | None]:
     """Decide about many receipts, each on its own: one refusal changes nothing for the others.
 
@@ -241,27 +241,15 @@ def _write(decided: Sequence[Receipt]) -> None:
     )
     with transaction.atomic():
         written = pending.update(
-            status=_for_each(decided, "status"),
-            points_awarded=_for_each(decided, "points_awarded"),
-            review_reason=_for_each(decided, "review_reason"),
+            status=per_row({one.pk: one.status for one in decided}),
+            points_awarded=per_row({one.pk: one.points_awarded for one in decided}),
+            review_reason=per_row({one.pk: one.review_reason for one in decided}),
             reviewer=decided[0].reviewer,
             reviewed_at=decided[0].reviewed_at,
             paid_as=Case(When(pk__in=paid, then=NullIf("read_as", Value("")))),
         )
         if written < len(decided):
             raise _DecidedMeanwhile
-
-
-def _for_each(receipts: Iterable[Receipt], column: str) -> Case:
-    """What the receipts say in a column.
-
-    Equal values are named once: bulk_update, which names them for each row, takes five times the
-    time for it.
-    """
-    same: defaultdict[Any, list[int]] = defaultdict(list)
-    for receipt in receipts:
-        same[getattr(receipt, column)].append(receipt.pk)
-    return Case(*(When(pk__in=pks, then=Value(value)) for value, pks in same.items()))
 
 
 def _pay(decided: Iterable[Receipt]) -> None:

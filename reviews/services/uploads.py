@@ -19,6 +19,7 @@ from ops.days import seconds_left, start_of_day
 from ops.errors import DomainError
 from ops.models import FilePurpose, StoredFile
 from ops.services import files, pictures
+from ops.transactions import in_transaction
 from reviews import events
 from reviews.errors import SubmittedBefore, UploadQuotaUsed
 from reviews.models import ProcessRecord, Receipt, ReceiptStatus
@@ -66,7 +67,7 @@ def uploaded_at(shops: frozenset[int]) -> Exists:
     return Exists(Receipt.objects.filter(person=OuterRef("pk"), shop__in=shops))
 
 
-@transaction.atomic
+@in_transaction
 def submit(*, person: User, amount: Decimal, stored: StoredPhoto, shop: Shop) -> Receipt:
     """Make a pending receipt of a stored photo and have it read once that is committed.
 
