@@ -1,7 +1,8 @@
 # The platform's image: the same code serves HTTP, WebSockets or background work.
 #   web      docker run IMAGE                        (HTTP, granian on WSGI)
 #   sockets  docker run IMAGE uvicorn config.asgi:application --host 0.0.0.0 --port 8001 \
-#              --ws-max-size 1048576 --ws-ping-interval 60 --ws-ping-timeout 30
+#              --ws-max-size 1048576 --ws-ping-interval 60 --ws-ping-timeout 30 \
+#              --ws-per-message-deflate false
 #   worker   docker run IMAGE python manage.py worker
 # Its settings come from the environment; .env.example lists them.
 # PYTHON_DIGEST=sha256:... makes the base image the very one that somebody looked at:
