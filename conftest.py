@@ -14,6 +14,7 @@ from django.core.cache import caches
 from django.db import connection, connections
 from django.db.backends.base.operations import BaseDatabaseOperations
 
+from ops.services import freshness
 from ops.services.rates import rates
 from ops.transactions import Joining
 from tests.ledgers import past_the_triggers
@@ -84,6 +85,7 @@ def fresh_cache():
     """Start with empty caches: throttles and counters of one test must not stop the next."""
     for name in django_settings.CACHES:
         caches[name].clear()
+    freshness.forget()
     rates.forget()
 
 

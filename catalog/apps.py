@@ -9,9 +9,11 @@ class CatalogConfig(AppConfig):
     def ready(self):
         from accounts.services import customers, profile
         from catalog import integrity, jobs, key_uses
+        from catalog.models import Category, Product, ProductImage, Shop
         from catalog.services import console_access, orders
         from catalog.services.shops import is_merchant
         from ops import access
+        from ops.services.freshness import topics
 
         integrity.register()
         jobs.register()
@@ -19,3 +21,4 @@ class CatalogConfig(AppConfig):
         access.set_finder(console_access.access_of)
         customers.dealings.register("orders", orders.ordered_at)
         profile.facts.register("is_merchant", is_merchant)
+        topics.register("catalog", (Shop, Category, Product, ProductImage))

@@ -8,6 +8,9 @@ class LotteryConfig(AppConfig):
 
     def ready(self):
         from lottery import integrity, key_uses
+        from lottery.models import Wheel, WheelVersion
+        from ops.services.freshness import topics
 
         integrity.register()
         key_uses.register()
+        topics.register("lottery", (Wheel, WheelVersion))

@@ -12,6 +12,8 @@ from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
 from django.utils.translation import gettext as _
 
+from ops.change_marks import marking_named
+
 # --- The triggers, word for word ---------------------------------------------------------------
 _FUNCTION_BODY = """
 BEGIN
@@ -150,6 +152,8 @@ def unguarded(connection: Any, *tables: str) -> Iterator[Unguarded]:
     guards = _guards_on_postgresql if connection.vendor == "postgresql" else _guards_on_sqlite
     for table in tables:
         due, found = guards(connection, table)
+        # Marks of changes may stand beside the guards: as they were made, and not in other words.
+        due |= marking_named(connection.vendor, table, found)
         for name in sorted({*due, *found}):
             if name not in found:
                 problem = _("trigger %(name)s is missing: rows could be altered")

@@ -1,6 +1,6 @@
 """The platform's own periodic jobs."""
 
-from ops.services import background, files, idempotency, seals
+from ops.services import background, files, freshness, idempotency, seals
 from ops.services.jobs import jobs
 
 
@@ -10,3 +10,4 @@ def register() -> None:
     jobs.register("seal ledgers", seals.seal_daily)
     jobs.register("expired files", files.discard_expired)
     jobs.register("expired idempotency records", idempotency.forget_expired)
+    jobs.register("old change marks", freshness.forget_old)

@@ -54,6 +54,11 @@ def _system_user() -> str:
         return str(os.getuid())
 
 
+def request_at_hand() -> HttpRequest | None:
+    """The request that is being served; None in a command and at a socket."""
+    return _request.get()
+
+
 @contextmanager
 def serving(request: HttpRequest) -> Iterator[None]:
     """Say that what happens inside happens for this request."""

@@ -67,6 +67,7 @@ HARMLESS: dict[str, set[str]] = {
         "system_user",
     },
     "ops.AlertRule": {"comparison", "metric", "name", "severity", "text"},
+    "ops.ChangeMark": {"topic"},
     "ops.Backup": {"location", "log", "sha256", "status"},
     "ops.FailedRow": {"error", "job", "row_id"},
     "ops.IdempotencyRecord": {"path"},

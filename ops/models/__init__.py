@@ -4,6 +4,7 @@ from ops.models.alert_rules import AlertRule, Comparison, Severity
 from ops.models.alerts import Alert
 from ops.models.audit import AuditActor, AuditEntry
 from ops.models.backups import Backup, RunStatus
+from ops.models.change_marks import ChangeMark
 from ops.models.failed_rows import FailedRow
 from ops.models.files import PUBLIC_PURPOSES, FilePurpose, StoredFile
 from ops.models.idempotency import IdempotencyRecord
@@ -17,6 +18,7 @@ __all__ = [
     "AuditActor",
     "AuditEntry",
     "Backup",
+    "ChangeMark",
     "Comparison",
     "FailedRow",
     "FilePurpose",

@@ -9,6 +9,7 @@ from django.db.migrations.state import ModelState, ProjectState
 from django.utils.translation import override
 
 from ops.append_only import AppendOnly, Writable, unguarded
+from ops.change_marks import MarksChanges
 from ops.tests.databases import on_sqlite
 
 pytestmark = pytest.mark.django_db
@@ -213,6 +214,8 @@ def test_every_migration_that_alters_a_ledger_guards_it_again():
     for (app, name), migration in MigrationLoader(None).disk_migrations.items():
         last = {}
         for operation in migration.operations:
+            if type(operation) is MarksChanges:
+                continue  # it joins the guards and alters nothing
             model = getattr(operation, "model_name", "") or getattr(operation, "name", "")
             last[str(model).lower()] = operation
         for model, operation in last.items():
