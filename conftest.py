@@ -14,7 +14,7 @@ from django.core.cache import caches
 from django.db import connection, connections
 from django.db.backends.base.operations import BaseDatabaseOperations
 
-from ops.services import freshness
+from ops.services import kept
 from ops.services.rates import rates
 from ops.transactions import Joining
 from tests.ledgers import past_the_triggers
@@ -85,15 +85,15 @@ def fresh_cache():
     """Start with empty caches: throttles and counters of one test must not stop the next."""
     for name in django_settings.CACHES:
         caches[name].clear()
-    freshness.forget()
     rates.forget()
+    kept.forget()
 
 
 @pytest.fixture(autouse=True, scope="session")
 def emptied_past_the_triggers():
     """Let the suite empty the tables of ledgers after a test that committed, and nothing else.
 
-    Every test runs with the triggers that refuse TRUNCATE; they rest while tables are emptied.
+    Every test runs with the triggers that refuse it; they rest while tables are emptied.
     """
     empty = BaseDatabaseOperations.execute_sql_flush
 
@@ -102,8 +102,7 @@ def emptied_past_the_triggers():
             empty(operations, statements)
 
     with pytest.MonkeyPatch.context() as patch:
-        if connection.vendor == "postgresql":
-            patch.setattr(BaseDatabaseOperations, "execute_sql_flush", empty_past_the_triggers)
+        patch.setattr(BaseDatabaseOperations, "execute_sql_flush", empty_past_the_triggers)
         yield
 
 

@@ -308,6 +308,8 @@ POINTS_PER_YUAN = env.whole("POINTS_PER_YUAN", default=10)
 UPLOADS_A_DAY = env.whole("UPLOADS_A_DAY", default=20)
 UPLOADS_A_DAY_PREMIUM = env.whole("UPLOADS_A_DAY_PREMIUM", default=50)
 ORDER_LIFETIME = timedelta(days=env.whole("ORDER_LIFETIME_DAYS", default=30))
+# Public answers and what they are made of, in the memory of each process (ops.services.kept).
+KEPT_ANSWERS_BYTES = env.whole("KEPT_ANSWERS_MB", default=32) * 1024 * 1024
 REQUIRE_IDEMPOTENCY_KEY = env.flag("REQUIRE_IDEMPOTENCY_KEY", default=False)
 # What had another name in an earlier version: a setting may still say it, and so may a queued task.
 MOVED_NAMES = {

@@ -7,12 +7,23 @@ from django.db import connection
 
 @contextmanager
 def past_the_triggers(cursor):
-    """Empty tables that refuse TRUNCATE: for what the suite clears away, on PostgreSQL."""
-    cursor.execute("SET session_replication_role = replica")
+    """Empty tables that refuse TRUNCATE or DELETE: for what the suite clears away."""
+    if connection.vendor == "postgresql":
+        cursor.execute("SET session_replication_role = replica")
+        try:
+            yield
+        finally:
+            cursor.execute("RESET session_replication_role")
+        return
+    cursor.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
+    triggers = cursor.fetchall()
+    for name, _sql in triggers:
+        cursor.execute(f"DROP TRIGGER {name}")
     try:
         yield
     finally:
-        cursor.execute("RESET session_replication_role")
+        for _name, sql in triggers:
+            cursor.execute(sql)
 
 
 @contextmanager

@@ -1,9 +1,12 @@
 """Which version of a wheel is in force, and whether people may draw on it."""
 
+from functools import partial
+
 from lottery.models import Wheel, WheelStatus, WheelVersion
 from ops.errors import NotFound
 from ops.services import audit
 from ops.services.audit import Change
+from ops.services.kept import kept
 from ops.transactions import in_transaction
 
 
@@ -11,7 +14,19 @@ def version_in_force(wheel_id: int | None = None, *, default_wheel: bool = False
     """The newest version of a wheel, or of the wheel marked default, with its wheel.
 
     Raises NotFound when it was never published, or there is no such wheel: None is the id of none.
+    Everybody gets the same one, for reading alone, while no wheel changes (`ops.services.kept`).
     """
+    key = ("version in force", wheel_id, default_wheel)
+    read = partial(_newest_version, wheel_id, default_wheel=default_wheel)
+    return kept("lottery", key, read, size=_size_of)
+
+
+def _size_of(version: WheelVersion) -> int:
+    """Roughly, in bytes: the prizes as they were stored and as they are read."""
+    return 2_000 + 2_000 * len(version.prizes)
+
+
+def _newest_version(wheel_id: int | None, *, default_wheel: bool) -> WheelVersion:
     wanted = {"wheel__is_default": True} if default_wheel else {"wheel_id": wheel_id}
     versions = WheelVersion.objects.select_related("wheel").filter(**wanted)
     newest = versions.order_by("-number").first()

@@ -22,6 +22,7 @@ from django.utils import timezone
 from ops.errors import Unavailable
 from ops.models import FilePurpose, StoredFile
 from ops.services.failed_rows import do_each
+from ops.services.kept import do_not_keep
 
 logger = logging.getLogger(__name__)
 
@@ -168,6 +169,7 @@ def open_to_read(file: StoredFile) -> File[Any]:
 
 def signed_path(file: StoredFile) -> str:
     """An address path that needs no header and works for 15 minutes (a setting)."""
+    do_not_keep()
     return reverse("signed-file", args=[_SIGNER.sign(str(file.pk))])
 
 
