@@ -1,3 +1,4 @@
+from django.contrib.auth.models import AnonymousUser
 from django.db.models import Q
 from drf_spectacular.utils import extend_schema
 from rest_framework.permissions import BasePermission, IsAuthenticated
@@ -27,8 +28,9 @@ from catalog.outputs import (
 )
 from catalog.services import mall, orders
 from catalog.services.shops import require_merchant
+from ops.api.kept import OF_A_PAGE, Content, KeptView
 from ops.api.pagination import page
-from ops.api.views import AnswerOnceView, ApiView, OpenView
+from ops.api.views import AnswerOnceView, ApiView
 from ops.errors import NotAllowed
 from ops.identifiers import find, read_identifier
 
@@ -43,33 +45,61 @@ class MayRedeem(BasePermission):
         return True
 
 
-class ShopsView(OpenView):
+class ShopsView(KeptView):
     """The shops, also those that are closed for now."""
+
+    topic = "catalog"
 
     @extend_schema(responses=serializers.ShopOutput(many=True))
     def get(self, request):
+        return self.answer(request, self._page, asks=OF_A_PAGE)
+
+    def _page(self, request):
         rows, following = page(request, Shop.objects.all())
-        return Response({"items": serializers.ShopOutput(rows, many=True).data, "next": following})
+        return _page_of(serializers.ShopOutput(rows, many=True).data, following)
 
 
-class CategoriesView(OpenView):
+class CategoriesView(KeptView):
     """The shelves of the mall, in their order."""
+
+    topic = "catalog"
 
     @extend_schema(responses=serializers.CategoryOutput(many=True))
     def get(self, request):
+        return self.answer(request, self._page, asks=OF_A_PAGE)
+
+    def _page(self, request):
         rows, following = page(request, Category.objects.all(), ordering=["position", "id"])
-        return Response(
-            {"items": serializers.CategoryOutput(rows, many=True).data, "next": following}
-        )
+        return _page_of(serializers.CategoryOutput(rows, many=True).data, following)
 
 
-class ProductsView(OpenView):
+class MallView(KeptView):
+    """What the mall shows: the same to everybody, except for what a person keeps of it."""
+
+    topic = "catalog"
+    own_fields = ("is_favorite",)
+
+    def own(self, person, about):
+        kept = mall.favorites_among(person, about)
+        return {"is_favorite": [product_id in kept for product_id in about]}
+
+
+class ProductsView(MallView):
     """The mall. Filters can be combined."""
 
     @extend_schema(parameters=[serializers.MallQuery], responses=ProductOutput(many=True))
     def get(self, request):
+        is_of_their_points = request.user.is_authenticated and "affordable" in request.query_params
+        return self.answer(
+            request,
+            self._page,
+            asks=(*serializers.MallQuery().fields, *OF_A_PAGE),
+            is_alike=not is_of_their_points,
+        )
+
+    def _page(self, request):
         wanted = self.query(serializers.MallQuery)
-        products = mall.shown_to(request.user, Product.objects.visible())
+        products = mall.shown_to(AnonymousUser(), Product.objects.visible())
         if "category" in wanted:
             products = products.filter(category=wanted["category"])
         if "shop" in wanted:
@@ -83,21 +113,26 @@ class ProductsView(OpenView):
         if wanted["affordable"] and request.user.is_authenticated:
             products = products.filter(points_price__lte=request.user.total_points)
         rows, following = page(request, products, ordering=serializers.SORTS[wanted["sort"]])
-        return Response({"items": product_items(request, rows), "next": following})
+        items = product_items(request, rows)
+        return _page_of(items, following, about=[product.pk for product in rows])
 
 
-class ProductView(OpenView):
+class ProductView(MallView):
     """One product of the mall, with all its pictures."""
 
     refusals = (ProductNotFound,)
 
     @extend_schema(responses=ProductDetailOutput)
     def get(self, request, product_id):
-        visible = mall.shown_to(request.user, Product.objects.visible())
-        found = find(visible, read_identifier(product_id))
+        return self.answer(request, self._product)
+
+    def _product(self, request):
+        visible = mall.shown_to(AnonymousUser(), Product.objects.visible())
+        found = find(visible, read_identifier(self.kwargs["product_id"]))
         if found is None:
             raise ProductNotFound
-        return Response(product_items(request, [found], shape=ProductDetailOutput)[0])
+        (item,) = product_items(request, [found], shape=ProductDetailOutput)
+        return Content(item, about=[found.pk])
 
 
 class ExchangeView(AnswerOnceView):
@@ -163,6 +198,10 @@ class RedeemView(AnswerOnceView):
 
     def effect(self, request, body):
         return _shown(orders.redeem(cashier=request.user, **body))
+
+
+def _page_of(items, following, *, about=None):
+    return Content({"items": items, "next": following}, about=about)
 
 
 def _shown(order):

@@ -14,23 +14,38 @@ from lottery.errors import (
 from lottery.limits import MAX_COUNT
 from lottery.models import Draw, PityCounter, WheelVersion
 from lottery.services import draws, proofs, seeds, wheels
+from ops.api.kept import OF_A_PAGE, Content, KeptView
 from ops.api.pagination import page
 from ops.api.schema import PAGE_PARAMETERS
-from ops.api.views import AnswerOnceView, ApiView, OpenView
+from ops.api.views import AnswerOnceView, ApiView
 from ops.errors import NotFound
 
 DRAW_ID = OpenApiParameter("draw_id", UUID, OpenApiParameter.PATH)
+ASKS_FOR_A_WHEEL = ("wheel_id",)
 
 
-class ConfigView(OpenView):
+class ConfigView(KeptView):
     """A wheel as it is in force, and what it is for the person who asks."""
 
     refusals = (NotFound,)
+    topic = "lottery"
+    own_fields = ("current", "remaining_today", "fairness")
 
     @extend_schema(parameters=[serializers.WheelQuery], responses=serializers.ConfigOutput)
     def get(self, request):
+        return self.answer(request, self._config, asks=ASKS_FOR_A_WHEEL)
+
+    def own(self, person, about):
+        version = about
+        own = {"fairness": [_fairness(*seeds.pairs_of(person.pk))]}
+        if version.pity_threshold is not None:
+            own["current"] = [self._pity_of(person, version)]
+        if version.daily_limit is not None:
+            own["remaining_today"] = [self._remaining_today(person, version)]
+        return own
+
+    def _config(self, request):
         version = wheels.version_in_force(**self.query(serializers.WheelQuery))
-        person = request.user if request.user.is_authenticated else None
         config = {
             "wheel_id": version.wheel_id,
             "name": version.name,
@@ -39,20 +54,18 @@ class ConfigView(OpenView):
             "max_count": MAX_COUNT,
             "prizes": version.sheet.prizes,
             "fallback_prize_id": version.fallback_prize_id,
-            "pity": _pity(version, person and self._pity_of(person, version)),
+            "pity": _pity(version, None),
             "daily_limit": version.daily_limit,
-            "remaining_today": person and self._remaining_today(person, version),
-            "fairness": person and _fairness(*seeds.pairs_of(person.pk)),
+            "remaining_today": None,
+            "fairness": None,
         }
-        return Response(serializers.ConfigOutput(config).data)
+        return Content(serializers.ConfigOutput(config).data, about=version)
 
     def _pity_of(self, person, version):
         counter = PityCounter.objects.filter(person=person, wheel=version.wheel_id).first()
         return counter.current if counter else 0
 
     def _remaining_today(self, person, version):
-        if version.daily_limit is None:
-            return None
         used = draws.used_today(
             person_id=person.pk, wheel_id=version.wheel_id, moment=timezone.now()
         )
@@ -134,15 +147,19 @@ class ProofView(ApiView):
         return Response(serializers.ProofOutput(proof).data)
 
 
-class RulesView(OpenView):
+class RulesView(KeptView):
     """The odds sheets of a wheel: the one in force first, then the earlier ones."""
 
     refusals = (NotFound,)
+    topic = "lottery"
 
     @extend_schema(
         parameters=[serializers.WheelQuery, *PAGE_PARAMETERS], responses=serializers.OddsSheetPage
     )
     def get(self, request):
+        return self.answer(request, self._sheets, asks=(*ASKS_FOR_A_WHEEL, *OF_A_PAGE))
+
+    def _sheets(self, request):
         current = wheels.version_in_force(**self.query(serializers.WheelQuery))
         published = WheelVersion.objects.with_ends().filter(wheel=current.wheel_id)
         rows, following = page(request, published, ordering=["-number"])
@@ -153,7 +170,7 @@ class RulesView(OpenView):
             "items": rows,
             "next": following,
         }
-        return Response(serializers.OddsSheetPage(sheets).data)
+        return Content(serializers.OddsSheetPage(sheets).data)
 
 
 def _pity(version, current):

@@ -47,7 +47,7 @@ class Operation:
         return {
             code
             for status, response in self.said["responses"].items()
-            if status != "200"
+            if status not in {"200", "304"}
             for code in _codes(response["content"]["application/json"]["schema"])
         }
 
@@ -128,6 +128,9 @@ def hold(response: Any) -> Held:
             check(int(text) if rule["schema"]["type"] == "integer" else text, rule["schema"])
     for name in ("Retry-After", "Idempotent-Replay"):
         assert name in said["headers"] or name not in response.headers, (label, name)
+    if response.status_code == 304:
+        assert (said.keys() & {"content"}, response.content) == (set(), b""), label
+        return Held(operation.name, 304, None)
     media_type = response.headers["Content-Type"].partition(";")[0]
     assert media_type in said["content"], (label, media_type)
     body = json.loads(response.content) if media_type == "application/json" else None

@@ -458,6 +458,7 @@ READS = {
     "accounts.services.welcome.proofs_of",
     "catalog.services.exchange_codes.new_exchange_code",
     "catalog.services.exchange_codes.normal_form",
+    "catalog.services.mall.favorites_among",
     "catalog.services.mall.shown_to",
     "catalog.services.orders.own_order",
     "catalog.services.pictures.read_picture",

@@ -607,6 +607,17 @@ def test_who_asks_is_known_and_within_their_rate(operation: Operation, scene: Sc
     expect(send_example(operation, who), operation, 1005)
 
 
+@those(lambda one: "304" in one.said["responses"])
+def test_what_a_client_has_is_not_sent_again(operation: Operation, scene: Scene) -> None:
+    path = operation.path.format(product_id=scene.product.pk)
+    first = scene.stranger.get(path)
+    assert documents.hold(first).status == 200
+    again = scene.stranger.get(path, If_None_Match=first["ETag"])
+    assert documents.hold(again).status == 304
+    assert again["ETag"] == first["ETag"]
+    assert documents.hold(scene.stranger.get(path, If_None_Match='"other"')).status == 200
+
+
 @those(lambda one: one.method != "GET")
 def test_a_body_is_readable(operation: Operation, scene: Scene) -> None:
     who = who_may(operation, scene)

@@ -1,4 +1,4 @@
-"""Nobody on the way keeps what is a person's; what anybody may read, anybody may keep."""
+"""Nobody on the way keeps what is a person's; what anybody may read, anybody may ask about."""
 
 import re
 
@@ -79,7 +79,8 @@ def test_what_anybody_may_read_anybody_may_keep(world, path):
     _person, ids = world
     response = client_of().get(address(path, ids))
     data_of(response)
-    assert "Cache-Control" not in response
+    assert response["Cache-Control"] == "no-cache"
+    assert response["ETag"]
     assert "authorization" in vary(response)
 
 

@@ -26,6 +26,11 @@ def encode(value: Any) -> bytes:
     return orjson.dumps(value, default=_plain)
 
 
+def encode_success(data: Any) -> bytes:
+    """Write a success in its envelope as JSON bytes."""
+    return encode({"code": 0, "msg": "success", "data": data})
+
+
 class EnvelopeRenderer(BaseRenderer):
     """Writes `{"code": 0, "msg": "success", "data": …}`; a refusal brings its own envelope."""
 
@@ -42,7 +47,7 @@ class EnvelopeRenderer(BaseRenderer):
         response = (renderer_context or {})["response"]
         if isinstance(response, EnvelopedResponse):
             return encode(data)
-        return encode({"code": 0, "msg": "success", "data": data})
+        return encode_success(data)
 
 
 class OnlyJSON(negotiation.BaseContentNegotiation):

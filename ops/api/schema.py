@@ -45,6 +45,12 @@ IDEMPOTENCY_KEY = OpenApiParameter(
     description=f"1 to {LONGEST_KEY} visible ASCII characters. The same key and body within "
     f"{KEPT_FOR // timedelta(hours=1)} hours get the first answer again.",
 )
+IF_NONE_MATCH = OpenApiParameter(
+    "If-None-Match",
+    {"type": "string", "examples": ['"6f1ed002ab5595859014ebf0951522d9"']},
+    OpenApiParameter.HEADER,
+    description="An `ETag` of this address: 304 without a body if it still is that. For strangers.",
+)
 REQUEST_ID: dict[str, Any] = {
     "type": "string",
     "minLength": 1,
@@ -62,6 +68,11 @@ HEADERS: dict[str, Any] = {
         "description": "Seconds until trying again makes sense.",
         "required": True,
         "schema": {"type": "integer", "minimum": 1, "examples": [12]},
+    },
+    "ETag": {
+        "description": "Of these bytes; strangers get one. The answer may be kept, and is asked "
+        "about with `If-None-Match` each time.",
+        "schema": {"type": "string", "examples": ['"6f1ed002ab5595859014ebf0951522d9"']},
     },
     "Idempotent-Replay": {
         "description": "`true` where this is the first answer to the key, given again.",
@@ -144,6 +155,8 @@ class EnvelopeSchema(AutoSchema):
             parameters += PAGE_PARAMETERS
         if self._honours_a_key():
             parameters.append(IDEMPOTENCY_KEY)
+        if self._is_kept():
+            parameters.append(IF_NONE_MATCH)
         return parameters
 
     @override
@@ -154,6 +167,9 @@ class EnvelopeSchema(AutoSchema):
 
     def _honours_a_key(self) -> bool:
         return self.method == "POST" and getattr(self.view, "honours_idempotency_key", False)
+
+    def _is_kept(self) -> bool:
+        return self.method == "GET" and getattr(self.view, "is_kept", False)
 
     def _answers_once(self) -> bool:
         # Imported here: views need this module, through the settings.
@@ -199,12 +215,17 @@ class EnvelopeSchema(AutoSchema):
         headers = {"X-Request-ID": {"$ref": "#/components/headers/X-Request-ID"}}
         if self._honours_a_key():
             headers["Idempotent-Replay"] = {"$ref": "#/components/headers/Idempotent-Replay"}
+        unchanged: dict[str, Any] = {}
+        if self._is_kept():
+            headers["ETag"] = {"$ref": "#/components/headers/ETag"}
+            unchanged["304"] = {"description": "The client has these bytes.", "headers": headers}
         return {
             "200": {
                 "description": "It is done." if self.method in WRITING else "Here it is.",
                 "headers": headers,
                 "content": {"application/json": {"schema": enveloped(data or {"type": "null"})}},
-            }
+            },
+            **unchanged,
         }
 
     def _answers_a_page(self) -> bool:
