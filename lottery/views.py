@@ -1,6 +1,5 @@
 from uuid import UUID
 
-from django.utils import timezone
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.response import Response
 
@@ -12,7 +11,7 @@ from lottery.errors import (
     WheelNotOpen,
 )
 from lottery.limits import MAX_COUNT
-from lottery.models import Draw, PityCounter, WheelVersion
+from lottery.models import Draw, WheelVersion
 from lottery.services import draws, proofs, seeds, wheels
 from ops.api.kept import OF_A_PAGE, Content, KeptView
 from ops.api.pagination import page
@@ -38,10 +37,12 @@ class ConfigView(KeptView):
     def own(self, person, about):
         version = about
         own = {"fairness": [_fairness(*seeds.pairs_of(person.pk))]}
+        pity, used = draws.pity_and_used_today(person_id=person.pk, wheel_id=version.wheel_id)
         if version.pity_threshold is not None:
-            own["current"] = [self._pity_of(person, version)]
+            own["current"] = [pity]
         if version.daily_limit is not None:
-            own["remaining_today"] = [self._remaining_today(person, version)]
+            # The limit may have been lowered today.
+            own["remaining_today"] = [max(0, version.daily_limit - used)]
         return own
 
     def _config(self, request):
@@ -60,16 +61,6 @@ class ConfigView(KeptView):
             "fairness": None,
         }
         return Content(serializers.ConfigOutput(config).data, about=version)
-
-    def _pity_of(self, person, version):
-        counter = PityCounter.objects.filter(person=person, wheel=version.wheel_id).first()
-        return counter.current if counter else 0
-
-    def _remaining_today(self, person, version):
-        used = draws.used_today(
-            person_id=person.pk, wheel_id=version.wheel_id, moment=timezone.now()
-        )
-        return max(0, version.daily_limit - used)  # the limit may have been lowered today
 
 
 class DrawView(AnswerOnceView):

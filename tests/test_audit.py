@@ -470,7 +470,7 @@ READS = {
     "catalog.services.virtual_codes.codes_of",
     "catalog.services.virtual_codes.rehashed",
     "favorites.services.is_favorite_of",
-    "lottery.services.draws.used_today",
+    "lottery.services.draws.pity_and_used_today",
     "lottery.services.proofs.proof_of",
     "lottery.services.seeds.reveal",
     "lottery.services.wheels.version_in_force",

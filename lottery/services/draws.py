@@ -2,9 +2,8 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
-from django.db.models import Count, F, QuerySet, Subquery
+from django.db.models import F
 from django.utils import timezone
 
 from accounts.models import PointsSource, User
@@ -13,11 +12,12 @@ from catalog.models import Product
 from catalog.services.orders import WonPrize, orders_for_prizes
 from lottery import decision
 from lottery.errors import DailyLimitReached, NotEnoughPointsToDraw, WheelNotOpen
-from lottery.models import Draw, PityCounter, SeedPair, Wheel, WheelVersion
+from lottery.models import Draw, PityCounter, SeedPair, WheelVersion
 from lottery.models.draws import new_draw_id
 from lottery.odds import OddsSheet, PublishedPrize
 from lottery.services import availability, seeds, wheels
 from lottery.services.availability import Availability
+from lottery.today_sql import pity_and_draws_since
 from ops.days import start_of_day
 from ops.transactions import in_transaction
 
@@ -51,7 +51,8 @@ def draw(
     if not version.wheel.is_open_at(timezone.now()):
         raise WheelNotOpen
     pair = seeds.lock_active(person_id)
-    pity, used = _pity_and_used_today(person_id=person_id, wheel_id=version.wheel_id)
+    # After the seed pair is held, without which nobody moves either.
+    pity, used = pity_and_used_today(person_id=person_id, wheel_id=version.wheel_id)
     remaining_today = _check_daily_limit(version, used=used, count=count)
     tickets = _tickets(pair, count)
     available = availability.lock(_within_reach(version.sheet, tickets=tickets, pity=pity))
@@ -80,34 +81,13 @@ def draw(
     )
 
 
-def used_today(*, person_id: int, wheel_id: int, moment: datetime) -> int:
-    """How often a person has drawn on a wheel since midnight."""
-    return _drawn_since_midnight(person_id, wheel_id, moment).count()
-
-
-def _drawn_since_midnight(person_id: int, wheel_id: int, moment: datetime) -> QuerySet[Draw]:
-    return Draw.objects.filter(
-        person_id=person_id, wheel_id=wheel_id, created_at__gte=start_of_day(moment)
-    )
+def pity_and_used_today(*, person_id: int, wheel_id: int) -> tuple[int, int]:
+    """A person's pity counter on a wheel, and how often they have drawn on it since midnight."""
+    since = start_of_day(timezone.now())
+    return pity_and_draws_since(person_id=person_id, wheel_id=wheel_id, since=since)
 
 
 # --- Before the first draw ----------------------------------------------------------------------
-def _pity_and_used_today(*, person_id: int, wheel_id: int) -> tuple[int, int]:
-    """The pity counter, and how often the person has drawn today: in one statement.
-
-    Asked after the seed pair is held, without which nobody moves either.
-    """
-    counters = PityCounter.objects.filter(person_id=person_id, wheel_id=wheel_id)
-    drawn = _drawn_since_midnight(person_id, wheel_id, timezone.now())
-    count = drawn.order_by().values("wheel").values(count=Count("pk"))
-    pity, used = (
-        Wheel.objects.filter(pk=wheel_id)
-        .values_list(Subquery(counters.values("current")), Subquery(count))
-        .get()
-    )
-    return pity or 0, used or 0
-
-
 def _check_daily_limit(version: WheelVersion, *, used: int, count: int) -> int | None:
     """How many draws are left today after `count` more; None without a limit."""
     if version.daily_limit is None:

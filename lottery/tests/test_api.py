@@ -98,7 +98,7 @@ def test_a_look_at_a_wheel_takes_few_queries(wheel, person, django_assert_num_qu
     client.get("/api/lottery/config")
     with django_assert_num_queries(1):
         client_of().get("/api/lottery/config")
-    with django_assert_num_queries(4):  # version, pity, today's draws, seeds
+    with django_assert_num_queries(3):  # version, pity and today's draws, seeds
         client.get("/api/lottery/config")
 
 
