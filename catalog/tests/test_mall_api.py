@@ -6,6 +6,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from catalog.models import ProductKind, ProductStatus
+from catalog.services import mall
 from catalog.services.pictures import add_picture
 from catalog.tests.factories import (
     make_category,
@@ -194,6 +195,14 @@ def test_a_person_sees_their_favorites():
         kept.pk: True,
         other.pk: False,
     }
+
+
+def test_a_mall_without_favorites_says_that_nobody_keeps_anything(monkeypatch):
+    monkeypatch.setattr(mall, "_is_favorite_of", None)
+    product, person = make_product(), make_person()
+    favorites.add(person=person, product_id=product.pk)
+
+    assert [item["is_favorite"] for item in listed(person=person)["items"]] == [False]
 
 
 @pytest.mark.parametrize("sort", ["newest", "points", "-points", "sales"])

@@ -112,7 +112,7 @@ class KeptView(OpenView):
         write = partial(self._write, request, build)
         whole = kept(self.topic, _key(request, asks), write, size=_size) if is_alike else write()
         if request.user.is_authenticated:
-            own = self.own(request.user, whole.about) if whole.gaps else {}
+            own = self.own(request.user, whole.about)
             return HttpResponse(whole.filled(own), content_type=JSON)
         return _to_stranger(request, whole)
 
