@@ -14,6 +14,7 @@ from lottery.tests.factories import make_wheel
 from ops.append_only import AppendOnly, unguarded
 from ops.change_marks import MarksChanges, marking, unmarked
 from ops.models import ChangeMark
+from ops.services import integrity
 from ops.services.freshness import topics
 from ops.tests.databases import on_sqlite
 
@@ -201,6 +202,17 @@ def test_every_migration_that_alters_a_marked_table_marks_it_again():
         for model, is_altered in altered.items():
             first = marked.get((app, model), ("", name))[1]
             assert not (name > first and is_altered), f"{app}.{name} leaves {model} unmarked"
+
+
+def test_a_table_that_marks_no_more_is_told():
+    assert list(integrity.run("change marks")) == []
+    (name, *_more) = marking(connection.vendor, "catalog_shop", "catalog")
+    on = " ON catalog_shop" if connection.vendor == "postgresql" else ""
+    execute(connection, f"DROP TRIGGER {name}{on}")
+    with override("en"):
+        (found,) = integrity.run("change marks")
+    problem = f"trigger {name} is missing or was altered: changes could be seen late"
+    assert (found.object_id, found.problem) == ("catalog_shop", problem)
 
 
 def test_what_people_see_leaves_a_mark():
