@@ -48,6 +48,24 @@ POINTS_HEAD = ("total_points", "points_version", "points_hash")
 STOCK_HEAD = ("stock", "stock_version", "stock_hash")
 
 
+def draft_wheel(prizes, **facts):
+    """A wheel with these eight prizes; the last one is the fallback prize."""
+    wheel = Wheel.objects.create(**facts)
+    for angle, prize in zip(ANGLES, prizes, strict=True):
+        wheel.fallback_prize = Prize.objects.create(
+            wheel=wheel, name=f"At {angle}", angle=angle, color="#c8261b", **prize
+        )
+    wheel.save()
+    return wheel
+
+
+def welcome_mark(*, person_id, phone, points):
+    """The mark of somebody's welcome points, with the proof that they are the platform's."""
+    key_hash = keyed_hash("registered phone", phone)
+    proof = proofs_of(key_hash=key_hash, person_id=person_id, points=points)[0]
+    return RegistrationMark(key_hash=key_hash, person_id=person_id, points=points, proof=proof)
+
+
 def fill(*, people, draws_each):
     """Write so many people, who draw so often each; every fifth one changes seeds half-way."""
     with transaction.atomic():
@@ -90,9 +108,6 @@ class _Filling:
 
     def _wheel(self, pity_threshold):
         """Publish a wheel twice; some of its prizes run out soon."""
-        wheel = Wheel.objects.create(
-            name="Wheel", cost_points=COST, daily_limit=1_000, pity_threshold=pity_threshold
-        )
         points = {"type": PrizeType.POINTS}
         prizes: tuple[dict[str, Any], ...] = (
             {**points, "value": 50, "probability": "0.10", "is_activity": True},
@@ -104,19 +119,19 @@ class _Filling:
             {**points, "value": 200, "probability": "0.01", "is_pity_prize": True, "quantity": 50},
             {"type": PrizeType.EMPTY, "probability": "0.49"},
         )
-        for angle, prize in zip(ANGLES, prizes, strict=True):
-            wheel.fallback_prize = Prize.objects.create(
-                wheel=wheel, name=f"At {angle}", angle=angle, color="#c8261b", **prize
-            )
-        wheel.save()
+        wheel = draft_wheel(
+            prizes,
+            name="Wheel",
+            cost_points=COST,
+            daily_limit=1_000,
+            pity_threshold=pity_threshold,
+        )
         return [publishing.publish(wheel_id=wheel.pk) for _number in range(2)]
 
     # --- People, their seeds and their draws ----------------------------------------------------
     def _welcome(self, person):
         self._book_points(person, WELCOME, PointsSource.REGISTER, related_id=str(person.pk))
-        key_hash = keyed_hash("registered phone", person.phone)
-        proof = proofs_of(key_hash=key_hash, person_id=person.pk, points=WELCOME)[0]
-        return RegistrationMark(key_hash=key_hash, person=person, points=WELCOME, proof=proof)
+        return welcome_mark(person_id=person.pk, phone=person.phone, points=WELCOME)
 
     def _pairs(self, person, draws):
         """The pairs that a person's draws use, each with its seed, and the turn it begins with."""
