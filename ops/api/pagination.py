@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 from django.core.exceptions import ValidationError
-from django.db.models import Model, Q, QuerySet
+from django.db.models import BooleanField, F, Func, Model, Q, QuerySet, Value
 from django.utils.translation import gettext as _
 from rest_framework.request import Request
 
@@ -62,15 +62,50 @@ def _decode(cursor: str, *, list_name: str, model: type[Model], fields: Sequence
         raise ValidationFailed({"cursor": [_("This is not a cursor of this list.")]}) from error
 
 
-def _after(ordering: Sequence[str], values: Sequence[Any]) -> Q:
-    """Rows behind the given key in this ordering, e.g. (a, -b): a > x or (a = x and b < y)."""
-    behind = Q()
-    same = Q()
-    for name, value in zip(ordering, values, strict=True):
-        field, comparison = (name[1:], "lt") if name.startswith("-") else (name, "gt")
+class _Row(Func):
+    """Several values as one, which are compared one after the other: (a, b)."""
+
+    template = "(%(expressions)s)"
+    output_field = BooleanField()  # of no meaning: what is compared is what it holds
+
+
+class _Compared(_Row):
+    """Two rows beside each other, with a sign for `arg_joiner`: ((a, b) > (x, y)).
+
+    An index over the columns begins a page exactly at its first row. The same said with OR, a > x
+    or (a = x and b > y), is a filter: for a deep page it reads every row before it.
+    """
+
+
+def _after(model: type[Model], ordering: Sequence[str], values: Sequence[Any]) -> Q:
+    """Rows behind the given key in this ordering."""
+    directions = {name.startswith("-") for name in ordering}
+    fields = [name.removeprefix("-") for name in ordering]
+    if len(directions) == 1 and len(fields) > 1:
+        key = _Row(
+            *(
+                Value(value, output_field=model._meta.get_field(field))  # type: ignore[arg-type]
+                for field, value in zip(fields, values, strict=True)
+            )
+        )
+        sign = " < " if directions == {True} else " > "
+        return Q(_Compared(_Row(*map(F, fields)), key, arg_joiner=sign))
+    # (a, -b): a > x or (a = x and b < y), and a >= x besides, where an index can begin.
+    behind, same = Q(), Q()
+    for name, field, value in zip(ordering, fields, values, strict=True):
+        comparison = "lt" if name.startswith("-") else "gt"
         behind |= same & Q(**{f"{field}__{comparison}": value})
         same &= Q(**{field: value})
+    if len(fields) > 1:
+        begins = "lte" if ordering[0].startswith("-") else "gte"
+        behind &= Q(**{f"{fields[0]}__{begins}": values[0]})
     return behind
+
+
+def cursor_behind(row: Model, *, ordering: Sequence[str] = ("-id",)) -> str:
+    """The cursor of the page that begins behind this row, in a list ordered like this."""
+    fields = [name.removeprefix("-") for name in ordering]
+    return _encode(_list_name(type(row), ordering), [getattr(row, field) for field in fields])
 
 
 def page[M: Model](
@@ -86,9 +121,8 @@ def page[M: Model](
     list_name = _list_name(rows.model, ordering)
     if cursor := request.query_params.get("cursor", ""):
         last_key = _decode(cursor, list_name=list_name, model=rows.model, fields=fields)
-        rows = rows.filter(_after(ordering, last_key))
+        rows = rows.filter(_after(rows.model, ordering, last_key))
     found = list(rows.order_by(*ordering)[: size + 1])
     if len(found) <= size:
         return found, None
-    last = found[size - 1]
-    return found[:size], _encode(list_name, [getattr(last, field) for field in fields])
+    return found[:size], cursor_behind(found[size - 1], ordering=ordering)
