@@ -2,6 +2,7 @@ from typing import Literal
 
 import orjson
 from django.conf import settings
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
@@ -223,3 +224,38 @@ class PointsEntryOutput(serializers.ModelSerializer):
 
     def get_related_id(self, entry) -> str | None:
         return entry.related_id or None
+
+
+COLUMNS_OF_ENTRIES = (
+    "id",
+    "sequence",
+    "points",
+    "source",
+    "balance_after",
+    "related_id",
+    "created_at",
+)
+
+
+def entry_items(rows):
+    """Entries as `PointsEntryOutput` shows them, from their columns.
+
+    A ledger is read again and again, and long: instances and a serializer took twice the time of
+    the query.
+    """
+    zone = timezone.get_current_timezone()
+    words = {source.value: str(source.label) for source in PointsSource}
+    return [
+        {
+            "id": row["id"],
+            "version": row["sequence"],
+            "type": "earn" if row["points"] > 0 else "spend",
+            "points": row["points"],
+            "source": row["source"],
+            "description": words[row["source"]],
+            "balance_after": row["balance_after"],
+            "related_id": row["related_id"] or None,
+            "created_at": row["created_at"].astimezone(zone).isoformat(),
+        }
+        for row in rows
+    ]

@@ -117,7 +117,6 @@ class PointsView(ApiView):
             entries = entries.filter(is_earning if wanted["type"] == "earn" else ~is_earning)
         if "source" in wanted:
             entries = entries.filter(source=wanted["source"])
-        rows, following = page(request, entries, ordering=["-sequence"])
-        return Response(
-            {"items": serializers.PointsEntryOutput(rows, many=True).data, "next": following}
-        )
+        columns = entries.values(*serializers.COLUMNS_OF_ENTRIES)
+        rows, following = page(request, columns, ordering=["-sequence"])
+        return Response({"items": serializers.entry_items(rows), "next": following})

@@ -7,8 +7,10 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from accounts.models import PointsEntry
+from accounts.models import PointsEntry, PointsSource
+from accounts.serializers import PointsEntryOutput
 from accounts.tests.factories import sign_in
+from ops.api.renderer import encode
 from tests.api import data_of, refusal_of
 from tests.people import give, make_person
 
@@ -205,3 +207,13 @@ def test_the_cost_of_a_page_does_not_grow_with_its_depth(api, person):
         deep = data_of(api.get(PATH, {"page_size": 100, "cursor": deep}))["next"]
     assert rows_read("") <= 11
     assert rows_read(deep) <= 11
+
+
+def test_what_is_shown_is_what_the_documents_say(api, person):
+    """The items are written from columns; the API documents read the serializer."""
+    give(person, 70, source=PointsSource.PHOTO_UPLOAD, related_id="7")
+    give(person, -30)
+    entries = PointsEntry.objects.filter(user=person).order_by("-sequence")
+    items = data_of(api.get(PATH))["items"]
+    assert len(items) == 2
+    assert items == json.loads(encode(PointsEntryOutput(entries, many=True).data))

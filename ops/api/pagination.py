@@ -108,11 +108,12 @@ def cursor_behind(row: Model, *, ordering: Sequence[str] = ("-id",)) -> str:
     return _encode(_list_name(type(row), ordering), [getattr(row, field) for field in fields])
 
 
-def page[M: Model](
-    request: Request, rows: QuerySet[M], *, ordering: Sequence[str] = ("-id",)
-) -> tuple[list[M], str | None]:
+def page[Row](
+    request: Request, rows: QuerySet[Any, Row], *, ordering: Sequence[str] = ("-id",)
+) -> tuple[list[Row], str | None]:
     """Return one page of `rows` and the cursor of the next one, None on the last page.
 
+    The rows are instances, or dicts of columns (`values`) that have those of the ordering.
     `ordering` names concrete fields of the model, ends in a unique one, and is the same on every
     page. Raises ValidationFailed (1011) naming `cursor` or `page_size`.
     """
@@ -125,4 +126,6 @@ def page[M: Model](
     found = list(rows.order_by(*ordering)[: size + 1])
     if len(found) <= size:
         return found, None
-    return found[:size], cursor_behind(found[size - 1], ordering=ordering)
+    last: Any = found[size - 1]
+    key = [last[field] if isinstance(last, dict) else getattr(last, field) for field in fields]
+    return found[:size], _encode(list_name, key)
