@@ -32,6 +32,19 @@ ONCE_PER_CAUSE = (
     PointsSource.CANCEL,
     PointsSource.REVERSE,
 )
+OFTEN_PER_CAUSE = tuple(source for source in PointsSource if source not in ONCE_PER_CAUSE)
+# What of somebody's entries is rare: whoever asks for these alone has them far apart.
+RARE = tuple(
+    source
+    for source in PointsSource
+    if source
+    not in {
+        PointsSource.LOTTERY,
+        PointsSource.PRIZE,
+        PointsSource.PHOTO_UPLOAD,
+        PointsSource.EXCHANGE,
+    }
+)
 
 
 class PointsEntry(ChainedEntry):
@@ -54,7 +67,11 @@ class PointsEntry(ChainedEntry):
     )
 
     user = models.ForeignKey(
-        User, verbose_name=_("person"), on_delete=models.PROTECT, related_name="points_entries"
+        User,
+        verbose_name=_("person"),
+        on_delete=models.PROTECT,
+        related_name="points_entries",
+        db_index=False,  # the constraint on their numbers begins with it
     )
     points = models.BigIntegerField(_("points"))
     source = models.CharField(_("source"), max_length=12, choices=PointsSource)
@@ -81,6 +98,20 @@ class PointsEntry(ChainedEntry):
             ),
             models.CheckConstraint(
                 condition=Q(balance_after__gte=F("points")), name="pointsentry_balance_adds_up"
+            ),
+        ]
+        # Every draw pays for them: the first grows at its end alone, the others leave draws out.
+        indexes = [
+            models.Index(fields=["created_at"], name="pointsentry_by_time"),
+            models.Index(
+                fields=["user", "source", "-sequence"],
+                condition=Q(source__in=RARE),
+                name="pointsentry_rare_of_person",
+            ),
+            models.Index(
+                fields=["source", "related_id"],
+                condition=Q(source__in=OFTEN_PER_CAUSE),
+                name="pointsentry_of_cause",
             ),
         ]
 

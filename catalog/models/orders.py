@@ -64,6 +64,7 @@ class Order(ServiceColumns):
         verbose_name=_("person"),
         on_delete=models.PROTECT,
         related_name="orders",
+        db_index=False,  # an index below begins with it
     )
     shop = models.ForeignKey(
         Shop,
@@ -72,6 +73,7 @@ class Order(ServiceColumns):
         blank=True,
         on_delete=models.PROTECT,
         related_name="orders",
+        db_index=False,  # an index below begins with it
         help_text=_("Where it is redeemed. Empty: a prize that every shop honours."),
     )
     product = models.ForeignKey(
@@ -193,6 +195,8 @@ class Order(ServiceColumns):
         ]
         indexes = [
             models.Index(fields=["person", "-id"], name="order_newest_of_person"),
+            # Whom a shop knows, without a look at the rows.
+            models.Index(fields=["shop", "person"], name="order_person_of_shop"),
             # What a person has of a product, for its limit.
             models.Index(
                 fields=["person", "product"],

@@ -68,9 +68,14 @@ class Receipt(ServiceColumns):
         verbose_name=_("person"),
         on_delete=models.PROTECT,
         related_name="receipts",
+        db_index=False,  # three indexes below begin with it
     )
     shop = models.ForeignKey(
-        "catalog.Shop", verbose_name=_("shop"), on_delete=models.PROTECT, related_name="receipts"
+        "catalog.Shop",
+        verbose_name=_("shop"),
+        on_delete=models.PROTECT,
+        related_name="receipts",
+        db_index=False,  # three indexes below begin with it
     )
     status = models.CharField(
         _("status"), max_length=8, choices=ReceiptStatus, default=ReceiptStatus.PENDING
@@ -212,7 +217,12 @@ class Receipt(ServiceColumns):
         ]
         indexes = [
             models.Index(fields=["person", "-created_at"], name="receipt_of_person"),
+            models.Index(fields=["person", "-id"], name="receipt_newest_of_person"),
             models.Index(fields=["shop", "status", "-id"], name="receipt_of_shop"),
+            # Whom a shop knows, without a look at the rows.
+            models.Index(fields=["shop", "person"], name="receipt_person_of_shop"),
+            # The risky ones are few: found here and sorted, where the newest that are would be far.
+            models.Index(fields=["shop", "risk_score"], name="receipt_risk_of_shop"),
             models.Index(fields=["person", "-reviewed_at"], name="receipt_reviewed"),
         ]
 
