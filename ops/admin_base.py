@@ -16,6 +16,7 @@ from unfold.admin import ModelAdmin, TabularInline
 from unfold.forms import BaseDialogForm
 
 from ops import stale_forms
+from ops.admin_counts import CountedPage
 from ops.admin_trail import TrailedPage
 from ops.admin_walls import WalledInline
 from ops.errors import DomainError
@@ -24,7 +25,7 @@ from ops.services import idempotency
 from ops.stale_forms import StaleCheckedForm, StaleCheckedFormSet
 
 
-class EditAdmin(TrailedPage, ModelAdmin):
+class EditAdmin(TrailedPage, CountedPage):
     """A page whose form is refused where somebody else changed the row while it was open.
 
     Pages where people change something build on it; their forms and rows need nothing for it.
@@ -146,7 +147,7 @@ class EditInline(WalledInline, TabularInline):
     """Rows below a page that are edited with it."""
 
 
-class ReadOnlyAdmin(TrailedPage, ModelAdmin):
+class ReadOnlyAdmin(TrailedPage, CountedPage):
     """Shows rows that only services write."""
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
