@@ -100,6 +100,10 @@ bench-integrity: $(READY_TO_TEST) ## Measure check_integrity on 100,000 draws of
 bench-data: $(READY_TO_TEST) ## Fill an empty PostgreSQL with the large set (DATABASE, PEOPLE)
 	@$(PYTHON) -m bench.data $(if $(DATABASE),--database $(DATABASE)) $(if $(PEOPLE),--people $(PEOPLE))
 
+.PHONY: bench-lists
+bench-lists: $(READY_TO_TEST) ## Measure lists, details and changes on the large set (DATABASE)
+	@$(PYTHON) -m bench.lists $(if $(DATABASE),--database $(DATABASE)) --explain
+
 # --- Static checks -----------------------------------------------------------------------------
 .PHONY: check
 check: lint types imports check-migrations check-deploy check-messages check-openapi ## Run all static checks

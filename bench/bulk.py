@@ -85,8 +85,8 @@ def chain(entries, *, moves):
 
     It has the columns of the ledger without the hashes, and `(account, sequence)` for its key. The
     hash is the model's own `hash_in_sql`, over rows that are named like its table. One statement
-    for chains of every length: first everybody's first entry, then everybody's second, so that the
-    rows of one account do not lie beside each other, as in a shop.
+    for chains of every length: first everybody's first entry, then everybody's second. They are
+    written as time goes by: the rows of one account do not lie beside each other, as in a shop.
     """
     table = entries._meta.db_table
     named = {"id", "previous_hash", "entry_hash"}
@@ -117,7 +117,7 @@ def chain(entries, *, moves):
                         AND {moves}.sequence = linked.sequence + 1
                 ) AS {table}
             )
-            SELECT {columns}, previous_hash, entry_hash FROM linked
+            SELECT {columns}, previous_hash, entry_hash FROM linked ORDER BY created_at, sequence
             """,  # noqa: S608  names of our own
             [*parameters, *parameters],
         )

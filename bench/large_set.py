@@ -187,8 +187,9 @@ def _visits(facts):
 def _seeds(facts):
     """The seeds of everybody who draws, and the tickets and pity that follow from them."""
     execute("""
-        CREATE TEMP TABLE seed (person bigint, encrypted text, hash text, client_seed text,
-            tickets int[], pity int[], pity_now int) ON COMMIT DROP
+        CREATE TEMP TABLE seed (person bigint, encrypted text, hash text, next_encrypted text,
+            next_hash text, client_seed text, tickets int[], pity int[], pity_now int)
+        ON COMMIT DROP
     """)
     often = rows_of(
         "SELECT person, count(*) FROM visit WHERE status = 'approved' GROUP BY 1 ORDER BY 1"
@@ -200,10 +201,15 @@ def _seeds(facts):
         INSERT INTO lottery_seedpair (id, person_id, server_seed_encrypted, server_seed_hash,
             client_seed, next_nonce, state, created_at, activated_at)
         SELECT person, person, encrypted, hash, client_seed, cardinality(tickets), 'active',
-            %(begun)s, %(begun)s
+            %(begun)s::timestamptz, %(begun)s::timestamptz
+        FROM seed
+        UNION ALL
+        SELECT %(people)s + person, person, next_encrypted, next_hash, '', 0, 'next',
+            %(begun)s::timestamptz, NULL
         FROM seed
         """,
         begun=facts["begun"],
+        people=facts["people"],
     )
     execute(
         """
@@ -216,7 +222,8 @@ def _seeds(facts):
 
 def _seed(person, draws, facts):
     """A row of `seed`: the pity before each draw is that of the draws as they were decided."""
-    server_seed, client_seed = secrets.token_hex(32), secrets.token_hex(16)
+    server_seed, next_seed = secrets.token_hex(32), secrets.token_hex(32)
+    client_seed = secrets.token_hex(16)
     tickets = decision.first_tickets(server_seed=server_seed, client_seed=client_seed, count=draws)
     usual, of_pity = _lucky(facts)
     pity, before = 0, []
@@ -228,6 +235,8 @@ def _seed(person, draws, facts):
         person,
         encrypt(server_seed),
         decision.hash_seed(server_seed),
+        encrypt(next_seed),
+        decision.hash_seed(next_seed),
         client_seed,
         tickets,
         before,
