@@ -7,7 +7,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("catalog", "0009_indexes_of_lists"),
+        ("catalog", "0010_indexes_of_lists"),
         ("ops", "0007_audit_trail"),
         ("reviews", "0003_console_permissions"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
