@@ -1,0 +1,40 @@
+"""What pages get and the API does not."""
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from tests.console import console_of
+
+pytestmark = pytest.mark.django_db
+
+OF_PAGES = {"X-Frame-Options", "Content-Security-Policy"}
+API = ("/api/shops", "/api/lottery/config", "/api/nothing", "/api/schema")
+PAGES = ("/", "/admin/login/", "/api/docs")
+
+
+@pytest.mark.parametrize("path", API)
+def test_an_answer_of_the_api_says_nothing_of_frames_and_scripts(path):
+    answer = Client().get(path)
+    assert OF_PAGES.isdisjoint(answer.headers)
+    assert answer["X-Content-Type-Options"] == "nosniff"
+    assert not answer.cookies
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_does(path):
+    assert set(Client().get(path).headers) >= OF_PAGES
+
+
+def test_the_api_looks_at_no_session(cast):
+    console = console_of(cast.staff)
+    with CaptureQueriesContext(connection) as captured:
+        assert console.get("/api/user/profile").status_code == 401
+    assert not captured.captured_queries
+
+
+def test_details_of_health_are_for_staff_by_their_session(cast):
+    answer = console_of(cast.staff).get("/api/health", REMOTE_ADDR="203.0.113.9")
+    assert "checks" in answer.json()
+    assert "checks" not in Client().get("/api/health", REMOTE_ADDR="203.0.113.9").json()
