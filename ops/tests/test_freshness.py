@@ -144,6 +144,28 @@ def test_no_change_waits_for_another():
     assert ChangeMark.objects.filter(topic="catalog").count() >= 2
 
 
+@pytest.mark.postgresql
+@pytest.mark.parametrize("plan", ["force_custom_plan", "force_generic_plan"])
+def test_a_question_reads_no_mark_that_was_seen(plan):
+    """Of a table that was never analysed as well, and by a prepared statement."""
+    execute(
+        connection,
+        "INSERT INTO ops_changemark (topic, number) SELECT 'catalog', generate_series(-20000, -1)",
+    )
+    freshness.current("catalog")
+    asked = freshness.question()
+    sql = asked.sql.replace("%s", "$1", 1).replace("%s", "$2", 1)
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET plan_cache_mode = {plan}")
+        cursor.execute(f"PREPARE ask (text, text) AS SELECT {sql}")
+        cursor.execute("EXPLAIN EXECUTE ask (%s, %s)", asked.params)
+        plan_made = "\n".join(line for (line,) in cursor.fetchall())
+        cursor.execute("DEALLOCATE ask")
+        cursor.execute("RESET plan_cache_mode")
+    assert "Seq Scan" not in plan_made, plan_made
+    assert plan_made.count("Index Scan on changemark_once") == 2
+
+
 # --- What a request hears -------------------------------------------------------------------------
 def test_a_request_asks_once(django_assert_num_queries):
     with request_at_hand(), django_assert_num_queries(1):
