@@ -95,7 +95,7 @@ def test_a_stranger_costs_one_statement(path, get, statements):
         (CATEGORIES, 1),
         (PRODUCTS, 2),  # and which of them are favorites
         (THE_PRODUCT, 2),
-        (CONFIG, 4),  # and pity, today's draws, seeds
+        (CONFIG, 3),  # and pity with today's draws, seeds
         (RULES, 1),
     ],
 )
@@ -105,13 +105,13 @@ def test_a_person_costs_what_is_their_own(path, number, get, statements):
     assert statements(path, person) == number
 
 
-def test_signing_in_costs_one_more(get):
+def test_who_signs_in_asks_by_the_way_what_changed(get):
     api = client_of()
     sign_in(api)
     api.get(PRODUCTS)
     with CaptureQueriesContext(connection) as queries:
         data_of(api.get(PRODUCTS))
-    assert len(queries) == 3
+    assert len(queries) == 2  # who it is, and which of them are favorites
 
 
 # --- What it says ---------------------------------------------------------------------------------
