@@ -484,7 +484,7 @@ CONSOLE_PAGES = {
         "q=12345",
         "source__exact=cancel",
         "created_at__year={year}",
-        "o=4",
+        "o=1",
     ],
     "reviews.receipt": [
         "q=R12345",

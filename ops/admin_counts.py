@@ -49,8 +49,8 @@ class CountedPaginator(Paginator[Any]):
 class CountedList(ChangeList):
     """A list that counts by its paginator alone, with its filters and without.
 
-    One that is too long to be counted has no hierarchy of dates either: to say of which days there
-    are rows, it would read all of them. What a filter or a search leaves of it has one again.
+    One that is too long to be counted has no hierarchy of dates either, with its filters or
+    without: to say of which days there are rows, it would read all of them. The filter stays.
     """
 
     def get_results(self, request: HttpRequest) -> None:
@@ -64,7 +64,7 @@ class CountedList(ChangeList):
         self.full_result_count = paginator.count
         self.show_full_result_count = True
         self.show_admin_actions = bool(self.full_result_count)
-        if self.result_count > COUNTED:
+        if self.full_result_count > COUNTED:
             self.date_hierarchy = None
 
 
