@@ -27,6 +27,11 @@ def test_a_page_does(path):
     assert set(Client().get(path).headers) >= OF_PAGES
 
 
+def test_a_form_of_a_page_needs_its_token(cast):
+    browser = Client(enforce_csrf_checks=True)
+    assert browser.post("/i18n/setlang/", {"language": "en"}).status_code == 403
+
+
 def test_the_api_looks_at_no_session(cast):
     console = console_of(cast.staff)
     with CaptureQueriesContext(connection) as captured:
