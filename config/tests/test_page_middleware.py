@@ -37,9 +37,3 @@ def test_the_api_looks_at_no_session(cast):
     with CaptureQueriesContext(connection) as captured:
         assert console.get("/api/user/profile").status_code == 401
     assert not captured.captured_queries
-
-
-def test_details_of_health_are_for_staff_by_their_session(cast):
-    answer = console_of(cast.staff).get("/api/health", REMOTE_ADDR="203.0.113.9")
-    assert "checks" in answer.json()
-    assert "checks" not in Client().get("/api/health", REMOTE_ADDR="203.0.113.9").json()
