@@ -147,7 +147,7 @@ MIDDLEWARE = [
     "corsheaders.middleware.CorsMiddleware",
     "config.page_middleware.Sessions",
     "ops.api.middleware.LanguageMiddleware",
-    "django.middleware.common.CommonMiddleware",
+    "ops.api.middleware.LengthMiddleware",
     "config.page_middleware.ForgeryChecks",
     "config.page_middleware.SignIns",
     "config.page_middleware.Messages",

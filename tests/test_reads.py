@@ -348,6 +348,7 @@ def test_a_stranger_who_has_it_is_not_sent_it_again(path, get, product, wheel):
     for sent in (etag, f"W/{etag}", f'"other", {etag}', "*"):
         again = get(path, If_None_Match=sent)
         assert (again.status_code, again.content, again["ETag"]) == (304, b"", etag), sent
+        assert "Content-Length" not in again.headers
         assert again["Cache-Control"] == "no-cache"
         assert {"Authorization", "Accept-Language"} <= {*again["Vary"].split(", ")}
         assert "X-Request-ID" in again

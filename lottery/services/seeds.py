@@ -11,6 +11,8 @@ from lottery.models import SeedMaker, SeedPair, SeedState
 from ops.services.encryption import decrypt, encrypt
 from ops.transactions import in_transaction
 
+NOT_OVER = (SeedState.ACTIVE, SeedState.NEXT)
+
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
@@ -23,9 +25,9 @@ class Rotation:
 
 
 def pairs_of(person_id: int) -> tuple[SeedPair, SeedPair]:
-    """The pair in use and the next one, made when the person has none yet."""
+    """The pair in use and the next one, made where the person has none yet."""
     pairs = _pairs_not_over(person_id)
-    if not pairs:
+    if len(pairs) < len(NOT_OVER):
         _make_missing(person_id)
         pairs = _pairs_not_over(person_id)
     return pairs[SeedState.ACTIVE], pairs[SeedState.NEXT]
@@ -33,9 +35,7 @@ def pairs_of(person_id: int) -> tuple[SeedPair, SeedPair]:
 
 def _pairs_not_over(person_id: int) -> dict[str, SeedPair]:
     # One statement: it sees a change of seeds whole or not at all.
-    pairs = SeedPair.objects.filter(
-        person_id=person_id, state__in=[SeedState.ACTIVE, SeedState.NEXT]
-    )
+    pairs = SeedPair.objects.filter(person_id=person_id, state__in=NOT_OVER)
     return {pair.state: pair for pair in pairs}
 
 
@@ -45,9 +45,13 @@ def lock_active(person_id: int) -> SeedPair:
     The first lock of a draw: all draws and changes of seeds of one person go one after another.
     Needs a transaction around it.
     """
+    return _lock(person_id, SeedState.ACTIVE)
+
+
+def _lock(person_id: int, state: SeedState) -> SeedPair:
     while True:
         # Empty also when somebody changed the seeds while we waited: then look again.
-        for pair in SeedPair.objects.filter(person_id=person_id, state=SeedState.ACTIVE).locked():
+        for pair in SeedPair.objects.filter(person_id=person_id, state=state).locked():
             return pair
         _make_missing(person_id)
 
@@ -65,10 +69,10 @@ def rotate(*, person_id: int, client_seed: str | None = None) -> Rotation:
     None keeps the one in use, whoever made it.
     """
     pair = lock_active(person_id)
+    following = _lock(person_id, SeedState.NEXT)
     now = timezone.now()
     pair.state, pair.revealed_at = SeedState.REVEALED, now
     pair.save(update_fields=["state", "revealed_at"])
-    following = SeedPair.objects.locked().get(person_id=person_id, state=SeedState.NEXT)
     following.state, following.activated_at = SeedState.ACTIVE, now
     if client_seed is None:
         following.client_seed, following.client_seed_by = pair.client_seed, pair.client_seed_by

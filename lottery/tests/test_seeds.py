@@ -28,6 +28,19 @@ def test_the_first_look_makes_a_pair_in_use_and_the_next():
     assert SeedPair.objects.count() == 2
 
 
+def test_a_pair_in_use_without_a_next_one_gets_one():
+    """Nobody's doing but a hand's; every look and every change failed by it."""
+    person = make_person()
+    active, _following = seeds.pairs_of(person.pk)
+    SeedPair.objects.filter(person=person, state=SeedState.NEXT).delete()
+    assert [pair.state for pair in seeds.pairs_of(person.pk)] == [SeedState.ACTIVE, SeedState.NEXT]
+    assert seeds.pairs_of(person.pk)[0].pk == active.pk
+    SeedPair.objects.filter(person=person, state=SeedState.NEXT).delete()
+    rotation = seeds.rotate(person_id=person.pk)
+    assert rotation.revealed.pk == active.pk
+    assert [pair.pk for pair in seeds.pairs_of(person.pk)] == [rotation.active.pk, rotation.next.pk]
+
+
 def test_the_seed_is_encrypted_and_its_hash_is_its_own():
     active, _following = seeds.pairs_of(make_person().pk)
     server_seed = seeds.reveal(active)

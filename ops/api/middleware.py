@@ -2,12 +2,14 @@
 
 import logging
 from collections.abc import Callable
-from typing import override
+from http import HTTPStatus
+from typing import Any, override
 
 from django.conf import settings
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse, HttpResponseNotFound
 from django.http.response import HttpResponseBase
+from django.middleware.common import CommonMiddleware
 from django.middleware.locale import LocaleMiddleware
 from django.utils import translation
 
@@ -78,6 +80,17 @@ class KnownHostMiddleware:
             logger.warning("Refused: %s", error)
             return HttpResponseNotFound(str(NotFound()), content_type="text/plain; charset=utf-8")
         return self.get_response(request)
+
+
+class LengthMiddleware(CommonMiddleware):
+    """Django's, which says of a 304 that its body is empty: it has none, and 200 would have one."""
+
+    @override
+    def process_response(self, request: HttpRequest, response: Any) -> Any:
+        response = super().process_response(request, response)
+        if response.status_code == HTTPStatus.NOT_MODIFIED:
+            del response["Content-Length"]  # RFC 9110, 8.6
+        return response
 
 
 class LanguageMiddleware(LocaleMiddleware):
