@@ -178,3 +178,11 @@ def test_the_generator_sends_a_new_key_with_each_body():
 
 def test_percentiles_of_nothing_are_nothing():
     assert load._percentiles([]) == {}
+
+
+def test_what_is_of_the_first_round_is_not_mixed_with_later_ones():
+    first = Comparison(
+        name="memory", ours="draw", peer="draw: peer", figure="p99", is_of_first_round=True
+    )
+    (row,) = compare(ROUNDS, [first])
+    assert (row.ours, row.peer, row.ratios) == (9.0, 3.0, [3.0])
