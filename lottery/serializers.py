@@ -1,3 +1,5 @@
+from functools import lru_cache
+
 from django.db.models import prefetch_related_objects
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema_field
@@ -136,6 +138,12 @@ class PrizeOutput(serializers.Serializer):
     special_effect = serializers.CharField()
 
 
+@lru_cache(maxsize=1024)
+def shown_prize(prize):
+    """A published prize as clients read it: the same for ever, so it is written once."""
+    return PrizeOutput(prize).data
+
+
 class SheetPrizeOutput(PrizeOutput):
     """A prize as the odds sheet and the proof name it."""
 
@@ -194,7 +202,7 @@ class DrawOutput(serializers.Serializer):
 
     @extend_schema_field(PrizeOutput)
     def get_prize(self, draw):
-        return PrizeOutput(self._prize(draw)).data
+        return shown_prize(self._prize(draw))
 
     def get_angle(self, draw) -> int:
         """Where the wheel has to stop."""
