@@ -2,7 +2,6 @@ from typing import Literal
 
 import orjson
 from django.conf import settings
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
@@ -243,7 +242,7 @@ def entry_items(rows):
     A ledger is read again and again, and long: instances and a serializer took twice the time of
     the query.
     """
-    zone = timezone.get_current_timezone()
+    written = serializers.DateTimeField().to_representation
     words = {source.value: str(source.label) for source in PointsSource}
     return [
         {
@@ -255,7 +254,7 @@ def entry_items(rows):
             "description": words[row["source"]],
             "balance_after": row["balance_after"],
             "related_id": row["related_id"] or None,
-            "created_at": row["created_at"].astimezone(zone).isoformat(),
+            "created_at": written(row["created_at"]),
         }
         for row in rows
     ]

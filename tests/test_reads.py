@@ -398,3 +398,21 @@ def test_an_answer_counts_with_its_bytes(get):
     get(PRODUCTS)
     assert memory.size > len(get(PRODUCTS).content)
     assert json.loads(get(PRODUCTS).content)["code"] == 0
+
+
+def test_what_is_asked_at_length_is_not_kept(get):
+    """The same answer can be asked for in any number of ways: none of them may fill the memory."""
+    get(SHOPS)
+    size = memory.size
+    for number in range(3):
+        path = f"{SHOPS}?page_size=20{'0' * 700}{number}"
+        assert get(path).content == get(path).content
+    assert memory.size == size
+
+
+def test_what_was_asked_counts_with_the_answer(get):
+    get(PRODUCTS + "?search=nothing")
+    size = memory.size
+    memory.clear()
+    get(PRODUCTS + "?search=nothing" + "%20" * 400)
+    assert memory.size - size >= 400 * 4

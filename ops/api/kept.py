@@ -23,6 +23,10 @@ from ops.services.kept import kept
 JSON = "application/json; charset=utf-8"
 OF_A_PAGE = ("cursor", "page_size")
 _NULL = b"null"
+# A stranger may ask for the same in any number of long ways: what is asked in more characters than
+# anybody needs is not kept, and what is kept is counted with what was asked.
+LONGEST_KEY = 600
+BYTES_OF_A_CHARACTER = 4
 
 # What a person reads in the gaps: by the name of the field, in the order in which they stand.
 type Own = Mapping[str, Sequence[Any]]
@@ -110,7 +114,12 @@ class KeptView(OpenView):
         is not alike for everybody (`is_alike`) is built anew.
         """
         write = partial(self._write, request, build)
-        whole = kept(self.topic, _key(request, asks), write, size=_size) if is_alike else write()
+        key = _key(request, asks)
+        texts = sum(map(len, key.texts))
+        if is_alike and texts <= LONGEST_KEY:
+            whole = kept(self.topic, key, write, size=partial(_size, texts=texts))
+        else:
+            whole = write()
         if request.user.is_authenticated:
             own = self.own(request.user, whole.about)
             return HttpResponse(whole.filled(own), content_type=JSON)
@@ -120,15 +129,23 @@ class KeptView(OpenView):
         return Answer.of(build(request), self.own_fields)
 
 
-def _size(answer: Answer) -> int:
-    return answer.size
+def _size(answer: Answer, *, texts: int) -> int:
+    return answer.size + texts * BYTES_OF_A_CHARACTER
 
 
-def _key(request: Request, asks: Sequence[str]) -> tuple[Any, ...]:
-    """All that an answer depends on beside the database. What nobody asks for is not looked at."""
+@dataclass(frozen=True, slots=True)
+class _Key:
+    """All that an answer depends on beside the database."""
+
+    texts: tuple[str, ...]
+
+
+def _key(request: Request, asks: Sequence[str]) -> _Key:
+    """What nobody asks for is not looked at."""
     query = request.query_params
-    asked = tuple((name, query[name]) for name in asks if name in query)
-    return request.path, get_language(), request.scheme, request.get_host(), asked
+    asked = (text for name in asks if name in query for text in (name, query[name]))
+    language = get_language() or ""
+    return _Key((request.path, language, request.scheme or "", request.get_host(), *asked))
 
 
 def _to_stranger(request: Request, answer: Answer) -> HttpResponse:

@@ -86,15 +86,41 @@ def test_no_rate_at_all_lets_nothing_through(clock, settings):
     assert 0 < wait(Rates(), limit=0) <= 2 * MINUTE
 
 
-def test_counts_of_earlier_windows_are_dropped(clock, settings, monkeypatch):
-    settings.REDIS_URL = ""
+@pytest.fixture
+def few(monkeypatch):
+    """A process that sweeps from ten counts on."""
     monkeypatch.setattr(module, "FORGET_FROM", 10)
-    rates = Rates()
+    return Rates(forget_from=10)
+
+
+def test_counts_that_are_over_are_dropped(clock, settings, few):
+    settings.REDIS_URL = ""
     for number in range(10):
-        ask(rates, subject=f"person:{number}")
+        ask(few, subject=f"person:{number}")
     clock(2 * MINUTE)
-    ask(rates)
-    assert list(rates.counts) == ["person:1"]
+    ask(few)
+    assert list(few.counts) == ["person:1"]
+
+
+def test_a_count_of_a_day_outlives_those_of_minutes(clock, settings, few):
+    settings.REDIS_URL = ""
+    few.seconds_to_wait("upload:1", limit=1, seconds=86_400)
+    for number in range(10):
+        ask(few, subject=f"person:{number}")
+    clock(3 * MINUTE)
+    ask(few)
+    assert few.seconds_to_wait("upload:1", limit=1, seconds=86_400) > 0
+
+
+def test_many_at_once_are_not_looked_through_for_each_new_one(clock, settings, few):
+    settings.REDIS_URL = ""
+    looked = []
+    for number in range(100):
+        before = few.forget_from
+        ask(few, subject=f"person:{number}")
+        looked.append(few.forget_from != before)
+    assert sum(looked) == 4  # at 10, 20, 40 and 80
+    assert len(few.counts) == 100
 
 
 # --- Several ------------------------------------------------------------------------------------
@@ -120,7 +146,7 @@ def test_several_processes_let_through_what_one_would_and_a_lump_each(clock):
     processes = [Rates() for _number in range(4)]
     counted = sum(ask(rates) for _round in range(LIMIT) for rates in processes)
     lump = LIMIT // module.LUMPS
-    assert LIMIT <= counted <= LIMIT + len(processes) * lump
+    assert LIMIT <= counted <= LIMIT + len(processes) * lump  # within one window
     # One that knows nothing yet, and the window before.
     late = Rates()
     assert ask(late, LIMIT) <= lump
