@@ -25,6 +25,8 @@ def elsewhere(*, autocommit=True):
 def waiting_for_a_lock():
     """How many statements wait for a lock right now."""
     with connection.cursor() as cursor:
+        # Inside of a transaction the server would say again what it said first.
+        cursor.execute("SELECT pg_stat_clear_snapshot()")
         cursor.execute(
             "SELECT count(*) FROM pg_stat_activity "
             "WHERE wait_event_type = 'Lock' AND datname = current_database()"

@@ -264,7 +264,7 @@ def test_photos_of_the_same_receipts_are_decided_crosswise():
 def test_twin_without_the_lock_they_wait_for_each_other(monkeypatch):
     monkeypatch.setattr(ReceiptQuerySet, "locked", lambda receipts: receipts.order_by("pk"))
 
-    # In which order one UPDATE takes the keys is the database's affair: mostly by pk, as needed here.
+    # In which order one UPDATE takes the keys is the affair of the database: mostly by pk.
     assert any(kinds(decide_crosswise()) == {list: 1, OperationalError: 1} for _try in range(8))
 
 
