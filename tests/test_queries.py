@@ -12,7 +12,7 @@ from tests.refusals import refused
 pytestmark = pytest.mark.django_db
 
 # As if it were left out: a client sends what its field for texts holds, and the cursor it has.
-MAY_BE_EMPTY = {"cursor", "search", "wheel_id"}
+MAY_BE_EMPTY = {"cursor", "search"}
 
 
 def parameters():
@@ -47,5 +47,5 @@ def test_the_parameters_are_known():
     assert {name for _path, name in parameters()} == {
         *MAY_BE_EMPTY,
         *["affordable", "category", "max_points", "min_points", "shop", "sort"],
-        *["page_size", "risk", "source", "status", "type"],
+        *["page_size", "risk", "source", "status", "type", "wheel_id"],
     }
