@@ -2,8 +2,9 @@
 
     python -m tests.openapi_changes
 
-compares docs/openapi.yaml with the one of the base branch (origin/main; of the commit before, where
-that is where we are), and fails naming each change that a client in the field could trip over.
+compares docs/openapi.yaml with every version of it that the history has, and that of origin/main,
+and fails naming each change that a client in the field could trip over. Not with the commit before
+alone: of several commits that come at once, only the last would be looked at.
 
 What a request may hold may only grow: a client sends what it always sent. What an answer holds may
 gain members, statuses and codes, and may lose none. Words and examples may change.
@@ -204,35 +205,30 @@ def changes(old: Schema, new: Schema) -> list[str]:
 
 
 # --- By hand --------------------------------------------------------------------------------------
-def _git(*arguments: str) -> str | None:
+def _git(root: Path, *arguments: str) -> str | None:
     done = subprocess.run(
-        ["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+        ["git", *arguments], cwd=root, capture_output=True, text=True, check=False
     )
     return done.stdout if done.returncode == 0 else None
 
 
-def base() -> tuple[str, Schema] | None:
-    """The commit to compare with and the documents there; None when there are none."""
-    here = _git("rev-parse", "HEAD")
-    branch = _git("rev-parse", "--verify", "--quiet", "origin/main")
-    for commit in ["origin/main"] if branch and branch != here else ["HEAD^"]:
-        if (text := _git("show", f"{commit}:{FILE}")) is not None:
-            return commit, yaml.safe_load(text)
-    return None
+def earlier(root: Path = ROOT) -> dict[str, str]:
+    """The documents of earlier commits, each version once: its text, and a commit that has it."""
+    commits = (_git(root, "log", "--format=%h", "origin/main", "--", FILE) or "").split()
+    commits += (_git(root, "log", "--format=%h", "--", FILE) or "").split()
+    texts = {_git(root, "show", f"{commit}:{FILE}"): commit for commit in commits}
+    return {text: commit for text, commit in texts.items() if text is not None}
 
 
-def main() -> None:
-    found = base()
-    if found is None:
-        print(f"There is no earlier {FILE} to compare with.")  # noqa: T201  the report
-        return
-    commit, old = found
-    new = yaml.safe_load((ROOT / FILE).read_text(encoding="utf-8"))
-    if changed := changes(old, new):
-        sys.exit(
-            f"Since {commit} the API changed other than by addition; clients in the field call it "
-            "as it was:\n" + "\n".join(f"  {one}" for one in changed)
-        )
+def main(root: Path = ROOT) -> None:
+    new_text = (root / FILE).read_text(encoding="utf-8")
+    new = yaml.safe_load(new_text)
+    for text, commit in earlier(root).items():
+        if text != new_text and (changed := changes(yaml.safe_load(text), new)):
+            sys.exit(
+                f"Since {commit} the API changed other than by addition; clients in the field call "
+                "it as it was:\n" + "\n".join(f"  {one}" for one in changed)
+            )
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
 """Additions to the API pass, and whatever a client in the field could trip over is named."""
 
+import subprocess
 from copy import deepcopy
 
 import pytest
+import yaml
 
 from config.api_documents import documents
-from tests.openapi_changes import changes
+from tests.openapi_changes import FILE, changes, main
 
 SHAPES = "components", "schemas"
 
@@ -106,3 +108,36 @@ def test_any_other_change_is_named(way, change, named):
 
 def test_nothing_changed():
     assert changes(documents(), documents()) == []
+
+
+# --- Of several commits ---------------------------------------------------------------------------
+def commit(root, schema):
+    (root / "docs").mkdir(exist_ok=True)
+    (root / FILE).write_text(yaml.safe_dump(schema), encoding="utf-8")
+    git = ["git", "-C", str(root), "-c", "user.name=A", "-c", "user.email=a@example.com"]
+    subprocess.run([*git, "add", "."], check=True)
+    subprocess.run([*git, "commit", "--quiet", "--message", "One"], check=True)
+
+
+@pytest.fixture
+def history(tmp_path):
+    """A repository with one version of the documents."""
+    subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
+    commit(tmp_path, documents())
+    return tmp_path
+
+
+def test_a_break_some_commits_ago_is_found(history):
+    broken = changed(CONFIG, drop("responses"))
+    broken["paths"]["/api/lottery/config"]["get"]["responses"] = {}
+    commit(history, broken)
+    commit(history, {**broken, "info": {**broken["info"], "description": "Other words."}})
+    with pytest.raises(SystemExit, match="GET /api/lottery/config"):
+        main(history)
+
+
+def test_additions_of_many_commits_pass(history):
+    for words in ("One.", "Two."):
+        schema = deepcopy(documents())
+        commit(history, {**schema, "info": {**schema["info"], "description": words}})
+    main(history)
