@@ -41,7 +41,9 @@ class SchemaView(OpenView):
 
     def get(self, request):
         form = request.accepted_renderer.media_type
-        return HttpResponse(written(form, get_urlconf()), content_type=form)
+        # In English whatever is asked for, so that all generated clients are alike.
+        headers = {"Content-Language": "en"}
+        return HttpResponse(written(form, get_urlconf()), content_type=form, headers=headers)
 
 
 DOCUMENTS_CSP: dict[str, list[str]] = {

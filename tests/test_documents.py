@@ -158,6 +158,7 @@ def test_the_documents_are_in_english_whatever_is_asked_for(language):
     with translation.override("zh-hans"):
         answer = asked(**{"Accept-Language": language})
     assert answer.content == asked().content
+    assert answer["Content-Language"] == "en"
     assert not IS_CHINESE.search(said_of(answer.json()))
 
 

@@ -43,6 +43,13 @@ def test_an_empty_parameter_is_1011_naming_it_or_left_out(api, path, name):
         assert why
 
 
+@pytest.mark.parametrize(("path", "name"), parameters())
+def test_what_is_no_utf_8_is_1011_naming_it(api, path, name):
+    response = api.get(f"{path}?{name}=%ff%fe")
+    (why,) = refused(response, 1011)[name]
+    assert why
+
+
 def test_the_parameters_are_known():
     assert {name for _path, name in parameters()} == {
         *MAY_BE_EMPTY,

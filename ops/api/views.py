@@ -18,6 +18,8 @@ from ops.api.fields import NO_FIELD
 from ops.api.idempotency import answer_once
 from ops.errors import BodyTooLarge, DomainError, NotFound, Unreadable, ValidationFailed
 
+_UNREAD = "\N{REPLACEMENT CHARACTER}"
+
 
 class ApiView(APIView):
     """A view of the API. It refuses in the contract's order: sign-in, rate, permission, body."""
@@ -71,7 +73,11 @@ class ApiView(APIView):
     def query(self, shape: type[serializers.Serializer[Any]]) -> dict[str, Any]:
         """Read the query string in this shape; raises 1011 naming the parameter."""
         # A plain mapping: of a form, which a QueryDict counts as, an empty field is left out.
-        return _read(shape, self.request.query_params.dict())
+        asked = self.request.query_params.dict()
+        # What is no UTF-8 comes from Django with this character in the place of its bytes.
+        if unreadable := [name for name, text in asked.items() if _UNREAD in text]:
+            raise ValidationFailed({name: [_("This is no text in UTF-8.")] for name in unreadable})
+        return _read(shape, asked)
 
 
 class AnswerOnceView(ApiView):
