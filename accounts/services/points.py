@@ -1,16 +1,17 @@
 """The one place where points change: a ledger entry and the person's balance, together."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from django.db.models import F
 from django.utils import timezone
 
 from accounts import events
 from accounts.errors import NotEnoughPoints
 from accounts.models import PointsEntry, PointsSource, User
-from ops.per_row import per_row
+from ops.tally import Account, Tally, write_heads
 from ops.transactions import in_transaction
+
+ACCOUNT = Account(model=User, balance="total_points", version="points_version", head="points_hash")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,74 +66,32 @@ def write_entries(changes: Sequence[Change]) -> list[PointsEntry]:
     written.
     """
     entries: list[PointsEntry] = []
-    gains: dict[int, _Gain] = {}
+    tallies: dict[int, Tally] = {}
     for change in changes:
-        gain = gains.setdefault(change.person.pk, _Gain(change.person))
-        entries.append(gain.add(change))
+        tally = tallies.setdefault(change.person.pk, Tally(change.person, ACCOUNT))
+        entries.append(_add(tally, change))
     PointsEntry.objects.bulk_create(entries)
-    _write_gains(gains)
+    write_heads(ACCOUNT, tallies.values())
     for entry in entries:
         events.points_changed(entry)
     return entries
 
 
-class _Gain:
-    """What a person's new entries come to; the person keeps what is committed until then."""
-
-    def __init__(self, person: User) -> None:
-        self.person = person
-        self.points = self.entries = self.lifetime = 0
-        self.hash = person.points_hash
-
-    def add(self, change: Change) -> PointsEntry:
-        """The next entry, which is still to be written."""
-        balance = self.person.total_points + self.points
-        if balance + change.points < 0:
-            raise NotEnoughPoints(
-                required=-change.points, current=balance, shortage=-change.points - balance
-            )
-        entry = PointsEntry(
-            user=self.person,
-            sequence=self.person.points_version + self.entries + 1,
-            points=change.points,
-            source=change.source,
-            related_id=change.related_id,
-            balance_after=balance + change.points,
-            previous_hash=self.hash,
-            created_at=timezone.now(),
-        )
-        entry.entry_hash = self.hash = entry.computed_hash()
-        self.points += entry.points
-        self.entries += 1
-        self.lifetime += _lifetime_points(entry)
-        return entry
-
-    def bring_up_to_date(self) -> None:
-        """Let the person say what is written now."""
-        self.person.total_points += self.points
-        self.person.points_version += self.entries
-        self.person.points_hash = self.hash
-        self.person.lifetime_points += self.lifetime
-
-
-def _write_gains(gains: Mapping[int, _Gain]) -> None:
-    """Bring balances and heads up to date, in one statement.
-
-    F(), not the values that were read: should the lock ever go, two writers add up instead of
-    overwriting each other, and the constraints on balance and sequence still bite.
-    """
-    if not gains:
-        return
-    User.objects.filter(pk__in=gains).update(
-        total_points=F("total_points") + per_row({pk: gain.points for pk, gain in gains.items()}),
-        points_version=F("points_version")
-        + per_row({pk: gain.entries for pk, gain in gains.items()}),
-        points_hash=per_row({pk: gain.hash for pk, gain in gains.items()}),
-        lifetime_points=F("lifetime_points")
-        + per_row({pk: gain.lifetime for pk, gain in gains.items()}),
+def _add(tally: Tally, change: Change) -> PointsEntry:
+    """The next entry of a person, which is still to be written."""
+    balance = tally.balance + change.points
+    if balance < 0:
+        raise NotEnoughPoints(required=-change.points, current=tally.balance, shortage=-balance)
+    entry = PointsEntry(
+        user=change.person,
+        points=change.points,
+        source=change.source,
+        related_id=change.related_id,
+        balance_after=balance,
+        created_at=timezone.now(),
     )
-    for gain in gains.values():
-        gain.bring_up_to_date()
+    tally.chain(entry, change.points, lifetime_points=_lifetime_points(entry))
+    return entry
 
 
 def _lifetime_points(entry: PointsEntry) -> int:

@@ -1,17 +1,18 @@
 """The one place where stock changes: a ledger entry and the product's stock, together."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from django.db.models import F
 from django.utils import timezone
 
 from catalog import events
 from catalog.errors import NotEnoughStock, ProductNotFound, StockIsCodes
 from catalog.models import Product, ProductKind, StockEntry, StockOperation
-from ops.per_row import per_row
 from ops.services import audit
+from ops.tally import Account, Tally, write_heads
 from ops.transactions import in_transaction
+
+ACCOUNT = Account(model=Product, balance="stock", version="stock_version", head="stock_hash")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,69 +95,31 @@ def write_entries(changes: Sequence[Change]) -> list[StockEntry]:
     after commit. Raises NotEnoughStock, before anything is written.
     """
     entries: list[StockEntry] = []
-    totals: dict[int, _Total] = {}
+    tallies: dict[int, Tally] = {}
     for change in changes:
-        total = totals.setdefault(change.product.pk, _Total(change.product))
-        entries.append(total.add(change))
+        tally = tallies.setdefault(change.product.pk, Tally(change.product, ACCOUNT))
+        entries.append(_add(tally, change))
     StockEntry.objects.bulk_create(entries)
-    _write_totals(totals)
+    write_heads(ACCOUNT, tallies.values())
     for entry in entries:
         events.stock_changed(entry)
     return entries
 
 
-class _Total:
-    """What a product's new entries come to; the product says what is committed until then."""
-
-    def __init__(self, product: Product) -> None:
-        self.product = product
-        self.quantity = self.entries = self.sold = 0
-        self.hash = product.stock_hash
-
-    def add(self, change: Change) -> StockEntry:
-        """The next entry, which is still to be written."""
-        stock = self.product.stock + self.quantity
-        if stock + change.quantity < 0:
-            raise NotEnoughStock(available_stock=stock)
-        entry = StockEntry(
-            product=self.product,
-            sequence=self.product.stock_version + self.entries + 1,
-            quantity=change.quantity,
-            operation=change.operation,
-            stock_after=stock + change.quantity,
-            related_id=change.related_id,
-            author_id=change.author_id,
-            reason=change.reason,
-            previous_hash=self.hash,
-            created_at=timezone.now(),
-        )
-        entry.entry_hash = self.hash = entry.computed_hash()
-        self.quantity += entry.quantity
-        self.entries += 1
-        self.sold += change.sold
-        return entry
-
-    def bring_up_to_date(self) -> None:
-        """Let the product say what is written now."""
-        self.product.stock += self.quantity
-        self.product.stock_version += self.entries
-        self.product.stock_hash = self.hash
-
-
-def _write_totals(totals: Mapping[int, _Total]) -> None:
-    """Bring stock and heads up to date, in one statement.
-
-    F(), not the values that were read: should the lock ever go, two writers add up instead of
-    overwriting each other, and the constraints on stock and sequence still bite.
-    """
-    if not totals:
-        return
-    Product.objects.filter(pk__in=totals).update(
-        stock=F("stock") + per_row({pk: total.quantity for pk, total in totals.items()}),
-        stock_version=F("stock_version")
-        + per_row({pk: total.entries for pk, total in totals.items()}),
-        stock_hash=per_row({pk: total.hash for pk, total in totals.items()}),
-        sales_count=F("sales_count") + per_row({pk: total.sold for pk, total in totals.items()}),
+def _add(tally: Tally, change: Change) -> StockEntry:
+    """The next entry of a product, which is still to be written."""
+    stock = tally.balance + change.quantity
+    if stock < 0:
+        raise NotEnoughStock(available_stock=tally.balance)
+    entry = StockEntry(
+        product=change.product,
+        quantity=change.quantity,
+        operation=change.operation,
+        stock_after=stock,
+        related_id=change.related_id,
+        author_id=change.author_id,
+        reason=change.reason,
+        created_at=timezone.now(),
     )
-    for total in totals.values():
-        total.bring_up_to_date()
+    tally.chain(entry, change.quantity, sales_count=change.sold)
+    return entry
