@@ -13,6 +13,7 @@ from django.conf import settings as django_settings
 from django.core.cache import caches
 from django.db import connection, connections
 from django.db.backends.base.operations import BaseDatabaseOperations
+from django.utils import translation
 
 from ops.services import kept
 from ops.services.rates import rates
@@ -87,6 +88,12 @@ def fresh_cache():
         caches[name].clear()
     rates.forget()
     kept.forget()
+
+
+@pytest.fixture(autouse=True)
+def nobodys_language():
+    """Start in the deployment's language: a request of the test before may have left another."""
+    translation.deactivate()
 
 
 @pytest.fixture(autouse=True, scope="session")

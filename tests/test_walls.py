@@ -325,7 +325,9 @@ def undone(console):
             tables.append(found[1])
         return execute(sql, *rest)
 
-    with transaction.atomic(), connection.execute_wrapper(note):
+    around: Any = transaction.atomic()
+    around._from_testcase = True  # what a request begins in it stands for a transaction of its own
+    with around, connection.execute_wrapper(note):
         yield tables
         transaction.set_rollback(True)
     console.cookies = cookies
