@@ -12,7 +12,9 @@ refuse_unasked_debug()
 make_local_data()
 
 from config.routing import application  # noqa: E402  it sets Django up
+from ops.services.pulse import Pulse  # noqa: E402
 
 __all__ = ["application"]
 
 refuse_missing_keys_here()
+Pulse().start()

@@ -8,6 +8,7 @@ from config.handlers import HttpOnWSGI
 from config.key_check import refuse_missing_keys_here
 from config.local_data import make_local_data
 from config.unasked_debug import refuse_unasked_debug
+from ops.services.pulse import Pulse
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
@@ -16,3 +17,4 @@ make_local_data()
 django.setup(set_prefix=False)
 application = HttpOnWSGI()
 refuse_missing_keys_here()
+Pulse().start()

@@ -17,6 +17,7 @@ from config.routing import application
 from ops.command_base import TranslatedCommand
 from ops.services.background import Background
 from ops.services.missing_keys import refuse_missing_keys
+from ops.services.pulse import Pulse
 
 # 60 seconds of silence, a ping, and 30 more for its answer: closed after 90 as promised.
 PING_INTERVAL, PING_TIMEOUT = 60, 30
@@ -48,6 +49,7 @@ class Command(TranslatedCommand):
             server_name="",
         )
         background.start()
+        Pulse().start()
         # A shell starts background jobs with Ctrl-C ignored, which twisted would leave so.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         server.run()

@@ -7,6 +7,7 @@ from django.utils.translation import gettext_noop
 from ops.command_base import TranslatedCommand
 from ops.services.background import Background
 from ops.services.missing_keys import refuse_missing_keys
+from ops.services.pulse import Pulse
 
 
 class Command(TranslatedCommand):
@@ -21,6 +22,7 @@ class Command(TranslatedCommand):
             signal.signal(number, lambda *_number_and_frame: stop.set())
         background = Background()
         background.start()
+        Pulse().start()
         self.stdout.write(_("Background work has started."))
         stop.wait()
         background.stop(seconds=20)
