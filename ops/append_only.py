@@ -4,15 +4,13 @@ Also says which tables are guarded no more, since who has the database's passwor
 trigger off, replace its function or let it fire on replicas alone.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple, override
 
-from django.db.backends.base.schema import BaseDatabaseSchemaEditor
-from django.db.migrations.operations.base import Operation
-from django.db.migrations.state import ProjectState
 from django.utils.translation import gettext as _
 
 from ops.change_marks import marking_named
+from ops.table_triggers import TableTriggers
 
 # --- The triggers, word for word ---------------------------------------------------------------
 _FUNCTION_BODY = """
@@ -33,16 +31,14 @@ _POSTGRESQL = [
     _TRIGGER.format(name="append_only", events="UPDATE OR DELETE", each="ROW"),
     _TRIGGER.format(name="no_truncate", events="TRUNCATE", each="STATEMENT"),
 ]
-_POSTGRESQL_REVERSE = ["DROP FUNCTION IF EXISTS {table}_append_only() CASCADE"]
 _SQLITE_TRIGGERS = {
     f"{{table}}_no_{event.lower()}": f"CREATE TRIGGER {{table}}_no_{event.lower()} "
     f"BEFORE {event} ON {{table}} BEGIN SELECT RAISE(ABORT, '{{table}} is append-only'); END"
     for event in ("UPDATE", "DELETE")
 }
-_SQLITE_REVERSE = [f"DROP TRIGGER IF EXISTS {name}" for name in _SQLITE_TRIGGERS]
 
 
-class AppendOnly(Operation):
+class AppendOnly(TableTriggers):
     """Refuse UPDATE, DELETE and TRUNCATE on a model's table, on PostgreSQL and SQLite.
 
     To alter a table SQLite builds it anew, and its triggers go with the old one. So every later
@@ -50,35 +46,10 @@ class AppendOnly(Operation):
     it, and check_integrity tells when a trigger is missing.
     """
 
-    reduces_to_sql = True
-    reversible = True
-
-    def __init__(self, model_name: str) -> None:
-        self.model_name = model_name
-
-    @override
-    def state_forwards(self, app_label: str, state: ProjectState) -> None:
-        """Triggers are no part of the models' state."""
-
-    @override
-    def database_forwards(
-        self,
-        app_label: str,
-        schema_editor: BaseDatabaseSchemaEditor,
-        from_state: ProjectState,
-        to_state: ProjectState,
-    ) -> None:
-        _guard(schema_editor, _table(app_label, to_state, self.model_name))
-
-    @override
-    def database_backwards(
-        self,
-        app_label: str,
-        schema_editor: BaseDatabaseSchemaEditor,
-        from_state: ProjectState,
-        to_state: ProjectState,
-    ) -> None:
-        _lift(schema_editor, _table(app_label, to_state, self.model_name))
+    on_postgresql = _POSTGRESQL
+    off_postgresql = ("DROP FUNCTION IF EXISTS {table}_append_only() CASCADE",)
+    on_sqlite = _SQLITE_TRIGGERS.values()
+    off_sqlite = tuple(f"DROP TRIGGER IF EXISTS {name}" for name in _SQLITE_TRIGGERS)
 
     @override
     def describe(self) -> str:
@@ -113,30 +84,6 @@ class Writable(AppendOnly):
     @override
     def migration_name_fragment(self) -> str:
         return f"{self.model_name.lower()}_writable"
-
-
-def _table(app_label: str, state: ProjectState, model_name: str) -> str:
-    table: str = state.apps.get_model(app_label, model_name)._meta.db_table
-    return table
-
-
-def _guard(schema_editor: BaseDatabaseSchemaEditor, table: str) -> None:
-    _lift(schema_editor, table)
-    _execute(schema_editor, (_POSTGRESQL, _SQLITE_TRIGGERS.values()), table)
-
-
-def _lift(schema_editor: BaseDatabaseSchemaEditor, table: str) -> None:
-    _execute(schema_editor, (_POSTGRESQL_REVERSE, _SQLITE_REVERSE), table)
-
-
-def _execute(
-    schema_editor: Any, statements: tuple[Iterable[str], Iterable[str]], table: str
-) -> None:
-    """Execute the first of `statements` on PostgreSQL, the second on SQLite."""
-    on_postgresql, on_sqlite = statements
-    is_postgresql = schema_editor.connection.vendor == "postgresql"
-    for statement in on_postgresql if is_postgresql else on_sqlite:
-        schema_editor.execute(statement.format(table=table), params=None)
 
 
 # --- Whether they still stand ------------------------------------------------------------------

@@ -9,9 +9,7 @@ time, and one row for each topic.
 from collections.abc import Iterable
 from typing import Any, override
 
-from django.db.backends.base.schema import BaseDatabaseSchemaEditor
-from django.db.migrations.operations.base import Operation
-from django.db.migrations.state import ProjectState
+from ops.table_triggers import TableTriggers
 
 # --- The triggers, word for word ---------------------------------------------------------------
 _NAME = "{table}_marks_{topic}"
@@ -30,8 +28,6 @@ _TRIGGER = (
     "CREATE TRIGGER {table}_marks_{topic} AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON {table} "
     "FOR EACH STATEMENT EXECUTE FUNCTION {table}_marks_{topic}()"
 )
-_POSTGRESQL = [_FUNCTION, _TRIGGER]
-_POSTGRESQL_REVERSE = ["DROP FUNCTION IF EXISTS {table}_marks_{topic}() CASCADE"]
 # A random number, not the next one: after an older file was put back, no number is there again.
 _SQLITE_ACTION = (
     "BEGIN INSERT INTO ops_changemark (topic, number) SELECT '{topic}', 0 "
@@ -44,10 +40,9 @@ _SQLITE_TRIGGERS = {
     "ON {table} " + _SQLITE_ACTION
     for event in ("INSERT", "UPDATE", "DELETE")
 }
-_SQLITE_REVERSE = [f"DROP TRIGGER IF EXISTS {name}" for name in _SQLITE_TRIGGERS]
 
 
-class MarksChanges(Operation):
+class MarksChanges(TableTriggers):
     """Mark every change of a model's table for its topic, on PostgreSQL and SQLite.
 
     A topic is a short word, such as catalog: what was kept of it is asked for anew after a mark.
@@ -57,49 +52,18 @@ class MarksChanges(Operation):
     it. One that alters the table of the marks takes the triggers off all others before.
     """
 
-    reduces_to_sql = True
-    reversible = True
+    on_postgresql = (_FUNCTION, _TRIGGER)
+    off_postgresql = ("DROP FUNCTION IF EXISTS {table}_marks_{topic}() CASCADE",)
+    on_sqlite = _SQLITE_TRIGGERS.values()
+    off_sqlite = tuple(f"DROP TRIGGER IF EXISTS {name}" for name in _SQLITE_TRIGGERS)
 
     def __init__(self, model_name: str, topic: str) -> None:
-        self.model_name = model_name
+        super().__init__(model_name)
         self.topic = topic
 
     @override
-    def state_forwards(self, app_label: str, state: ProjectState) -> None:
-        """Triggers are no part of the models' state."""
-
-    @override
-    def database_forwards(
-        self,
-        app_label: str,
-        schema_editor: BaseDatabaseSchemaEditor,
-        from_state: ProjectState,
-        to_state: ProjectState,
-    ) -> None:
-        table = to_state.apps.get_model(app_label, self.model_name)._meta.db_table
-        self._execute(schema_editor, (_POSTGRESQL_REVERSE, _SQLITE_REVERSE), table)
-        self._execute(schema_editor, (_POSTGRESQL, _SQLITE_TRIGGERS.values()), table)
-
-    @override
-    def database_backwards(
-        self,
-        app_label: str,
-        schema_editor: BaseDatabaseSchemaEditor,
-        from_state: ProjectState,
-        to_state: ProjectState,
-    ) -> None:
-        table = to_state.apps.get_model(app_label, self.model_name)._meta.db_table
-        self._execute(schema_editor, (_POSTGRESQL_REVERSE, _SQLITE_REVERSE), table)
-
-    def _execute(
-        self, schema_editor: Any, statements: tuple[Iterable[str], Iterable[str]], table: str
-    ) -> None:
-        """Execute the first of `statements` on PostgreSQL, the second on SQLite."""
-        on_postgresql, on_sqlite = statements
-        is_postgresql = schema_editor.connection.vendor == "postgresql"
-        for statement in on_postgresql if is_postgresql else on_sqlite:
-            text = statement.format(table=table, topic=self.topic)
-            schema_editor.execute(text, params=None)
+    def words(self) -> dict[str, str]:
+        return {"topic": self.topic}
 
     @override
     def describe(self) -> str:
