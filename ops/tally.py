@@ -12,10 +12,13 @@ from ops.per_row import per_row
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """The columns by which an account keeps the end of its ledger."""
+    """The columns by which an account keeps the end of its ledger.
+
+    A ledger of something else than amounts has no balance.
+    """
 
     model: type[Model]
-    balance: str
+    balance: str = ""
     version: str  # the number of the newest entry
     head: str  # its hash
 
@@ -35,7 +38,8 @@ class Tally:
 
     def __post_init__(self) -> None:
         self.head = getattr(self.row, self.account.head)
-        self.gains[self.account.balance] = 0
+        if self.account.balance:
+            self.gains[self.account.balance] = 0
 
     @property
     def balance(self) -> int:
@@ -43,7 +47,7 @@ class Tally:
         committed: int = getattr(self.row, self.account.balance)
         return committed + self.gains[self.account.balance]
 
-    def chain(self, entry: ChainedEntry, amount: int, **more: int) -> None:
+    def chain(self, entry: ChainedEntry, amount: int = 0, **more: int) -> None:
         """Number an entry of this amount and put it behind the newest one.
 
         `more` is what else the row gains by it, by the name of the column; the same names for
@@ -53,8 +57,9 @@ class Tally:
         entry.sequence = getattr(self.row, self.account.version) + self.entries
         entry.previous_hash = self.head
         entry.entry_hash = self.head = entry.computed_hash()
-        for name, gained in {self.account.balance: amount, **more}.items():
-            self.gains[name] = self.gains.get(name, 0) + gained
+        gained = {self.account.balance: amount, **more} if self.account.balance else more
+        for name, value in gained.items():
+            self.gains[name] = self.gains.get(name, 0) + value
 
 
 def write_heads(account: Account, tallies: Iterable[Tally]) -> None:

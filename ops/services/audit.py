@@ -12,14 +12,17 @@ from typing import Any, Literal
 
 from django.core.exceptions import FieldDoesNotExist
 from django.db import connection
-from django.db.models import F, Model
+from django.db.models import Model
 from django.db.transaction import TransactionManagementError
 from django.utils import timezone
 
 from ops import request_context, sensitive
 from ops.models import AuditActor, AuditEntry
+from ops.tally import Account, Tally, write_heads
 
 type Values = Mapping[str, Any]
+
+ACTORS = Account(model=AuditActor, version="entries", head="head")
 
 
 class NobodyActs(Exception):
@@ -86,18 +89,17 @@ def record_all(changes: Iterable[Change], *, actor_id: int | None = None) -> lis
     )
     now = timezone.now()
     entries: list[AuditEntry] = []
-    head = actor.head
-    for number, change in enumerate(changes, start=actor.entries + 1):
+    tally = Tally(actor, ACTORS)
+    for change in changes:
         entry = _entry(change)
-        entry.chain, entry.sequence, entry.previous_hash = actor, number, head
+        entry.chain = actor
         entry.actor_id, entry.system_user = actor.person_id, actor.system_user
         entry.address, entry.request_id = acting.address, acting.request_id
         entry.created_at = now
-        entry.entry_hash = head = entry.computed_hash()
+        tally.chain(entry)
         entries.append(entry)
     AuditEntry.objects.bulk_create(entries)
-    # F(), not the number read above: should the lock ever go, the constraints still bite.
-    AuditActor.objects.filter(pk=actor.pk).update(entries=F("entries") + len(entries), head=head)
+    write_heads(ACTORS, [tally])
     return entries
 
 
