@@ -184,14 +184,14 @@ class PicturesOutput(serializers.ModelSerializer):
 
     @extend_schema_field(serializers.URLField)
     def get_image_url(self, receipt) -> str:
-        return self._address(receipt.picture)
+        return self._address(receipt.picture_id)
 
     @extend_schema_field(serializers.URLField)
     def get_thumbnail_url(self, receipt) -> str:
-        return self._address(receipt.thumbnail)
+        return self._address(receipt.thumbnail_id)
 
-    def _address(self, file):
-        return self.context["request"].build_absolute_uri(files.signed_path(file))
+    def _address(self, file_id):
+        return self.context["request"].build_absolute_uri(files.signed_path(file_id))
 
 
 class UploadOutput(PicturesOutput):

@@ -3,9 +3,10 @@
 import hashlib
 import logging
 from collections.abc import Iterable
+from functools import lru_cache
 
 from django.conf import settings
-from django.urls import reverse
+from django.urls import get_script_prefix, reverse
 
 from ops.models import PUBLIC_PURPOSES, StoredFile
 from ops.services import files
@@ -24,8 +25,14 @@ def public_address(file: StoredFile) -> str:
     """
     if file.purpose not in PUBLIC_PURPOSES or file.media_type not in files.EXTENSIONS:
         raise ValueError(f"file {file.pk} is private")
-    extension = files.EXTENSIONS[file.media_type]
-    return settings.PUBLIC_FILES_URL + reverse("public-file", args=[file.sha256, extension])
+    path = _path(file.sha256, files.EXTENSIONS[file.media_type], get_script_prefix())
+    return settings.PUBLIC_FILES_URL + path
+
+
+@lru_cache(maxsize=4096)
+def _path(sha256: str, extension: str, _script_prefix: str) -> str:
+    """Remembered, since finding a path takes as long as writing the rest of a list's item."""
+    return reverse("public-file", args=[sha256, extension])
 
 
 def copies_of(*, sha256: str, extension: str) -> list[StoredFile]:

@@ -145,7 +145,7 @@ def test_what_has_a_part_that_ends_by_itself_is_not_kept(build):
 
 def test_an_address_that_expires_is_not_kept():
     file = files.store(content=b"x", purpose=FilePurpose.PRODUCT, media_type="image/png")
-    kept("catalog", "address", lambda: files.signed_path(file), size=len)
+    kept("catalog", "address", lambda: files.signed_path(file.pk), size=len)
     assert memory.size == 0
 
 

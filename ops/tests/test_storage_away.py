@@ -88,7 +88,7 @@ def test_a_failure_that_is_none_of_the_storage_is_one(monkeypatch):
 
 def test_what_cannot_be_read_now_is_not_lost(client):
     file = make_file()
-    address = files.signed_path(file)
+    address = files.signed_path(file.pk)
     with folder_failing("open"):
         with pytest.raises(Unavailable):
             files.read(file)
@@ -117,7 +117,7 @@ def test_files_lie_in_a_bucket(s3, client):
     file = make_temporary()
     assert list(s3.objects.values()) == [CONTENT]
     assert files.read(file) == CONTENT
-    assert client.get(files.signed_path(file)).getvalue() == CONTENT
+    assert client.get(files.signed_path(file.pk)).getvalue() == CONTENT
     files.discard(file)
     assert not s3.objects
 
@@ -147,7 +147,7 @@ def test_what_a_bucket_does_not_show_now_is_not_lost(s3, client, verb):
     s3.refuses = {verb: 503}
     with pytest.raises(Unavailable):
         files.read(file)
-    assert client.get(files.signed_path(file)).status_code == 503
+    assert client.get(files.signed_path(file.pk)).status_code == 503
     s3.refuses = {}
     assert files.read(file) == CONTENT
 
@@ -157,7 +157,7 @@ def test_what_a_bucket_lost_is_lost(s3, client):
     s3.objects.clear()
     with pytest.raises(FileNotFoundError):
         files.read(file)
-    assert client.get(files.signed_path(file)).status_code == 404
+    assert client.get(files.signed_path(file.pk)).status_code == 404
 
 
 def test_an_endpoint_that_nobody_listens_at_is_away():

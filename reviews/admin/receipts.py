@@ -57,7 +57,7 @@ class ReceiptAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("picture"))
     def small_picture(self, receipt):
-        address = files.signed_path(receipt.thumbnail)
+        address = files.signed_path(receipt.thumbnail_id)
         # The theme resets the attribute `height` of pictures, but not a style.
         style = "height: 4.5rem; width: auto; max-width: none"
         return format_html('<img src="{}" alt="#{}" style="{}">', address, receipt.pk, style)
@@ -148,7 +148,7 @@ class ReceiptAdmin(ReadOnlyAdmin):
             "original": receipt,
             "object": receipt,
             "receipt": receipt,
-            "picture": files.signed_path(receipt.picture),
+            "picture": files.signed_path(receipt.picture_id),
             "reasons": risk.stored_reasons(receipt),
             "highest_risk": risk.HIGHEST_SCORE,
             "missing": abs(receipt.amount_difference or 0),
