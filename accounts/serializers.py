@@ -11,6 +11,7 @@ from accounts.limits import LONGEST_DEVICE_INFO
 from accounts.models import PointsEntry, PointsSource, User, check_nickname, tidy_nickname
 from accounts.services import profile
 from ops.api.fields import FlagField, TextField
+from ops.api.rows import Writer
 from ops.errors import NotSignedIn
 
 # As ECMAScript writes what `PHONE_PATTERN` says.
@@ -236,13 +237,9 @@ COLUMNS_OF_ENTRIES = (
 )
 
 
-def entry_items(rows):
-    """Entries as `PointsEntryOutput` shows them, from their columns.
-
-    A ledger is read again and again, and long: instances and a serializer took twice the time of
-    the query.
-    """
-    written = serializers.DateTimeField().to_representation
+def entry_items(request, rows):
+    """Entries as `PointsEntryOutput` shows them, from their columns."""
+    write = Writer(request)
     words = {source.value: str(source.label) for source in PointsSource}
     return [
         {
@@ -254,7 +251,7 @@ def entry_items(rows):
             "description": words[row["source"]],
             "balance_after": row["balance_after"],
             "related_id": row["related_id"] or None,
-            "created_at": written(row["created_at"]),
+            "created_at": write.moment(row["created_at"]),
         }
         for row in rows
     ]

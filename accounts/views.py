@@ -119,4 +119,4 @@ class PointsView(ApiView):
             entries = entries.filter(source=wanted["source"])
         columns = entries.values(*serializers.COLUMNS_OF_ENTRIES)
         rows, following = page(request, columns, ordering=["-sequence"])
-        return Response({"items": serializers.entry_items(rows), "next": following})
+        return Response({"items": serializers.entry_items(request, rows), "next": following})

@@ -1,4 +1,3 @@
-from django.contrib.auth.models import AnonymousUser
 from django.db.models import Q
 from drf_spectacular.utils import extend_schema
 from rest_framework.permissions import BasePermission, IsAuthenticated
@@ -19,6 +18,8 @@ from catalog.errors import (
 )
 from catalog.models import Category, Order, Product, Shop
 from catalog.outputs import (
+    COLUMNS_OF_ORDERS,
+    COLUMNS_OF_PRODUCTS,
     OrderOutput,
     ProductDetailOutput,
     ProductOutput,
@@ -99,7 +100,7 @@ class ProductsView(MallView):
 
     def _page(self, request):
         wanted = self.query(serializers.MallQuery)
-        products = mall.shown_to(AnonymousUser(), Product.objects.visible())
+        products = Product.objects.visible()
         if "category" in wanted:
             products = products.filter(category=wanted["category"])
         if "shop" in wanted:
@@ -112,9 +113,10 @@ class ProductsView(MallView):
             products = products.filter(points_price__lte=wanted["max_points"])
         if wanted["affordable"] and request.user.is_authenticated:
             products = products.filter(points_price__lte=request.user.total_points)
-        rows, following = page(request, products, ordering=serializers.SORTS[wanted["sort"]])
-        items = product_items(request, rows)
-        return _page_of(items, following, about=[product.pk for product in rows])
+        columns = products.values(*COLUMNS_OF_PRODUCTS)
+        rows, following = page(request, columns, ordering=serializers.SORTS[wanted["sort"]])
+        items = product_items(request, rows, is_favorite=None)
+        return _page_of(items, following, about=[row["id"] for row in rows])
 
 
 class ProductView(MallView):
@@ -127,11 +129,11 @@ class ProductView(MallView):
         return self.answer(request, self._product)
 
     def _product(self, request):
-        visible = mall.shown_to(AnonymousUser(), Product.objects.visible())
+        visible = mall.shown(Product.objects.visible())
         found = find(visible, read_identifier(self.kwargs["product_id"]))
         if found is None:
             raise ProductNotFound
-        (item,) = product_items(request, [found], shape=ProductDetailOutput)
+        item = ProductDetailOutput(found, context={"request": request}).data
         return Content(item, about=[found.pk])
 
 
@@ -162,7 +164,7 @@ class OrdersView(ApiView):
         mine = Order.objects.filter(person=request.user)
         if "status" in wanted:
             mine = mine.filter(status=wanted["status"])
-        rows, following = page(request, mine)
+        rows, following = page(request, mine.values(*COLUMNS_OF_ORDERS))
         return Response({"items": order_items(request, rows), "next": following})
 
 
@@ -174,7 +176,7 @@ class OrderView(ApiView):
     @extend_schema(responses=OrderOutput)
     def get(self, request, exchange_id):
         order = orders.own_order(person_id=request.user.pk, order_id=read_identifier(exchange_id))
-        return Response(order_items(request, [order])[0])
+        return Response(OrderOutput(_shown(order), context={"request": request}).data)
 
 
 class CancelView(AnswerOnceView):

@@ -2,8 +2,9 @@ from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from catalog.outputs import ProductOutput
+from catalog.outputs import COLUMNS_OF_PRODUCTS, ProductOutput, product_items
 from ops.api.fields import IdentifierField
+from ops.api.rows import Writer, rows_through, through
 from ops.identifiers import read_identifier
 
 MAX_CHECKED = 100
@@ -46,6 +47,20 @@ class FavoriteOutput(ProductOutput):
     """A product of the mall; `status` is `inactive` once it was withdrawn."""
 
     favorited_at = serializers.DateTimeField()
+
+
+COLUMNS_OF_FAVORITES = ("id", "created_at", *through("product", COLUMNS_OF_PRODUCTS))
+
+
+def favorite_items(request, rows):
+    """Favorites as `FavoriteOutput` shows them, from their columns."""
+    write = Writer(request)
+    products = [*rows_through("product", COLUMNS_OF_PRODUCTS, rows)]
+    items = product_items(request, products, is_favorite=True)
+    return [
+        {**item, "favorited_at": write.moment(row["created_at"])}
+        for item, row in zip(items, rows, strict=True)
+    ]
 
 
 class FavoriteStateOutput(serializers.Serializer):

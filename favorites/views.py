@@ -1,11 +1,7 @@
-from django.db.models import OuterRef, Subquery
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
 
-from catalog.models import Product
-from catalog.outputs import product_items
-from catalog.services import mall
 from favorites import serializers, services
 from favorites.errors import FavoriteNotFound
 from favorites.models import Favorite
@@ -22,14 +18,8 @@ class FavoritesView(ApiView):
     @extend_schema(responses=serializers.FavoriteOutput(many=True))
     def get(self, request):
         mine = Favorite.objects.filter(person=request.user)
-        rows, following = page(request, mine)
-        of_product = mine.filter(product_id=OuterRef("pk")).values("created_at")
-        kept = Product.objects.filter(pk__in=[favorite.product_id for favorite in rows])
-        kept = kept.annotate(favorited_at=Subquery(of_product))
-        by_id = {product.pk: product for product in mall.shown_to(request.user, kept)}
-        # One that was deleted since the rows were read has gone with its favorite.
-        products = [by_id[row.product_id] for row in rows if row.product_id in by_id]
-        items = product_items(request, products, shape=serializers.FavoriteOutput)
+        rows, following = page(request, mine.values(*serializers.COLUMNS_OF_FAVORITES))
+        items = serializers.favorite_items(request, rows)
         return Response({"items": items, "next": following})
 
     @extend_schema(request=serializers.FavoriteInput, responses=serializers.FavoriteStateOutput)

@@ -5,11 +5,13 @@ from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from catalog.outputs import OrderOutput, bring_what_is_shown
+from catalog.models import Order
+from catalog.outputs import COLUMNS_OF_ORDERS, OrderOutput, bring_what_is_shown, order_items
 from lottery.errors import InvalidCount
 from lottery.limits import MAX_COUNT
-from lottery.models import PrizeType, SeedMaker
+from lottery.models import PrizeType, SeedMaker, WheelVersion
 from ops.api.fields import IdentifierField, IdentifierTextField, TextField, WholeNumberField
+from ops.api.rows import Writer
 from ops.identifiers import read_identifier
 
 
@@ -225,6 +227,51 @@ class RecordOutput(DrawOutput):
     """A draw of the past."""
 
     created_at = serializers.DateTimeField()
+
+
+COLUMNS_OF_DRAWS = (
+    "id",
+    "wheel_id",
+    "version_id",
+    "prize_id",
+    "is_pity",
+    "near_miss",
+    "order_id",
+    "nonce",
+    "ticket",
+    "created_at",
+)
+
+
+def record_items(request, rows):
+    """Draws as `RecordOutput` shows them, from their columns.
+
+    Many draws are of few versions, and few have an order: both are read by themselves.
+    """
+    write = Writer(request)
+    versions = WheelVersion.objects.in_bulk({row["version_id"] for row in rows})
+    orders = _order_items_by_id(request, [row["order_id"] for row in rows if row["order_id"]])
+    prizes = [versions[row["version_id"]].sheet.prize(row["prize_id"]) for row in rows]
+    return [
+        {
+            "draw_id": str(row["id"]),
+            "wheel_id": row["wheel_id"],
+            "prize": shown_prize(prize),
+            "angle": prize.angle,
+            "is_pity": row["is_pity"],
+            "near_miss": row["near_miss"],
+            "order": row["order_id"] and orders[row["order_id"]],
+            "nonce": row["nonce"],
+            "ticket": row["ticket"],
+            "created_at": write.moment(row["created_at"]),
+        }
+        for row, prize in zip(rows, prizes, strict=True)
+    ]
+
+
+def _order_items_by_id(request, order_ids):
+    orders = Order.objects.filter(pk__in=order_ids).values(*COLUMNS_OF_ORDERS)
+    return {item["exchange_id"]: item for item in order_items(request, orders)}
 
 
 class DrawnOutput(serializers.Serializer):

@@ -94,9 +94,8 @@ class RecordsView(ApiView):
     def get(self, request):
         current = wheels.version_in_force(**self.query(serializers.WheelQuery))
         mine = Draw.objects.filter(person=request.user, wheel=current.wheel_id)
-        rows, following = page(request, mine)
-        serializers.bring_what_draws_show(rows)
-        items = serializers.RecordOutput(rows, many=True, context={"request": request}).data
+        rows, following = page(request, mine.values(*serializers.COLUMNS_OF_DRAWS))
+        items = serializers.record_items(request, rows)
         return Response({"items": items, "next": following})
 
 

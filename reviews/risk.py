@@ -81,9 +81,9 @@ class Reason:
         return {"code": self.code, "facts": self.facts}
 
 
-def stored_reasons(receipt: Receipt) -> list[Reason]:
+def stored_reasons(risk_reasons: Iterable[dict[str, Any]]) -> list[Reason]:
     """The reasons kept in a receipt's row."""
-    return [Reason(kept["code"], kept.get("facts") or {}) for kept in receipt.risk_reasons]
+    return [Reason(kept["code"], kept.get("facts") or {}) for kept in risk_reasons]
 
 
 def score(reasons: Iterable[Reason]) -> int:

@@ -14,8 +14,10 @@ from ops.api.fields import (
     TextField,
     WholeNumberField,
 )
+from ops.api.rows import Writer
 from ops.errors import DomainError
 from ops.identifiers import read_identifier
+from ops.sensitive import masked
 from ops.services import files
 from reviews import risk
 from reviews.errors import InvalidAmount, InvalidDecision, NoImage
@@ -27,7 +29,7 @@ from reviews.limits import (
     largest_photo_in_megabytes,
     most_pixels,
 )
-from reviews.models import ProcessRecord, Receipt, ReceiptStatus
+from reviews.models import ProcessError, ProcessRecord, Receipt, ReceiptStatus, readings
 from reviews.services.review import Action
 
 AMOUNT = re.compile(r"[0-9]{1,4}(\.[0-9]{1,2})?")
@@ -255,7 +257,7 @@ class RiskOutput(serializers.Serializer):
 
     @extend_schema_field(ReasonOutput(many=True))
     def get_reasons(self, receipt):
-        return ReasonOutput(risk.stored_reasons(receipt), many=True).data
+        return ReasonOutput(risk.stored_reasons(receipt.risk_reasons), many=True).data
 
 
 class CustomerOutput(serializers.Serializer):
@@ -269,6 +271,102 @@ class ReviewOutput(ReceiptOutput):
 
     class Meta(ReceiptOutput.Meta):
         fields = [*ReceiptOutput.Meta.fields, "user", "risk"]
+
+
+# --- Lists, from columns --------------------------------------------------------------------------
+COLUMNS_OF_RECEIPTS = (
+    "id",
+    "picture_id",
+    "thumbnail_id",
+    "input_amount",
+    "recognized_amount",
+    "confidence",
+    "estimated_points",
+    "status",
+    "points_awarded",
+    "review_reason",
+    "reviewed_at",
+    "created_at",
+)
+COLUMNS_OF_REVIEWS = (
+    *COLUMNS_OF_RECEIPTS,
+    "person__nickname",
+    "person__phone",
+    "risk_score",
+    "risk_reasons",
+)
+_COLUMNS_OF_TASKS = (
+    "receipt_id",
+    "id",
+    "status",
+    "progress",
+    "model_name",
+    "duration",
+    "error",
+)
+
+
+def receipt_items(request, rows):
+    """Receipts as `ReceiptOutput` shows them, from their columns; processes in a query for all."""
+    write = Writer(request)
+    tasks = _tasks_of([row["id"] for row in rows])
+    return [
+        {
+            "upload_id": row["id"],
+            "image_url": write.address(files.signed_path(row["picture_id"])),
+            "thumbnail_url": write.address(files.signed_path(row["thumbnail_id"])),
+            "input_amount": write.decimal(row["input_amount"]),
+            "recognized_amount": write.decimal(row["recognized_amount"]),
+            "confidence": write.decimal(row["confidence"]),
+            "estimated_points": row["estimated_points"],
+            "review_status": row["status"],
+            "points_awarded": row["points_awarded"],
+            "review_reason": row["review_reason"] or None,
+            "review_time": write.moment(row["reviewed_at"]),
+            "created_at": write.moment(row["created_at"]),
+            "task": tasks[row["id"]],
+        }
+        for row in rows
+    ]
+
+
+def _tasks_of(receipt_ids):
+    """The newest process that read each of these receipts, as `TaskOutput` shows it."""
+    errors = {error.value: str(error.label) for error in ProcessError}
+    newest_first = readings().filter(receipt__in=receipt_ids)
+    tasks = {}
+    for row in newest_first.values(*_COLUMNS_OF_TASKS):
+        if row["receipt_id"] not in tasks:
+            tasks[row["receipt_id"]] = {
+                "task_id": row["id"],
+                "status": row["status"],
+                "progress": row["progress"],
+                "model_name": row["model_name"] or None,
+                "processing_time": row["duration"],
+                "error": errors.get(row["error"], row["error"]) or None,
+            }
+    return tasks
+
+
+def review_items(request, rows):
+    """Receipts as `ReviewOutput` shows them, from their columns."""
+    return [
+        {
+            **item,
+            "user": {
+                "nickname": row["person__nickname"],
+                "mobile": masked(row["person__phone"]) if row["person__phone"] else None,
+            },
+            "risk": {
+                "score": row["risk_score"],
+                "reasons": [
+                    {"code": reason.code, "text": reason.text}
+                    for reason in risk.stored_reasons(row["risk_reasons"])
+                ],
+            },
+        }
+        for item, row in zip(receipt_items(request, rows), rows, strict=True)
+    ]
 
 
 class DecisionOutput(serializers.Serializer):

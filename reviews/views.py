@@ -119,7 +119,9 @@ class HistoryView(ApiView):
     def get(self, request):
         wanted = self.query(serializers.HistoryQuery)
         receipts = Receipt.objects.filter(person=request.user, **wanted)
-        return _answer_page(request, receipts, serializers.ReceiptOutput)
+        rows, following = page(request, receipts.values(*serializers.COLUMNS_OF_RECEIPTS))
+        items = serializers.receipt_items(request, rows)
+        return Response({"items": items, "next": following})
 
 
 class UploadDetailView(ApiView):
@@ -129,7 +131,7 @@ class UploadDetailView(ApiView):
 
     @extend_schema(responses=serializers.ReceiptOutput)
     def get(self, request, upload_id):
-        mine = _with_all_shown(Receipt.objects.filter(person=request.user))
+        mine = Receipt.objects.filter(person=request.user).with_process()
         receipt = find(mine, read_identifier(upload_id))
         if receipt is None:
             raise UploadNotFound
@@ -144,7 +146,7 @@ class ReviewsView(ForReviewers, ApiView):
     )
     def get(self, request):
         wanted = self.query(serializers.ReviewQuery)
-        receipts = Receipt.objects.filter(shop__in=self.reviewer.shops).select_related("person")
+        receipts = Receipt.objects.filter(shop__in=self.reviewer.shops)
         if "shop" in wanted:
             shop = find(self.reviewer.shops, wanted["shop"])
             if shop is None:
@@ -154,7 +156,9 @@ class ReviewsView(ForReviewers, ApiView):
             receipts = receipts.filter(status=wanted["status"])
         if "risk" in wanted:
             receipts = receipts.filter(risk_score__gte=wanted["risk"])
-        return _answer_page(request, receipts, serializers.ReviewOutput)
+        rows, following = page(request, receipts.values(*serializers.COLUMNS_OF_REVIEWS))
+        items = serializers.review_items(request, rows)
+        return Response({"items": items, "next": following})
 
 
 class ReviewView(ForReviewers, AnswerOnceView):
@@ -217,13 +221,3 @@ def _echo(upload_id):
     if isinstance(upload_id, str) and len(upload_id) <= LONGEST_ECHO and upload_id.isprintable():
         return upload_id
     return IdentifierField().to_internal_value(upload_id)
-
-
-def _with_all_shown(receipts):
-    return receipts.select_related("picture", "thumbnail").with_process()
-
-
-def _answer_page(request, receipts, shape):
-    rows, following = page(request, _with_all_shown(receipts))
-    items = shape(rows, many=True, context={"request": request}).data
-    return Response({"items": items, "next": following})

@@ -5,7 +5,7 @@ from catalog.models.orders import Order, OrderSource, OrderStatus
 from catalog.models.product_images import ProductImage
 from catalog.models.product_templates import ProductTemplate
 from catalog.models.product_terms import ProductKind
-from catalog.models.products import Product, ProductStatus
+from catalog.models.products import Product, ProductStatus, mall_shows
 from catalog.models.selections import Selection, SelectionStatus
 from catalog.models.shop_members import ShopMember, ShopRole
 from catalog.models.shops import Shop
@@ -30,4 +30,5 @@ __all__ = [
     "StockEntry",
     "StockOperation",
     "VirtualCode",
+    "mall_shows",
 ]

@@ -21,6 +21,11 @@ class ProductStatus(models.TextChoices):
     INACTIVE = "inactive", _("Withdrawn")
 
 
+def mall_shows(status: str, *, is_listed: bool) -> bool:
+    """Whether the mall shows such a product; `ProductQuerySet.visible` asks the same of rows."""
+    return status == ProductStatus.ACTIVE and is_listed
+
+
 class ProductQuerySet(LockingQuerySet["Product"]):
     def visible(self) -> Self:
         """What customers see in the mall."""
@@ -95,8 +100,8 @@ class Product(ServiceColumns, ProductTerms):
 
     @property
     def is_visible(self) -> bool:
-        """Whether customers see it in the mall; `ProductQuerySet.visible` asks the same of rows."""
-        return self.status == ProductStatus.ACTIVE and self.is_listed
+        """Whether customers see it in the mall."""
+        return mall_shows(self.status, is_listed=self.is_listed)
 
     def is_on_sale_at(self, moment: datetime) -> bool:
         """Whether it can be exchanged then: visible, within its window, its shop open."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Collection
 
-from django.contrib.auth.models import AnonymousUser
 from django.db.models import BooleanField, Exists, Prefetch, QuerySet, Value
 
 from accounts.models import User
@@ -30,15 +29,12 @@ def favorites_among(person: User, product_ids: Collection[int]) -> set[int]:
     return set(products.values_list("pk", flat=True))
 
 
-def shown_to(viewer: User | AnonymousUser, products: QuerySet[Product]) -> QuerySet[Product]:
-    """Bring along what the mall shows of products, in one more query for all rows.
+def shown(products: QuerySet[Product]) -> QuerySet[Product]:
+    """Bring along what the mall shows of products to strangers, in one more query for all rows.
 
-    That is category, pictures, and as `is_favorite` whether the viewer keeps it; None for
-    strangers.
+    That is category, pictures, and as `is_favorite` None.
     """
     pictures = Prefetch("images", ProductImage.objects.select_related("file", "thumbnail"))
-    is_favorite: Exists | Value = Value(None, output_field=BooleanField(null=True))
-    if isinstance(viewer, User) and _is_favorite_of is not None:
-        is_favorite = _is_favorite_of(viewer)
-    shown = products.select_related("category").prefetch_related(pictures)
-    return shown.annotate(is_favorite=is_favorite)
+    nobodys = Value(None, output_field=BooleanField(null=True))
+    with_all = products.select_related("category").prefetch_related(pictures)
+    return with_all.annotate(is_favorite=nobodys)

@@ -235,7 +235,7 @@ def test_the_number_of_queries_does_not_grow_with_the_page():
     fill(1)
     with_one = number_of_queries()
     fill(4)
-    assert number_of_queries() == with_one == 4
+    assert number_of_queries() == with_one == 3
 
 
 # --- At the counter ---------------------------------------------------------------------------

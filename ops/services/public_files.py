@@ -4,6 +4,7 @@ import hashlib
 import logging
 from collections.abc import Iterable
 from functools import lru_cache
+from typing import NamedTuple
 
 from django.conf import settings
 from django.urls import get_script_prefix, reverse
@@ -17,14 +18,22 @@ _MEDIA_TYPES = {extension: media_type for media_type, extension in files.EXTENSI
 MOST_COPIES = 5  # that are tried; one is there unless somebody was in the storage
 
 
-def public_address(file: StoredFile) -> str:
+class FileFacts(NamedTuple):
+    """What of a stored file its public address follows from, where no more of it was read."""
+
+    purpose: str
+    media_type: str
+    sha256: str
+
+
+def public_address(file: StoredFile | FileFacts) -> str:
     """The address of a public file: at PUBLIC_FILES_URL, or a path of ours without one.
 
     It follows from the bytes alone. Raises ValueError for a private file, and for one that is no
     picture: their addresses are signed.
     """
     if file.purpose not in PUBLIC_PURPOSES or file.media_type not in files.EXTENSIONS:
-        raise ValueError(f"file {file.pk} is private")
+        raise ValueError(f"file {file} is private")
     path = _path(file.sha256, files.EXTENSIONS[file.media_type], get_script_prefix())
     return settings.PUBLIC_FILES_URL + path
 

@@ -149,7 +149,7 @@ class ReceiptAdmin(ReadOnlyAdmin):
             "object": receipt,
             "receipt": receipt,
             "picture": files.signed_path(receipt.picture_id),
-            "reasons": risk.stored_reasons(receipt),
+            "reasons": risk.stored_reasons(receipt.risk_reasons),
             "highest_risk": risk.HIGHEST_SCORE,
             "missing": abs(receipt.amount_difference or 0),
             "confidence": int(100 * (receipt.confidence or 0)),

@@ -6,6 +6,7 @@ from reviews.models.process_records import (
     ProcessKind,
     ProcessRecord,
     ProcessStatus,
+    readings,
 )
 from reviews.models.receipts import (
     Receipt,
@@ -24,4 +25,5 @@ __all__ = [
     "ReceiptStatus",
     "being_read",
     "reading_key",
+    "readings",
 ]

@@ -125,3 +125,8 @@ class ProcessRecord(ServiceColumns):
     @override
     def __str__(self) -> str:
         return f"#{self.pk} {self.get_kind_display()}"
+
+
+def readings() -> models.QuerySet[ProcessRecord]:
+    """The processes that read receipts, the newest first."""
+    return ProcessRecord.objects.filter(kind=ProcessKind.READING).order_by("-pk")

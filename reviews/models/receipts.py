@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from ops.locking import LockingQuerySet
 from ops.service_columns import ServiceColumns
 from reviews.limits import LARGEST_AMOUNT, LEAST_AMOUNT
-from reviews.models.process_records import UNFINISHED, ProcessKind, ProcessRecord
+from reviews.models.process_records import UNFINISHED, ProcessRecord, readings
 
 
 class ReceiptStatus(models.TextChoices):
@@ -33,9 +33,8 @@ def being_read() -> Exists:
 class ReceiptQuerySet(LockingQuerySet["Receipt"]):
     def with_process(self) -> Self:
         """Bring along what `Receipt.process` needs, in one more query for all rows."""
-        newest_first = ProcessRecord.objects.filter(kind=ProcessKind.READING).order_by("-pk")
         return self.prefetch_related(
-            models.Prefetch("process_records", queryset=newest_first, to_attr="processes")
+            models.Prefetch("process_records", queryset=readings(), to_attr="processes")
         )
 
     def waiting(self) -> Self:

@@ -170,7 +170,7 @@ def test_of_a_reason_that_an_earlier_release_kept_what_is_known_is_said(kept, te
     receipt = make_issued_now(risk_reasons=[kept])
 
     with translation.override("en"):
-        (reason,) = risk.stored_reasons(receipt)
+        (reason,) = risk.stored_reasons(receipt.risk_reasons)
         assert reason.text.endswith(text)
 
 
@@ -181,4 +181,4 @@ def test_reasons_survive_the_database():
     receipt.save(update_fields=["risk_reasons"])
     receipt.refresh_from_db()
 
-    assert risk.stored_reasons(receipt) == [reason]
+    assert risk.stored_reasons(receipt.risk_reasons) == [reason]
