@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.models import User, UserStatus
@@ -61,7 +63,14 @@ class Sender:
             self.pair = signed_in.pair
             self.headers["Authorization"] = f"Bearer {self.pair.access_token}"
 
-    def __call__(
+    def __call__(self, *asked: Any, **more: Any) -> Any:
+        """Ask; the answer knows as `statements` how many of the database it took."""
+        with CaptureQueriesContext(connection) as captured:
+            answer = self._send(*asked, **more)
+        answer.statements = len(captured)
+        return answer
+
+    def _send(
         self, method: str, path: str, body: Any = None, *, form: Any = None, **headers: str
     ) -> Any:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -86,6 +95,7 @@ class Scene:
 
     def __init__(self, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         self.settings, self.monkeypatch = settings, monkeypatch
+        settings.RECEIPT_READER = "reviews.tests.scripted_reader.ScriptedReader"
         self.cast = make_cast()
         self.product = make_product(
             shop=self.cast.shop, stock=20, limit_per_person=3, points_price=100
@@ -121,7 +131,6 @@ def scene_of(name: str) -> Callable[[Act], Act]:
 
 @pytest.fixture
 def scene(db: None, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Scene:
-    settings.RECEIPT_READER = "reviews.tests.scripted_reader.ScriptedReader"
     return Scene(settings, monkeypatch)
 
 
