@@ -5,12 +5,19 @@ from rest_framework.response import Response
 
 from accounts import serializers
 from accounts.errors import AccountClosed, CodeAskedTooOften, CodeVoid, RefreshTokenReused
-from accounts.models import PointsEntry, User
+from accounts.models import OFTEN_EARNED, OFTEN_SPENT, PointsEntry, User
 from accounts.services import profile, sign_in, sign_in_codes, tokens
 from ops.api.pagination import page
 from ops.api.views import ApiView, OpenView
 from ops.client_address import client_address
 from ops.errors import TooManyRequests
+
+# Types and sources that contradict each other. No index knows the type of an entry: to find that
+# there is none, all of the person's would be read. The other sources are rare, and have an index.
+NEVER = {
+    *(("earn", source) for source in OFTEN_SPENT),
+    *(("spend", source) for source in OFTEN_EARNED),
+}
 
 
 def _device(request, info=None):
@@ -117,6 +124,8 @@ class PointsView(ApiView):
             entries = entries.filter(is_earning if wanted["type"] == "earn" else ~is_earning)
         if "source" in wanted:
             entries = entries.filter(source=wanted["source"])
+        if (wanted.get("type"), wanted.get("source")) in NEVER:
+            entries = entries.none()
         columns = entries.values(*serializers.COLUMNS_OF_ENTRIES)
         rows, following = page(request, columns, ordering=["-sequence"])
         return Response({"items": serializers.entry_items(request, rows), "next": following})

@@ -4,13 +4,15 @@ from accounts.models.console_devices import ConsoleDevice
 from accounts.models.device_sessions import DeviceSession
 from accounts.models.nicknames import check_nickname, tidy_nickname
 from accounts.models.people import User, UserStatus
-from accounts.models.points import PointsEntry, PointsSource
+from accounts.models.points import OFTEN_EARNED, OFTEN_SPENT, PointsEntry, PointsSource
 from accounts.models.registration_marks import RegistrationMark
 from accounts.models.sign_in_codes import SignInCode
 from accounts.models.sign_in_limits import LimitPurpose, SignInLimit
 from accounts.models.tiers import Tier
 
 __all__ = [
+    "OFTEN_EARNED",
+    "OFTEN_SPENT",
     "ConsoleDevice",
     "DeviceSession",
     "LimitPurpose",

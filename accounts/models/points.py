@@ -33,18 +33,11 @@ ONCE_PER_CAUSE = (
     PointsSource.REVERSE,
 )
 OFTEN_PER_CAUSE = tuple(source for source in PointsSource if source not in ONCE_PER_CAUSE)
+# What most entries are. Each of these kinds goes one way: the checks of their causes see to it.
+OFTEN_EARNED = (PointsSource.PRIZE, PointsSource.PHOTO_UPLOAD)
+OFTEN_SPENT = (PointsSource.LOTTERY, PointsSource.EXCHANGE)
 # What of somebody's entries is rare: whoever asks for these alone has them far apart.
-RARE = tuple(
-    source
-    for source in PointsSource
-    if source
-    not in {
-        PointsSource.LOTTERY,
-        PointsSource.PRIZE,
-        PointsSource.PHOTO_UPLOAD,
-        PointsSource.EXCHANGE,
-    }
-)
+RARE = tuple(source for source in PointsSource if source not in {*OFTEN_EARNED, *OFTEN_SPENT})
 
 
 class PointsEntry(ChainedEntry):
