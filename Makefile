@@ -75,7 +75,7 @@ test: $(READY_TO_TEST)
 	@echo "The tests of the whole, which cover nothing that the apps' own tests do not:"
 	@$(IN_PARALLEL) tests
 	@echo "The story once more, on SQLite and in memory:"
-	@$(EMBEDDED) $(PYTHON) -m pytest -m story $(COVERED) --cov-append
+	@$(EMBEDDED) $(PYTHON) -m pytest -m story --numprocesses $(WORKERS) $(COVERED) --cov-append
 	@echo "Branch coverage of services, models and errors, which is complete:"
 	@$(PYTHON) -m coverage report --fail-under=100 --include='$(COVERED_COMPLETELY)'
 	@echo "Branch coverage in all:"
