@@ -20,7 +20,7 @@ from ops.services.rates import rates
 from ops.transactions import Joining
 from tests.ledgers import past_the_triggers
 
-pytest_plugins = ["tests.realtime"]
+pytest_plugins = ["tests.engines", "tests.realtime"]
 
 LEFT_OUT = pytest.StashKey[int]()
 

@@ -1,12 +1,47 @@
 """What the scheduler runs for people and their sign-ins."""
 
+from datetime import timedelta
+
+from django.utils.translation import gettext_lazy as _
+
 from accounts.services import console_sessions, console_sign_in, sign_in, sign_in_codes
-from ops.services.jobs import jobs
+from ops.services.jobs import Job, jobs
 
 
 def register() -> None:
     """Register the periodic jobs of people and their sign-ins."""
-    jobs.register("old sign-in codes", sign_in_codes.forget_old)
-    jobs.register("ended sign-ins", sign_in.forget_ended)
-    jobs.register("expired console sessions", console_sessions.forget_expired)
-    jobs.register("old tries to sign in", console_sign_in.forget_old_tries)
+    jobs.register(
+        "old sign-in codes",
+        Job(
+            run=sign_in_codes.forget_old,
+            cron="10 3 * * *",
+            in_batches=True,
+            label=_("Forget old sign-in codes"),
+        ),
+    )
+    jobs.register(
+        "ended sign-ins",
+        Job(
+            run=sign_in.forget_ended,
+            cron="20 3 * * *",
+            in_batches=True,
+            label=_("Forget sign-ins that ended long ago"),
+        ),
+    )
+    jobs.register(
+        "expired console sessions",
+        Job(
+            run=console_sessions.forget_expired,
+            every=timedelta(hours=1),
+            in_batches=True,
+            label=_("Forget expired sessions of the console"),
+        ),
+    )
+    jobs.register(
+        "old tries to sign in",
+        Job(
+            run=console_sign_in.forget_old_tries,
+            every=timedelta(minutes=10),
+            label=_("Forget old tries to sign in"),
+        ),
+    )

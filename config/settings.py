@@ -258,7 +258,22 @@ else:
             "CONFIG": {"capacity": 100_000, "group_expiry": 100 * 365 * 86_400},
         }
     }
-TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend", "QUEUES": ["default"]}}
+# Where tasks wait until a worker has time for them (ops.services.queue).
+TASK_ENGINE = env.str("TASK_ENGINE", default="database")
+TASK_BACKENDS = {
+    "database": "django_tasks_db.DatabaseBackend",
+    "redis": "ops.services.redis_queue.RedisBackend",
+}
+if TASK_ENGINE not in TASK_BACKENDS:
+    raise ImproperlyConfigured(f"TASK_ENGINE is {TASK_ENGINE!r}: write database or redis.")
+if TASK_ENGINE == "redis" and not REDIS_URL:
+    raise ImproperlyConfigured(
+        "TASK_ENGINE is redis and REDIS_URL is not set. Set it, or leave TASK_ENGINE out: tasks "
+        "then wait in the database."
+    )
+TASKS = {"default": {"BACKEND": TASK_BACKENDS[TASK_ENGINE], "QUEUES": ["default"]}}
+# Read by django-rq, of which nothing but how a result is looked up is used.
+RQ_QUEUES = {"default": {"URL": REDIS_URL, "SERIALIZER": "rq.serializers.JSONSerializer"}}
 
 # --- People ---------------------------------------------------------------------------------
 AUTH_USER_MODEL = "accounts.User"
@@ -327,6 +342,8 @@ READING_LEASE = timedelta(seconds=env.whole("READING_LEASE_SECONDS", default=45)
 READING_QUEUED_TOO_LONG = timedelta(
     seconds=env.whole("READING_QUEUED_TOO_LONG_SECONDS", default=60)
 )
+# So long a worker has a run of a periodic job to itself; it renews that three times as often.
+JOB_LEASE = timedelta(seconds=env.whole("JOB_LEASE_SECONDS", default=30, least=1))
 # Above this many points over the estimate a second person has to agree.
 ADJUSTMENT_SECOND_PERSON_ABOVE = env.whole("ADJUSTMENT_SECOND_PERSON_ABOVE", default=10_000)
 
@@ -565,5 +582,8 @@ LOGGING = {
         "daphne": {"level": "WARNING"},
         # The worker says hello at every look into the queue.
         "django_tasks_db": {"level": "WARNING"},
+        "django_tasks": {"level": "WARNING"},
+        "rq.worker": {"level": "WARNING"},
+        "rq.job": {"level": "WARNING"},
     },
 }

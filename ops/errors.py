@@ -142,3 +142,8 @@ class Unavailable(DomainError):
 
     def __init__(self, *, retry_after: int = 5) -> None:
         super().__init__(retry_after=retry_after)
+
+
+class JobAlreadyDue(DomainError):
+    code, status = 9010, 409
+    message = _("It is due already, or running: one run is enough.")

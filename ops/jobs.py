@@ -1,13 +1,60 @@
 """The platform's own periodic jobs."""
 
-from ops.services import background, files, freshness, idempotency, seals
-from ops.services.jobs import jobs
+from datetime import timedelta
+
+from django.utils.translation import gettext_lazy as _
+
+from ops.services import files, freshness, idempotency, queue, schedules, seals
+from ops.services.jobs import Job, jobs
 
 
 def register() -> None:
     """Register the jobs of the platform itself."""
-    jobs.register("lost tasks", background.mark_lost_tasks)
-    jobs.register("seal ledgers", seals.seal_daily)
-    jobs.register("expired files", files.discard_expired)
-    jobs.register("expired idempotency records", idempotency.forget_expired)
-    jobs.register("old change marks", freshness.forget_old)
+    jobs.register(
+        "lost tasks",
+        Job(
+            run=queue.mark_lost_tasks,
+            every=timedelta(minutes=1),
+            label=_("Close tasks whose worker was killed"),
+        ),
+    )
+    jobs.register(
+        "seal ledgers",
+        # Often, so that a day is sealed soon after midnight, and tried again where it failed.
+        Job(run=seals.seal_ledgers, every=timedelta(minutes=10), label=_("Seal the ledgers")),
+    )
+    jobs.register(
+        "expired files",
+        Job(
+            run=files.discard_expired,
+            every=timedelta(minutes=5),
+            in_batches=True,
+            label=_("Take away expired temporary files"),
+        ),
+    )
+    jobs.register(
+        "expired idempotency records",
+        Job(
+            run=idempotency.forget_expired,
+            every=timedelta(minutes=10),
+            in_batches=True,
+            label=_("Forget answers kept for repeated requests"),
+        ),
+    )
+    jobs.register(
+        "old change marks",
+        Job(
+            run=freshness.forget_old,
+            every=timedelta(minutes=1),
+            label=_("Forget old marks of changes"),
+        ),
+    )
+    jobs.register(
+        "old job runs",
+        Job(
+            run=schedules.forget_old,
+            every=timedelta(minutes=10),
+            in_batches=True,
+            label=_("Forget old runs of periodic jobs"),
+        ),
+    )

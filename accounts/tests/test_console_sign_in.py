@@ -210,7 +210,7 @@ def test_a_job_deletes_what_faded(owner):
     SignInLimit.objects.update(last_failed_at=young)
     first = SignInLimit.objects.filter(purpose=LimitPurpose.ACCOUNT).order_by("pk")[0]
     SignInLimit.objects.filter(pk=first.pk).update(last_failed_at=old)
-    assert jobs["old tries to sign in"] == forget_old_tries
+    assert jobs["old tries to sign in"].run == forget_old_tries
     forget_old_tries(now=now)
     (left,) = SignInLimit.objects.all()
     assert left.purpose == LimitPurpose.ACCOUNT

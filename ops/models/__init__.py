@@ -8,6 +8,7 @@ from ops.models.change_marks import ChangeMark
 from ops.models.failed_rows import FailedRow
 from ops.models.files import PUBLIC_PURPOSES, FilePurpose, StoredFile
 from ops.models.idempotency import IdempotencyRecord
+from ops.models.jobs import JobRun, RunOutcome, Schedule
 from ops.models.migration_runs import MigrationRun
 from ops.models.seals import LedgerSeal
 
@@ -23,9 +24,12 @@ __all__ = [
     "FailedRow",
     "FilePurpose",
     "IdempotencyRecord",
+    "JobRun",
     "LedgerSeal",
     "MigrationRun",
+    "RunOutcome",
     "RunStatus",
+    "Schedule",
     "Severity",
     "StoredFile",
 ]

@@ -39,24 +39,6 @@ class SealsContradict(Exception):
 
 
 # --- Sealing ------------------------------------------------------------------------------------
-def seal_daily(*, now: datetime) -> None:
-    """The job: seal this day, unless it was refused today already.
-
-    What contradicts stays so until somebody looks, and a round comes every few seconds.
-    """
-    today = timezone.localdate(now)
-    if _refused.get("on") == today:
-        return
-    try:
-        seal_ledgers(now=timezone.now())  # other jobs of this round may have taken long
-    except SealsContradict:
-        _refused["on"] = today
-        raise
-
-
-_refused: dict[str, date] = {}  # in this process
-
-
 def seal_ledgers(*, now: datetime) -> LedgerSeal | None:
     """Seal what all ledgers came to, once a day; None when this day has its seal already.
 

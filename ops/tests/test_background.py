@@ -1,4 +1,4 @@
-"""The worker and the periodic jobs of a process."""
+"""The worker of a process, on each engine, and that the periodic jobs are beside it."""
 
 import threading
 import time
@@ -7,27 +7,25 @@ from datetime import timedelta
 
 import pytest
 from django.db import connection
-from django.tasks import TaskResultStatus
 from django.utils import timezone
 from django_tasks_db.models import DBTaskResult
 
-from ops.registry import Registry
-from ops.services import background
-from ops.services import jobs as jobs_service
+from ops.services import background, scheduler
 from ops.services.background import Background
+from ops.services.jobs import Job
 from ops.tests import probe_tasks
 from ops.tests.databases import wait_until
-
-REGISTERED = jobs_service.jobs  # tests look at a registry of their own
+from tests.engines import result_of, status_of
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.django_db(transaction=True)]
 
+on_both = pytest.mark.usefixtures("task_engine")
+
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch):
+def quick(monkeypatch, own_jobs):
     monkeypatch.setattr(background, "POLL_EVERY", 0.02)
-    monkeypatch.setattr(background, "ROUND_EVERY", 0.02)
-    monkeypatch.setattr(jobs_service, "jobs", Registry())
+    monkeypatch.setattr(scheduler, "ROUND_EVERY", 0.02)
     probe_tasks.ran.clear()
 
 
@@ -47,24 +45,25 @@ def running():
     assert threads_at_work() == []
 
 
-def status_of(result):
-    return DBTaskResult.objects.get(pk=result.id).status
-
-
+@on_both
 def test_tasks_run_in_the_order_they_were_queued(running):
     results = [probe_tasks.note.enqueue(word) for word in "abc"]
-    wait_until(lambda: status_of(results[-1]) == TaskResultStatus.SUCCESSFUL)
+    wait_until(lambda: status_of(results[-1]) == "SUCCESSFUL")
     assert probe_tasks.ran == ["a", "b", "c"]
-    assert DBTaskResult.objects.get(pk=results[0].id).return_value == "A"
+    assert result_of(results[0]).return_value == "A"
 
 
+@on_both
 def test_a_task_that_fails_stops_nothing(running, caplog):
     broken = probe_tasks.fail.enqueue()
     fine = probe_tasks.note.enqueue("a")
-    wait_until(lambda: status_of(fine) == TaskResultStatus.SUCCESSFUL)
-    assert status_of(broken) == TaskResultStatus.FAILED
+    wait_until(lambda: status_of(fine) == "SUCCESSFUL")
+    assert status_of(broken) == "FAILED"
+    told = [record for record in caplog.records if record.exc_info]
+    assert [record.exc_info[0] for record in told] == [ZeroDivisionError]
 
 
+@on_both
 def test_stopping_finishes_the_task_at_hand_and_leaves_the_next(monkeypatch):
     at_work, may_end = threading.Event(), threading.Event()
 
@@ -87,10 +86,11 @@ def test_stopping_finishes_the_task_at_hand_and_leaves_the_next(monkeypatch):
     stopping.join(10)
     assert threads_at_work() == []
     assert list(probe_tasks.ran) == ["a"]
-    assert status_of(first) == TaskResultStatus.SUCCESSFUL
-    assert status_of(second) == TaskResultStatus.READY
+    assert status_of(first) == "SUCCESSFUL"
+    assert status_of(second) == "READY"
 
 
+@on_both
 def test_stopping_waits_only_so_long(monkeypatch):
     at_work, may_end = threading.Event(), threading.Event()
 
@@ -126,43 +126,19 @@ def test_a_worker_that_breaks_starts_again(running, caplog):
     with without_the_queues_table():
         wait_until(lambda: "it starts again" in caplog.text)
     result = probe_tasks.note.enqueue("a")
-    wait_until(lambda: status_of(result) == TaskResultStatus.SUCCESSFUL)
+    wait_until(lambda: status_of(result) == "SUCCESSFUL")
 
 
-# --- Jobs that come round -----------------------------------------------------------------------
-def test_jobs_come_round_and_one_that_fails_stops_none(running, caplog):
+def test_jobs_come_round_beside_it(own_jobs, running, caplog):
     seen = []
 
     def fail(*, now):
         raise ZeroDivisionError
 
-    jobs_service.jobs.register("broken", fail)
-    jobs_service.jobs.register("fine", lambda *, now: seen.append(now))
-    wait_until(lambda: len(seen) >= 3)
-    assert seen == sorted(seen)
-    assert abs(seen[-1] - timezone.now()) < timedelta(seconds=10)
-    assert "The periodic job broken failed" in caplog.text
-
-
-def running_task(**fields):
-    result = probe_tasks.note.enqueue("a")
-    DBTaskResult.objects.filter(pk=result.id).update(
-        **{"status": TaskResultStatus.RUNNING, "worker_ids": ["gone"], **fields}
+    own_jobs.register("broken", Job(run=fail, every=timedelta(days=1), label="Broken"))
+    own_jobs.register(
+        "fine", Job(run=lambda *, now: seen.append(now), every=timedelta(days=1), label="Fine")
     )
-    return result
-
-
-def test_a_task_whose_worker_was_killed_is_closed():
-    now = timezone.now()
-    lost = running_task(started_at=now - background.LOST_AFTER - timedelta(seconds=1))
-    at_work = running_task(started_at=now - background.LOST_AFTER + timedelta(seconds=1))
-    waiting = probe_tasks.note.enqueue("b")
-    background.mark_lost_tasks(now=now)
-    assert status_of(lost) == TaskResultStatus.FAILED
-    assert "WorkerLostError" in DBTaskResult.objects.get(pk=lost.id).exception_class_path
-    assert status_of(at_work) == TaskResultStatus.RUNNING
-    assert status_of(waiting) == TaskResultStatus.READY
-
-
-def test_lost_tasks_are_looked_for_wherever_background_work_runs():
-    assert background.mark_lost_tasks in REGISTERED.values()
+    wait_until(lambda: seen)
+    assert abs(seen[0] - timezone.now()) < timedelta(seconds=10)
+    wait_until(lambda: "The periodic job broken failed" in caplog.text)

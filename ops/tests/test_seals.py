@@ -96,8 +96,8 @@ def test_anybody_can_check_a_seal_from_its_file_alone(person, own_folder):
 
 
 def test_the_scheduler_seals(person):
-    assert jobs.jobs["seal ledgers"] == seals.seal_daily
-    jobs.run_jobs(NOW)
+    assert jobs.jobs["seal ledgers"].run == seal_ledgers
+    assert jobs.jobs["seal ledgers"].work(now=NOW)
     assert LedgerSeal.objects.count() == 1
 
 
@@ -434,18 +434,16 @@ def test_a_clock_that_goes_back_seals_nothing(person):
     assert LedgerSeal.objects.count() == 1
 
 
-def test_the_job_refuses_once_a_day(person, monkeypatch):
-    monkeypatch.setattr(seals, "_refused", {})
+def test_the_job_fails_until_somebody_looked(person):
     forget(sealed_at(NOW - DAY).date)
     restore(person, 2)
-    with pytest.raises(seals.SealsContradict):
-        seals.seal_daily(now=NOW)
-    seals.seal_daily(now=NOW)
+    for _round in range(2):
+        with pytest.raises(seals.SealsContradict):
+            seal_ledgers(now=NOW)
     assert not LedgerSeal.objects.exists()
     seals.set_newer_aside()
-    monkeypatch.setattr(seals, "_refused", {})
-    seals.seal_daily(now=NOW)
-    seals.seal_daily(now=NOW)
+    assert seal_ledgers(now=NOW)
+    assert seal_ledgers(now=NOW) is None
     assert LedgerSeal.objects.count() == 1
 
 

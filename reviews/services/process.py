@@ -17,8 +17,8 @@ from django.utils import timezone
 from django.utils.module_loading import import_string
 
 from ops.services import files
-from ops.services.background import first_arguments
 from ops.services.failed_rows import do_each
+from ops.services.queue import first_arguments
 from ops.transactions import in_transaction
 from reviews import events, risk
 from reviews.models import (

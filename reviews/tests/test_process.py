@@ -3,17 +3,19 @@ from decimal import Decimal
 
 import pytest
 from django.conf import settings as django_settings
+from django.core.cache import cache
 from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.tasks import TaskResultStatus
 from django.tasks.signals import task_enqueued
 from django.utils import timezone
 from django_tasks_db.models import DBTaskResult
+from redis.exceptions import RedisError
 
 from catalog.tests.factories import make_shop
 from ops.models import FailedRow
 from ops.services import files
-from ops.services.jobs import run_jobs
+from ops.services.jobs import jobs
 from reviews.models import (
     ProcessError,
     ProcessRecord,
@@ -26,9 +28,12 @@ from reviews.services import process
 from reviews.services.process import process_receipt, sweep_processes
 from reviews.tests.factories import make_receipt, make_record, upload
 from reviews.tests.scripted_reader import ISSUED_AT, ScriptedReader, make_reading
+from tests.engines import queued
 from tests.people import make_person
 
 pytestmark = pytest.mark.django_db
+
+on_each_engine = pytest.mark.usefixtures("task_engine")
 
 NOW = timezone.now()
 LATER = NOW + timedelta(minutes=5)
@@ -301,13 +306,14 @@ def test_a_decided_receipt_keeps_what_it_was_decided_on():
 
 
 # --- The sweep ------------------------------------------------------------------------------------
+@on_each_engine
 def test_a_job_whose_message_was_lost_is_sent_again(record, django_capture_on_commit_callbacks):
     with django_capture_on_commit_callbacks(execute=True):
         assert sweep_processes(now=NOW + timedelta(seconds=30)) == 0
         assert sweep_processes(now=LATER) == 1
         assert sweep_processes(now=LATER) == 0
 
-    assert DBTaskResult.objects.get().args_kwargs["args"] == [record.pk]
+    assert queued() == [[record.pk]]
 
 
 def sweep_for_a_day(callbacks):
@@ -319,18 +325,19 @@ def sweep_for_a_day(callbacks):
     return swept
 
 
+@on_each_engine
 def test_a_receipt_has_one_task_however_long_the_line(django_capture_on_commit_callbacks):
     make_shop()
     with django_capture_on_commit_callbacks(execute=True):
         receipts = [upload(make_person(), amount="1") for _ in range(30)]
-    assert DBTaskResult.objects.count() == 30
+    assert len(queued()) == 30
 
     assert sweep_for_a_day(django_capture_on_commit_callbacks) == 0
 
-    sent = [task.args_kwargs["args"] for task in DBTaskResult.objects.all()]
-    assert sorted(sent) == sorted([receipt.process.pk] for receipt in receipts)
+    assert sorted(queued()) == sorted([receipt.process.pk] for receipt in receipts)
 
 
+@on_each_engine
 def test_of_a_long_line_only_what_was_lost_is_sent_again(django_capture_on_commit_callbacks):
     shop = make_shop()
     with django_capture_on_commit_callbacks(execute=True):
@@ -341,16 +348,46 @@ def test_of_a_long_line_only_what_was_lost_is_sent_again(django_capture_on_commi
 
     assert sweep_for_a_day(django_capture_on_commit_callbacks) == 1
 
-    assert DBTaskResult.objects.count() == len(waiting) + 1
-    assert DBTaskResult.objects.latest("enqueued_at").args_kwargs["args"] == [lost.pk]
+    assert len(queued()) == len(waiting) + 1
+    assert queued()[-1] == [lost.pk]
 
 
+@on_each_engine
 def test_what_a_killed_worker_held_is_queued_once(record, django_capture_on_commit_callbacks):
     claimed(record)
 
     assert sweep_for_a_day(django_capture_on_commit_callbacks) == 1
 
-    assert DBTaskResult.objects.get().args_kwargs["args"] == [record.pk]
+    assert queued() == [[record.pk]]
+
+
+@pytest.mark.postgresql
+def test_a_redis_that_lost_its_queue_loses_no_receipt(
+    record, redis_engine, django_capture_on_commit_callbacks
+):
+    process_receipt.enqueue(record.pk)
+    cache.clear()  # the queue lies in the same Redis
+    assert queued() == []
+
+    with django_capture_on_commit_callbacks(execute=True):
+        assert sweep_processes(now=LATER) == 1
+
+    assert queued() == [[record.pk]]
+
+
+@pytest.mark.postgresql
+def test_a_redis_that_is_away_loses_no_receipt(
+    record, redis_engine, settings, django_capture_on_commit_callbacks
+):
+    here, settings.REDIS_URL = settings.REDIS_URL, "redis://127.0.0.1:1/0"
+    with pytest.raises(RedisError):
+        process_receipt.enqueue(record.pk)
+    settings.REDIS_URL = here
+
+    with django_capture_on_commit_callbacks(execute=True):
+        assert sweep_processes(now=LATER) == 1
+
+    assert queued() == [[record.pk]]
 
 
 @pytest.mark.parametrize(
@@ -383,7 +420,7 @@ def test_a_task_of_another_kind_is_none_of_the_receipt(record):
 
 def test_the_sweep_runs_with_the_background_work(record, django_capture_on_commit_callbacks):
     with django_capture_on_commit_callbacks(execute=True):
-        run_jobs(LATER)
+        jobs["sweep processes"].work(now=LATER)
 
     assert DBTaskResult.objects.get().args_kwargs["args"] == [record.pk]
 

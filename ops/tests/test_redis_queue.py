@@ -1,0 +1,78 @@
+"""The queue in Redis: what is its own."""
+
+import json
+import zlib
+from datetime import timedelta
+
+import pytest
+from django.core.cache import cache
+from django.tasks import task_backends
+from django.utils import timezone
+from redis.exceptions import RedisError
+from rq import Queue
+
+from ops.services import queue, redis_queue
+from ops.services.queue_engine import Failures, Waiting
+from ops.tests import probe_tasks
+from tests.engines import result_of, status_of, work_until
+
+pytestmark = [
+    pytest.mark.postgresql,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("redis_engine"),
+]
+
+
+def test_nothing_in_redis_is_unpickled():
+    """Whoever may write there must not choose what a worker runs."""
+    result = probe_tasks.note.enqueue("a")
+    client = redis_queue.connect()
+    stored = client.hgetall(f"rq:job:{result.id}")
+    assert json.loads(stored[b"meta"]) == {"backend_name": "default"}
+    assert json.loads(zlib.decompress(stored[b"data"])) == [
+        probe_tasks.note.module_path,
+        None,
+        ["a"],
+        {},
+    ]
+
+
+def test_a_task_that_was_taken_and_never_begun_is_closed():
+    result = probe_tasks.note.enqueue("a")
+    waits = redis_queue._queue()
+    taken = Queue.dequeue_any(
+        [waits],
+        None,
+        connection=waits.connection,
+        serializer=waits.serializer,
+        job_class=redis_queue.MovedJob,
+    )
+    assert taken is not None
+    queue.mark_lost_tasks(now=timezone.now())  # seen for the first time
+    seen = waits.intermediate_queue.get_first_seen_key(result.id)
+    waits.connection.set(seen, (timezone.now() - timedelta(minutes=2)).timestamp())
+    assert queue.mark_lost_tasks(now=timezone.now()) == 1
+    assert status_of(result) == "FAILED"
+    assert queue.failures() == Failures(failed=0, lost=1)
+
+
+def test_a_queue_that_is_gone_is_an_empty_one():
+    probe_tasks.note.enqueue("a")
+    cache.clear()  # it lies in the same Redis
+    assert queue.waiting() == Waiting(length=0, oldest_seconds=0)
+    assert queue.first_arguments(probe_tasks.note, begun_after=timezone.now()) == set()
+    assert queue.mark_lost_tasks(now=timezone.now()) == 0
+
+
+def test_a_redis_that_is_away_says_so(settings):
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+    for ask in (queue.waiting, queue.failures, lambda: probe_tasks.note.enqueue("a")):
+        with pytest.raises(RedisError):
+            ask()
+
+
+def test_what_a_task_returned_is_known_for_a_while():
+    result = probe_tasks.note.enqueue("a")
+    work_until(lambda: status_of(result) == "SUCCESSFUL")
+    assert result_of(result).return_value == "A"
+    assert list(task_backends["default"].check()) == []

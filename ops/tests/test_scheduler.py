@@ -1,0 +1,242 @@
+"""The scheduler of a process: a few runs at once, leases renewed, nothing lost with its worker."""
+
+import threading
+from collections import Counter
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from ops import request_id
+from ops.models import JobRun, Schedule
+from ops.registry import Registry
+from ops.services import jobs as jobs_service
+from ops.services import scheduler, schedules
+from ops.services.jobs import Job
+from ops.services.scheduler import Scheduler
+from ops.tests.databases import wait_until
+
+pytestmark = [pytest.mark.postgresql, pytest.mark.django_db(transaction=True)]
+
+IN_TIME = 10  # seconds; nothing here takes as long
+DAY = timedelta(days=1)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch, settings):
+    monkeypatch.setattr(scheduler, "ROUND_EVERY", 0.02)
+    monkeypatch.setattr(scheduler, "TRY_AGAIN_AFTER", 0.02)
+    monkeypatch.setattr(jobs_service, "pauses", Registry())
+    settings.JOB_LEASE = timedelta(seconds=1)
+
+
+@pytest.fixture
+def running(own_jobs):
+    """Starts schedulers; whatever they do has ended when the test has."""
+    started = []
+
+    def start(count=1):
+        for _number in range(count):
+            one = Scheduler()
+            one.start()
+            started.append(one)
+        return started
+
+    yield start
+    for one in started:
+        one.ask_to_stop()
+    for one in started:
+        one.join(IN_TIME)
+        assert one.under_way() == []
+
+
+def once(own_jobs, name, run):
+    own_jobs.register(name, Job(run=run, every=DAY, label=name))
+
+
+def lease_of(name):
+    """Until when the run of a job is somebody's; there is one."""
+    until: Any = Schedule.objects.values_list("leased_until", flat=True).get(job=name)
+    return until
+
+
+class Gate:
+    """A job that says when it is at work, and ends when it may."""
+
+    def __init__(self):
+        self.at_work = threading.Event()
+        self.may_end = threading.Event()
+        self.times = 0
+
+    def __call__(self, *, now):
+        self.times += 1
+        self.at_work.set()
+        assert self.may_end.wait(IN_TIME)
+        return self.times
+
+
+def outcomes():
+    return Counter(JobRun.objects.values_list("outcome", flat=True))
+
+
+def test_a_run_leaves_what_it_did_and_when(own_jobs, running):
+    said = []
+
+    def run(*, now):
+        said.append(request_id.current.get())
+        return {"read": 3}
+
+    once(own_jobs, "job", run)
+    running()
+    wait_until(lambda: outcomes() == {"done": 1})
+    row: Any = JobRun.objects.get()
+    assert (row.did, row.error) == ("read: 3", "")
+    assert row.started_at <= row.ended_at
+    assert 0 <= row.seconds < IN_TIME
+    assert row.worker.count(":") == 2
+    assert said == [f"job-run-{row.pk}"]
+
+
+def test_a_long_run_holds_up_no_other(own_jobs, running):
+    gate, seen = Gate(), []
+    once(own_jobs, "long", gate)
+    once(own_jobs, "short", lambda *, now: seen.append(now))
+    running()
+    assert gate.at_work.wait(IN_TIME)
+    wait_until(lambda: seen)
+    gate.may_end.set()
+    wait_until(lambda: outcomes() == {"done": 2})
+
+
+def test_so_many_run_at_once_and_no_more(own_jobs, running):
+    gates = [Gate() for _number in range(scheduler.AT_ONCE + 1)]
+    for number, gate in enumerate(gates):
+        once(own_jobs, f"job {number}", gate)
+    (one,) = running()
+    wait_until(lambda: sum(gate.at_work.is_set() for gate in gates) == scheduler.AT_ONCE)
+    assert len(one.under_way()) == scheduler.AT_ONCE
+    (waiting,) = [gate for gate in gates if not gate.at_work.is_set()]
+    for gate in gates:
+        gate.may_end.set()
+    assert waiting.at_work.wait(IN_TIME)
+    wait_until(lambda: outcomes() == {"done": len(gates)})
+
+
+def test_a_run_that_takes_longer_than_its_lease_stays_one(own_jobs, running, settings):
+    settings.JOB_LEASE = timedelta(seconds=0.3)
+    gate = Gate()
+    once(own_jobs, "long", gate)
+    running(2)
+    assert gate.at_work.wait(IN_TIME)
+    first = lease_of("long")
+    wait_until(lambda: lease_of("long") > first + 2 * settings.JOB_LEASE)
+    gate.may_end.set()
+    wait_until(lambda: outcomes() == {"done": 1})
+    assert gate.times == 1
+
+
+def test_several_schedulers_run_each_job_once(own_jobs, running):
+    seen = []
+    for number in range(10):
+        once(own_jobs, f"job {number}", lambda *, now, number=number: seen.append(number))
+    running(3)
+    wait_until(lambda: outcomes() == {"done": 10})
+    assert sorted(seen) == list(range(10))
+
+
+def test_a_pause_lets_none_begin_and_interrupts_none(own_jobs, running):
+    gate, seen = Gate(), []
+    is_maintained = threading.Event()
+    jobs_service.pauses.register("maintenance", is_maintained.is_set)
+    once(own_jobs, "long", gate)
+    (one,) = running()
+    assert gate.at_work.wait(IN_TIME)
+    is_maintained.set()
+    once(own_jobs, "other", lambda *, now: seen.append(now))
+    schedules.add_missing(now=timezone.now())
+    gate.may_end.set()
+    wait_until(lambda: one.under_way() == [])
+    assert outcomes() == {"done": 1}
+    assert seen == []
+    is_maintained.clear()
+    wait_until(lambda: seen)
+
+
+def test_stopping_finishes_what_is_under_way_and_begins_no_other(own_jobs, running):
+    gate = Gate()
+    once(own_jobs, "long", gate)
+    (one,) = running()
+    assert gate.at_work.wait(IN_TIME)
+    once(own_jobs, "other", lambda *, now: None)
+    schedules.add_missing(now=timezone.now())
+    one.ask_to_stop()
+    one.join(0.1)  # it is not waited for longer
+    assert [claim.job for claim in one.under_way()] == ["long"]
+    assert Schedule.objects.get(job="long").claimed_by == one.worker
+    first = lease_of("long")
+    wait_until(lambda: lease_of("long") > first)
+    gate.may_end.set()
+    one.join(IN_TIME)
+    assert dict(JobRun.objects.values_list("job", "outcome")) == {"long": "done"}
+
+
+@contextmanager
+def without_the_table(model):
+    table, away = model._meta.db_table, "table_that_is_away"
+    with connection.cursor() as cursor:
+        cursor.execute(f"ALTER TABLE {table} RENAME TO {away}")
+        try:
+            yield
+        finally:
+            cursor.execute(f"ALTER TABLE {away} RENAME TO {table}")
+
+
+def test_a_scheduler_goes_on_when_its_table_is_back_and_tells_it_once(own_jobs, running, caplog):
+    seen = []
+    once(own_jobs, "job", lambda *, now: seen.append(now))
+    with without_the_table(Schedule):
+        running()
+        wait_until(lambda: "could not be looked for" in caplog.text)
+    wait_until(lambda: seen)
+    wait_until(lambda: outcomes() == {"done": 1})
+    assert caplog.text.count("could not be looked for") == 1
+
+
+def test_a_run_that_was_taken_away_writes_nothing(own_jobs, running, caplog, monkeypatch):
+    gate = Gate()
+    once(own_jobs, "long", gate)
+    running()
+    assert gate.at_work.wait(IN_TIME)
+    # As if the process had stood still for so long that another one took the run.
+    Schedule.objects.update(claims=99)
+    gate.may_end.set()
+    wait_until(lambda: "somebody else's already" in caplog.text)
+    assert outcomes() == {"running": 1}
+
+
+# --- By hand --------------------------------------------------------------------------------------
+def test_by_hand_a_job_runs_here_and_now(own_jobs):
+    once(own_jobs, "job", lambda *, now: 7)
+    for number in (1, 2):
+        ended = scheduler.run_by_hand("job")
+        assert ended is not None
+        assert (ended.did, ended.error) == ("7", "")
+        assert outcomes() == {"done": number}
+
+
+def test_by_hand_it_keeps_its_lease_as_long_as_it_takes(own_jobs, settings):
+    settings.JOB_LEASE = timedelta(seconds=0.3)
+    gate = Gate()
+    once(own_jobs, "job", gate)
+    thread = threading.Thread(target=scheduler.run_by_hand, args=("job",))
+    thread.start()
+    assert gate.at_work.wait(IN_TIME)
+    first = lease_of("job")
+    wait_until(lambda: lease_of("job") > first + 2 * settings.JOB_LEASE)
+    assert scheduler.run_by_hand("job") is None
+    gate.may_end.set()
+    thread.join(IN_TIME)
+    assert outcomes() == {"done": 1}
