@@ -117,6 +117,8 @@ UNFOLD: dict[str, Any] = {
                 "items": [
                     _item(_("Audit trail"), "policy", "ops.auditentry"),
                     _item(_("Readings"), "document_scanner", "reviews.processrecord"),
+                    _item(_("Periodic jobs"), "schedule", "ops.schedule"),
+                    _item(_("Job runs"), "history_toggle_off", "ops.jobrun"),
                     _item(_("Failed rows"), "error", "ops.failedrow"),
                     _item(_("Files"), "folder", "ops.storedfile"),
                     _item(_("Alerts"), "notifications", "ops.alert"),

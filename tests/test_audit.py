@@ -11,6 +11,7 @@ import inspect
 import pkgutil
 import textwrap
 from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
 from io import StringIO
 from typing import Any, NamedTuple
@@ -39,8 +40,16 @@ from lottery.services.draws import draw
 from lottery.tests.factories import make_draft, make_wheel
 from ops import sensitive
 from ops.access import Role
-from ops.models import AuditActor, AuditEntry, FailedRow, LedgerSeal
-from ops.services import failed_rows, integrity, key_ring, key_rotation, key_uses, seals
+from ops.models import AuditActor, AuditEntry, FailedRow, LedgerSeal, Schedule
+from ops.services import (
+    failed_rows,
+    integrity,
+    key_ring,
+    key_rotation,
+    key_uses,
+    schedules,
+    seals,
+)
 from ops.services.audit import NobodyActs
 from reviews.services import review
 from reviews.services.review import Action, Decision
@@ -277,6 +286,21 @@ def try_a_row_again(staff):
     return Deed(partial(failed_rows.try_again, row), left)
 
 
+def let_a_job_run(staff):
+    due_at = timezone.now() + timedelta(days=1)
+    row = Schedule.objects.create(job="j", timing="every 1 s", next_due_at=due_at)
+
+    def left():
+        row.refresh_from_db()
+        before, after = (
+            {"next_due_at": moment.isoformat(timespec="microseconds")}
+            for moment in (due_at, row.next_due_at)
+        )
+        return [Told("schedule.run_now", f"ops.schedule:{row.pk}", before, after)]
+
+    return Deed(partial(schedules.run_now, row), left)
+
+
 def replace_keys(staff):
     with override_settings(FIELD_ENCRYPTION_KEYS=[OLD], HASH_KEYS=[OLD]):
         make_product(codes=["A-1", "A-2"])
@@ -410,6 +434,7 @@ AUDITED = {
     "lottery.services.wheels.make_default": make_another_the_default,
     "ops.services.failed_rows.try_again": try_a_row_again,
     "ops.services.key_rotation.renew": replace_keys,
+    "ops.services.schedules.run_now": let_a_job_run,
     "ops.services.seals.set_newer_aside": put_seals_aside,
     "reviews.services.review.review": approve,
     "reviews.services.review.review_batch": review_many,
@@ -418,7 +443,6 @@ AUDITED = {
 # --- What is not, and why -------------------------------------------------------------------------
 READS = {
     "catalog.services.pictures.largest_picture",
-    "ops.services.background.first_arguments",
     "ops.services.memory.give_back",
     "ops.services.memory.give_large_back",
     "ops.services.picture_decoders.on_white",
@@ -430,6 +454,22 @@ READS = {
     "ops.services.picture_files.read_webp",
     "ops.services.picture_files.type_of",
     "ops.services.pictures.in_turn",
+    "ops.services.queue.engine",
+    "ops.services.queue.failures",
+    "ops.services.queue.first_arguments",
+    "ops.services.queue.waiting",
+    "ops.services.queue_engine.names_of",
+    "ops.services.queue_engine.present_name",
+    "ops.services.redis_queue.connect",
+    "ops.services.jobs.are_paused",
+    "ops.services.jobs.interval_in_words",
+    "ops.services.scheduler.worker_name",
+    "ops.services.schedules.database_now",
+    "ops.services.schedules.due",
+    "ops.services.schedules.label_of",
+    "ops.services.schedules.standings",
+    "ops.services.schedules.what_it_did",
+    "ops.services.schedules.what_went_wrong",
     "ops.services.webp.decode",
     "accounts.services.live_sessions.find",
     "accounts.services.console_devices.alive",
@@ -576,13 +616,20 @@ JOBS = {
     "accounts.services.sign_in_codes.forget_old",
     "ops.services.purge.purge",
     "catalog.services.orders.expire_orders",
-    "ops.services.background.mark_lost_tasks",
     "ops.services.failed_rows.do_each",
     "ops.services.files.discard_expired",
     "ops.services.freshness.forget_old",
     "ops.services.idempotency.forget_expired",
-    "ops.services.jobs.run_jobs",
-    "ops.services.seals.seal_daily",
+    "ops.services.queue.mark_lost_tasks",
+    "ops.services.scheduler.run_by_hand",
+    "ops.services.scheduler.work",
+    "ops.services.schedules.add_missing",
+    "ops.services.schedules.adopt_timings",
+    "ops.services.schedules.claim",
+    "ops.services.schedules.claim_now",
+    "ops.services.schedules.finish",
+    "ops.services.schedules.forget_old",
+    "ops.services.schedules.renew",
     "ops.services.seals.seal_ledgers",  # by the command it does what the job does, once a day
     "reviews.services.process.claim",
     "reviews.services.process.complete",
@@ -619,6 +666,7 @@ AUDITED_COMMANDS = {"changepassword", "set_password", "rotate_keys", "seal_ledge
 EXEMPT_COMMANDS = {
     "audit": "reads",
     "check_integrity": "reads",
+    "jobs": "runs jobs",
     "serve": "what it starts with is seed_demo",
     "worker": "runs jobs",
 }

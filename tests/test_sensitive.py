@@ -71,6 +71,7 @@ HARMLESS: dict[str, set[str]] = {
     "ops.Backup": {"location", "log", "sha256", "status"},
     "ops.FailedRow": {"error", "job", "row_id"},
     "ops.IdempotencyRecord": {"path"},
+    "ops.JobRun": {"did", "error", "job", "outcome", "worker"},
     "ops.LedgerSeal": {
         "changes",
         "entry_hash",
@@ -80,6 +81,7 @@ HARMLESS: dict[str, set[str]] = {
         "signature",
     },
     "ops.MigrationRun": {"log", "plan", "status"},
+    "ops.Schedule": {"claimed_by", "job", "last_outcome", "timing"},
     "ops.StoredFile": {"media_type", "path", "purpose", "sha256", "storage"},
     "reviews.ProcessRecord": {"error", "kind", "model_name", "settings", "status"},
     "reviews.Receipt": {

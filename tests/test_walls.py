@@ -214,8 +214,10 @@ PAGES: dict[str, Page] = {
     "ops.Backup": of_platform(),
     "ops.FailedRow": of_platform(actions={"try_again": WRITE}),
     "ops.IdempotencyRecord": of_platform(),
+    "ops.JobRun": of_platform(),
     "ops.LedgerSeal": of_platform(),
     "ops.MigrationRun": of_platform(),
+    "ops.Schedule": of_platform(actions={"run_now": WRITE}),
     "ops.StoredFile": of_platform(),
     "reviews.ProcessRecord": Page(sees=MANAGERS_READ),
     "reviews.Receipt": Page(

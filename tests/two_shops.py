@@ -1,6 +1,7 @@
 """Rows of every page of the console at two shops, told apart by a word in their names."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
 from uuid import uuid4
 
@@ -40,8 +41,10 @@ from ops.models import (
     Backup,
     FailedRow,
     IdempotencyRecord,
+    JobRun,
     LedgerSeal,
     MigrationRun,
+    Schedule,
     StoredFile,
 )
 from ops.services import audit
@@ -161,6 +164,12 @@ def _rows_of_the_platform() -> Rows:
         StoredFile.objects.filter(owner_id=person.pk).earliest("pk"),
         IdempotencyRecord.objects.create(owner_id=person.pk, path="/", key=str(uuid4())),
         LedgerSeal.objects.earliest("pk"),
+        Schedule.objects.create(
+            job="expire orders", timing="every 5 s", next_due_at=timezone.now() + timedelta(days=1)
+        ),
+        JobRun.objects.create(
+            job="expire orders", due_at=timezone.now(), started_at=timezone.now(), worker="w"
+        ),
         audit.record(action="user.set_password", row=person),
     ]
     return {row._meta.label: row for row in rows}

@@ -8,7 +8,15 @@ from catalog.models import Product, ProductTemplate, Selection, Shop
 from config import demo
 from favorites.models import Favorite
 from lottery.services.draws import draw
-from ops.models import Alert, AlertRule, Backup, FailedRow, IdempotencyRecord, MigrationRun
+from ops.models import (
+    Alert,
+    AlertRule,
+    Backup,
+    FailedRow,
+    IdempotencyRecord,
+    MigrationRun,
+)
+from ops.services import scheduler
 from ops.services.seals import seal_ledgers
 from reviews.tests.factories import make_receipt
 from tests.api import client_of
@@ -48,5 +56,6 @@ def make_world():
     Backup.objects.create()
     MigrationRun.objects.create()
     FailedRow.objects.create(job="j", row_id="1", error="E")
+    scheduler.run_by_hand("old job runs")
     assert IdempotencyRecord.objects.exists()
     return customer

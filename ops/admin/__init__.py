@@ -8,8 +8,10 @@ from ops.admin import (
     failed_rows,
     files,
     idempotency,
+    job_runs,
     migration_runs,
     queue,
+    schedules,
     seals,
 )
 
@@ -21,7 +23,9 @@ __all__ = [
     "failed_rows",
     "files",
     "idempotency",
+    "job_runs",
     "migration_runs",
     "queue",
+    "schedules",
     "seals",
 ]

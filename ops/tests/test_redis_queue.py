@@ -3,6 +3,7 @@
 import json
 import zlib
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.core.cache import cache
@@ -27,7 +28,7 @@ def test_nothing_in_redis_is_unpickled():
     """Whoever may write there must not choose what a worker runs."""
     result = probe_tasks.note.enqueue("a")
     client = redis_queue.connect()
-    stored = client.hgetall(f"rq:job:{result.id}")
+    stored: Any = client.hgetall(f"rq:job:{result.id}")
     assert json.loads(stored[b"meta"]) == {"backend_name": "default"}
     assert json.loads(zlib.decompress(stored[b"data"])) == [
         probe_tasks.note.module_path,
