@@ -100,6 +100,10 @@ bench-chart: $(READY_TO_TEST) ## Draw docs/performance.svg from RESULT=bench/res
 bench-integrity: $(READY_TO_TEST) ## Measure check_integrity on 100,000 draws of a PostgreSQL of its own
 	@$(PYTHON) -m bench.integrity
 
+.PHONY: bench-jobs
+bench-jobs: $(READY_TO_TEST) ## Kill workers while 200 runs of jobs are due (about six minutes)
+	@$(PYTHON) -m bench.jobs
+
 .PHONY: bench-data
 bench-data: $(READY_TO_TEST) ## Fill an empty PostgreSQL with the large set (DATABASE, PEOPLE)
 	@$(PYTHON) -m bench.data $(if $(DATABASE),--database $(DATABASE)) $(if $(PEOPLE),--people $(PEOPLE))
