@@ -139,7 +139,7 @@ def drill(plan: Plan, *, environment: Mapping[str, str]) -> Figures:
             _wait_for_the_last(database, plan)
         finally:
             crew.dismiss()
-        return _figures(database, plan, crew, _read(notes))
+        return _figures(database, plan, crew=crew, noted=_read(notes))
 
 
 class Crew:
@@ -240,7 +240,7 @@ def _wait_for_the_last(database, plan):
 
 
 # --- What came of it ------------------------------------------------------------------------------
-def _figures(database, plan, crew, noted):
+def _figures(database, plan, *, crew, noted):
     rows = database.execute(
         "SELECT job, outcome, extract(epoch FROM started_at - due_at)::float "
         "FROM ops_jobrun WHERE job LIKE 'drill %'"

@@ -6,6 +6,7 @@ import time
 import pytest
 
 from reviews.tests.slips import make_slip
+from tests.engines import BOTH
 from tests.live import platform
 
 pytestmark = pytest.mark.story
@@ -34,8 +35,14 @@ def history_once_completed(customer):
     return history
 
 
-def test_a_server_killed_while_reading_finishes_after_its_restart(tmp_path):
-    impatient = {"READING_LEASE_SECONDS": "2", "READING_QUEUED_TOO_LONG_SECONDS": "2"}
+@pytest.mark.parametrize("engine", BOTH)
+def test_a_server_killed_while_reading_finishes_after_its_restart(tmp_path, engine):
+    impatient = {
+        "READING_LEASE_SECONDS": "2",
+        "READING_QUEUED_TOO_LONG_SECONDS": "2",
+        "JOB_LEASE_SECONDS": "2",
+        "TASK_ENGINE": engine,
+    }
     with platform(tmp_path, **impatient) as running:
         customer = running.sign_in(CUSTOMER)
         uploads = [

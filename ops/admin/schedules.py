@@ -1,6 +1,7 @@
 from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
 
+from ops.admin.queue import standing
 from ops.admin_base import ReadOnlyAdmin, change_each
 from ops.models import Schedule
 from ops.services import schedules
@@ -42,6 +43,7 @@ class ScheduleAdmin(ReadOnlyAdmin):
     search_fields = ["job"]
     ordering = ["job"]
     actions = ["run_now"]
+    list_before_template = "admin/ops/schedule/queue.html"
     fields = [
         "label",
         "job",
@@ -66,6 +68,9 @@ class ScheduleAdmin(ReadOnlyAdmin):
 
     def get_readonly_fields(self, request, obj=None):
         return self.fields
+
+    def changelist_view(self, request, extra_context=None):
+        return super().changelist_view(request, {**(extra_context or {}), "queue": standing()})
 
     def has_run_permission(self, request, row=None):
         return self.may(request, "run", row)

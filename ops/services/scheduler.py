@@ -121,9 +121,9 @@ class Scheduler:
         """Renew leases three times before they run out."""
         if self._renewed_at is not None and now - self._renewed_at < settings.JOB_LEASE / 3:
             return
-        self._renewed_at = now
         for lost in schedules.renew(self.under_way(), now=now):
             logger.error("The run of %s was taken away: its lease had run out", lost.job)
+        self._renewed_at = now
 
     def _begin(self, claim: Claim, now: datetime) -> None:
         thread = threading.Thread(
@@ -137,6 +137,9 @@ class Scheduler:
         request_id.current.set(f"job-run-{claim.run_id}")
         try:
             self._finish(claim, work(claim, now=now))
+        except Exception:
+            # Its lease is renewed no more: it runs out, and the run is taken up again.
+            logger.exception("The end of a run of %s could not be written", claim.job)
         finally:
             close_old_connections()
             with self._lock:

@@ -164,23 +164,23 @@ def renew(claims: Iterable[Claim], *, now: datetime) -> list[Claim]:
     ]
 
 
-def _held(claim: Claim) -> QuerySet[Schedule]:
+def _held(one: Claim) -> QuerySet[Schedule]:
     """The row as long as this is the newest claim, and it was not ended."""
     return Schedule.objects.filter(
-        pk=claim.schedule_id, claims=claim.number, leased_until__isnull=False
+        pk=one.schedule_id, claims=one.number, leased_until__isnull=False
     )
 
 
 @in_transaction
-def finish(claim: Claim, ended: Ended, *, now: datetime) -> bool:
+def finish(held: Claim, ended: Ended, *, now: datetime) -> bool:
     """Write what came of a run, and when the job is due again.
 
     False, and nothing written, when the run was taken away: it is somebody else's now.
     """
     outcome = RunOutcome.FAILED if ended.error else RunOutcome.DONE
-    job = jobs[claim.job]
-    is_ours = _held(claim).update(
-        next_due_at=job.next_after(claim.due_at, now=now),
+    job = jobs[held.job]
+    is_ours = _held(held).update(
+        next_due_at=job.next_after(held.due_at, now=now),
         timing=job.timing,
         claimed_by="",
         leased_until=None,
@@ -188,7 +188,7 @@ def finish(claim: Claim, ended: Ended, *, now: datetime) -> bool:
         failures=F("failures") + 1 if ended.error else 0,
     )
     if is_ours:
-        JobRun.objects.filter(pk=claim.run_id).update(
+        JobRun.objects.filter(pk=held.run_id).update(
             outcome=outcome,
             ended_at=now,
             seconds=ended.seconds,

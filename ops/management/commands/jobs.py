@@ -21,7 +21,9 @@ class Command(TranslatedCommand):
     )
 
     def add_arguments(self, parser):
-        parts = parser.add_subparsers(dest="part", required=True, metavar="list|run")
+        parts = parser.add_subparsers(
+            dest="part", required=True, metavar="list|run", help=_("what to do")
+        )
         listing = parts.add_parser("list", help=_("the jobs, when they ran and when they are due"))
         running = parts.add_parser("run", help=_("run one, whether it is due or not"))
         running.add_argument("name", help=_("of the job, as `list` shows it"))
