@@ -176,26 +176,28 @@ class RedisWorker(SimpleWorker):
             self.register_birth()  # type: ignore[no-untyped-call]
             while not stop.is_set():
                 self.heartbeat()
-                try:
-                    found = Queue.dequeue_any(
-                        self.queues,
-                        LOOK_SECONDS,
-                        connection=self.connection,
-                        job_class=MovedJob,
-                        serializer=JSONSerializer,
-                        death_penalty_class=NoLimit,
-                    )
-                except DequeueTimeout:
-                    continue
-                if found is not None:
+                if found := self._next():
                     close_old_connections()
-                    job, queue = found
-                    self.execute_job(job, queue)
+                    self.execute_job(*found)
                     close_old_connections()
             self.register_death()  # type: ignore[no-untyped-call]
         finally:
             self.connection.close()
             self.connection.connection_pool.disconnect()
+
+    def _next(self) -> tuple[BaseJob, Queue] | None:
+        """Wait a moment for a task; None when none came."""
+        try:
+            return Queue.dequeue_any(
+                self.queues,
+                LOOK_SECONDS,
+                connection=self.connection,
+                job_class=MovedJob,
+                serializer=JSONSerializer,
+                death_penalty_class=NoLimit,
+            )
+        except DequeueTimeout:
+            return None
 
     @override
     def handle_exception(self, job: BaseJob, *exc_info: Any) -> None:

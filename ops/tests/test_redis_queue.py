@@ -9,6 +9,7 @@ import pytest
 from django.core.cache import cache
 from django.tasks import task_backends
 from django.utils import timezone
+from django_tasks.exceptions import TaskResultDoesNotExist
 from redis.exceptions import RedisError
 from rq import Queue
 
@@ -77,3 +78,8 @@ def test_what_a_task_returned_is_known_for_a_while():
     work_until(lambda: status_of(result) == "SUCCESSFUL")
     assert result_of(result).return_value == "A"
     assert list(task_backends["default"].check()) == []
+
+
+def test_what_is_not_known_any_more_is_said():
+    with pytest.raises(TaskResultDoesNotExist):
+        task_backends["default"].get_result("gone")

@@ -194,15 +194,89 @@ def without_the_table(model):
             cursor.execute(f"ALTER TABLE {away} RENAME TO {table}")
 
 
-def test_a_scheduler_goes_on_when_its_table_is_back_and_tells_it_once(own_jobs, running, caplog):
-    seen = []
+def test_a_scheduler_goes_on_when_its_table_is_back_and_tells_it_once(own_jobs, caplog):
+    seen, rounds = [], []
+
+    def clock():
+        rounds.append(1)
+        return timezone.now()
+
     once(own_jobs, "job", lambda *, now: seen.append(now))
+    one = Scheduler(clock=clock)
     with without_the_table(Schedule):
-        running()
-        wait_until(lambda: "could not be looked for" in caplog.text)
+        one.start()
+        wait_until(lambda: len(rounds) > 3)
     wait_until(lambda: seen)
     wait_until(lambda: outcomes() == {"done": 1})
     assert caplog.text.count("could not be looked for") == 1
+    one.ask_to_stop()
+    one.join(IN_TIME)
+
+
+@contextmanager
+def refusing(condition):
+    """Let the database refuse an UPDATE of a schedule as one that is away for a moment."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "CREATE FUNCTION be_away() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN RAISE EXCEPTION 'away' USING ERRCODE = '57P03'; END $$"
+        )
+        cursor.execute(
+            "CREATE TRIGGER away BEFORE UPDATE ON ops_schedule FOR EACH ROW "
+            f"WHEN ({condition}) EXECUTE FUNCTION be_away()"
+        )
+        try:
+            yield
+        finally:
+            cursor.execute("DROP FUNCTION be_away CASCADE")
+
+
+ENDING = "NEW.leased_until IS NULL"
+RENEWING = "NEW.leased_until IS NOT NULL AND NEW.claims = OLD.claims"
+
+
+def test_an_end_that_cannot_be_written_is_written_when_the_database_is_back(
+    own_jobs, running, caplog
+):
+    once(own_jobs, "job", lambda *, now: 3)
+    with refusing(ENDING):
+        running()
+        wait_until(lambda: "could not be written; it is tried again" in caplog.text)
+    wait_until(lambda: outcomes() == {"done": 1})
+
+
+def test_an_end_that_cannot_be_written_holds_up_no_stop(own_jobs, running, caplog):
+    once(own_jobs, "job", lambda *, now: 3)
+    with refusing(ENDING):
+        (one,) = running()
+        wait_until(lambda: "could not be written; it is tried again" in caplog.text)
+        one.ask_to_stop()
+        one.join(IN_TIME)
+        assert one.under_way() == []
+    assert outcomes() == {"running": 1}
+
+
+def test_an_end_that_the_database_refuses_is_left_to_the_next_run(own_jobs, running, caplog):
+    gate = Gate()
+    once(own_jobs, "job", gate)
+    running()
+    assert gate.at_work.wait(IN_TIME)
+    with without_the_table(JobRun):
+        gate.may_end.set()
+        wait_until(lambda: "The end of a run of job could not be written" in caplog.text)
+    wait_until(lambda: outcomes() == {"lost": 1, "done": 1})
+    assert gate.times == 2
+
+
+def test_a_run_that_was_taken_away_is_told_at_the_next_renewal(own_jobs, running, caplog, settings):
+    settings.JOB_LEASE = timedelta(seconds=0.1)
+    gate = Gate()
+    once(own_jobs, "long", gate)
+    running()
+    assert gate.at_work.wait(IN_TIME)
+    Schedule.objects.update(claims=99, leased_until=timezone.now() + DAY)
+    wait_until(lambda: "The run of long was taken away" in caplog.text)
+    gate.may_end.set()
 
 
 def test_a_run_that_was_taken_away_writes_nothing(own_jobs, running, caplog, monkeypatch):
@@ -237,6 +311,20 @@ def test_by_hand_it_keeps_its_lease_as_long_as_it_takes(own_jobs, settings):
     first = lease_of("job")
     wait_until(lambda: lease_of("job") > first + 2 * settings.JOB_LEASE)
     assert scheduler.run_by_hand("job") is None
+    gate.may_end.set()
+    thread.join(IN_TIME)
+    assert outcomes() == {"done": 1}
+
+
+def test_by_hand_a_lease_that_cannot_be_renewed_is_tried_again(own_jobs, settings, caplog):
+    settings.JOB_LEASE = timedelta(seconds=0.3)
+    gate = Gate()
+    once(own_jobs, "job", gate)
+    thread = threading.Thread(target=scheduler.run_by_hand, args=("job",))
+    with refusing(RENEWING):
+        thread.start()
+        assert gate.at_work.wait(IN_TIME)
+        wait_until(lambda: "could not be renewed; it is tried again" in caplog.text)
     gate.may_end.set()
     thread.join(IN_TIME)
     assert outcomes() == {"done": 1}

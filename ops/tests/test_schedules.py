@@ -16,6 +16,7 @@ from ops.models import AuditEntry, JobRun, RunOutcome, Schedule
 from ops.services import schedules
 from ops.services.jobs import Job
 from ops.services.schedules import Ended
+from ops.tests.databases import on_sqlite
 from tests.console import refused_unchanged
 from tests.people import make_person
 from tests.races import race
@@ -406,3 +407,13 @@ def test_how_late_a_job_is(register, lease):
     assert one.late_seconds == 0
     (one,) = schedules.standings(now=NOW + MINUTE + lease + SECOND)
     assert one.late_seconds == 91
+
+
+def test_the_clock_is_the_databases():
+    assert abs(schedules.database_now() - timezone.now()) < MINUTE
+
+
+@pytest.mark.postgresql
+def test_on_sqlite_it_is_this_machines():
+    with on_sqlite():
+        assert abs(schedules.database_now() - timezone.now()) < MINUTE
