@@ -5,7 +5,7 @@ a WSGI body that comes in chunks for an empty one.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from tempfile import SpooledTemporaryFile
 from typing import Any, override
 
@@ -67,8 +67,15 @@ class HttpOnWSGI(WSGIHandler):
 
     request_class = PlainWSGIRequest
 
+    def __init__(self, *begin_with: Callable[[], object]) -> None:
+        """What is called once in each process, before its first request."""
+        super().__init__()
+        self._begin_with = list(begin_with)
+
     @override
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+        if self._begin_with:
+            self._begin()
         if environ.get("CONTENT_LENGTH") or not environ.get("wsgi.input_terminated"):
             return super().__call__(environ, start_response)
         # The view has read the body by the time there is a response.
@@ -80,3 +87,12 @@ class HttpOnWSGI(WSGIHandler):
             body.seek(0)
             whole = {**environ, "CONTENT_LENGTH": str(length), "wsgi.input": body}
             return super().__call__(whole, start_response)
+
+    def _begin(self) -> None:
+        """Call each of what comes first, once, whichever thread it falls to."""
+        while self._begin_with:
+            try:
+                begin = self._begin_with.pop()
+            except IndexError:  # another thread took it
+                return
+            begin()

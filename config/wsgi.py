@@ -15,6 +15,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 refuse_unasked_debug()
 make_local_data()
 django.setup(set_prefix=False)
-application = HttpOnWSGI()
+# The pulse not before the first request: gunicorn may import before it forks, and no thread lives
+# through that.
+application = HttpOnWSGI(lambda: Pulse().start())
 refuse_missing_keys_here()
-Pulse().start()

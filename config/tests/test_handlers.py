@@ -8,6 +8,7 @@ import pytest
 from asgiref.testing import ApplicationCommunicator
 from django.core.signals import request_finished, request_started
 from django.db import close_old_connections
+from django.test import RequestFactory
 
 from catalog.tests.factories import make_product
 from config.handlers import MOST_BYTES, HttpOnASGI, HttpOnWSGI
@@ -185,3 +186,14 @@ async def test_a_body_in_chunks_is_read_on_asgi():
     ):
         _status, answer = await ask_on_asgi(LOGIN, *chunks, method="POST")
         assert answer["code"] == code
+
+
+def test_what_a_process_begins_with_is_done_once_before_its_first_request(db):
+    """Not when it is made: a server may import first and fork then."""
+    done = []
+    handler = HttpOnWSGI(lambda: done.append("pulse"))
+    assert done == []
+    for _request in range(2):
+        asked = RequestFactory().get("/api/nothing").environ
+        assert b"1010" in b"".join(handler(asked, lambda *_answer: None))
+        assert done == ["pulse"]
