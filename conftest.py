@@ -15,7 +15,7 @@ from django.db import connection, connections
 from django.db.backends.base.operations import BaseDatabaseOperations
 from django.utils import translation
 
-from ops.services import kept
+from ops.services import kept, live_settings
 from ops.services.rates import rates
 from ops.transactions import Joining
 from tests.ledgers import past_the_triggers
@@ -88,6 +88,7 @@ def fresh_cache():
         caches[name].clear()
     rates.forget()
     kept.forget()
+    live_settings.forget()
 
 
 @pytest.fixture(autouse=True)
@@ -131,6 +132,22 @@ def no_block_joins_the_transaction_of_a_test():
     with pytest.MonkeyPatch.context() as patch:
         joins = property(sets_a_savepoint, begins_with_none)
         patch.setattr(Joining, "savepoint", joins, raising=False)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def what_is_changed_is_known_in_the_transaction_of_a_test():
+    """Let a setting be in force at once where no transaction ever commits."""
+    once_committed = live_settings._see_once_committed
+
+    def see():
+        is_of_a_test = (
+            getattr(block, "_from_testcase", False) for block in connection.atomic_blocks
+        )
+        return live_settings.refresh() if any(is_of_a_test) else once_committed()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(live_settings, "_see_once_committed", see)
         yield
 
 

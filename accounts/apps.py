@@ -8,6 +8,7 @@ class AccountsConfig(AppConfig):
 
     def ready(self):
         from accounts import console_session, integrity, jobs, key_uses
+        from accounts import live_settings as _declared  # noqa: F401  importing declares them
         from accounts.consumers import close_ended
         from ops.realtime.hub import housekeeping
 

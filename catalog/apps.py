@@ -9,6 +9,7 @@ class CatalogConfig(AppConfig):
     def ready(self):
         from accounts.services import customers, profile
         from catalog import integrity, jobs, key_uses
+        from catalog import live_settings as _declared  # noqa: F401  importing declares them
         from catalog.models import Category, Product, ProductImage, Shop
         from catalog.services import console_access, orders
         from catalog.services.shops import is_merchant

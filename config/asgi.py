@@ -2,7 +2,7 @@
 
 import os
 
-from config.key_check import refuse_missing_keys_here
+from config.key_check import ask_here
 from config.local_data import make_local_data
 from config.unasked_debug import refuse_unasked_debug
 
@@ -12,9 +12,11 @@ refuse_unasked_debug()
 make_local_data()
 
 from config.routing import application  # noqa: E402  it sets Django up
+from ops.services.live_settings import refuse_stored_settings  # noqa: E402
+from ops.services.missing_keys import refuse_missing_keys  # noqa: E402
 from ops.services.pulse import Pulse  # noqa: E402
 
 __all__ = ["application"]
 
-refuse_missing_keys_here()
+ask_here(refuse_missing_keys, refuse_stored_settings)
 Pulse().start()

@@ -115,6 +115,7 @@ UNFOLD: dict[str, Any] = {
                 "separator": True,
                 "collapsible": True,
                 "items": [
+                    _item(_("Settings"), "tune", "ops.livesetting"),
                     _item(_("Audit trail"), "policy", "ops.auditentry"),
                     _item(_("Readings"), "document_scanner", "reviews.processrecord"),
                     _item(_("Periodic jobs"), "schedule", "ops.schedule"),

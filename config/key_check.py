@@ -1,27 +1,27 @@
 """Asking the database from a module that a server imports."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from django.db import connection
 
-from ops.services.missing_keys import refuse_missing_keys
 
-
-def refuse_missing_keys_here() -> None:
-    """Raise ImproperlyConfigured as `refuse_missing_keys` does, and leave no connection behind.
+def ask_here(*questions: Callable[[], None]) -> None:
+    """Ask these of the database; raises what they raise, and leaves no connection behind.
 
     In a thread of its own, since uvicorn imports inside its event loop; without a connection
     afterwards, since gunicorn may have imported before it forks.
     """
     with ThreadPoolExecutor(1) as own_thread:
-        own_thread.submit(_ask).result()
+        own_thread.submit(_ask, questions).result()
 
 
-def _ask() -> None:
+def _ask(questions: tuple[Callable[[], None], ...]) -> None:
     own: Any = connection
     try:
-        refuse_missing_keys()
+        for ask in questions:
+            ask()
     finally:
         own.close()
         if own.vendor == "postgresql":

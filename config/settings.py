@@ -348,16 +348,14 @@ JOB_LEASE = timedelta(seconds=env.whole("JOB_LEASE_SECONDS", default=30, least=1
 ADJUSTMENT_SECOND_PERSON_ABOVE = env.whole("ADJUSTMENT_SECOND_PERSON_ABOVE", default=10_000)
 
 # --- API ------------------------------------------------------------------------------------
+REQUESTS_PER_PERSON = env.rate("REQUESTS_PER_PERSON", default="600/min")
+UPLOADS_PER_PERSON = env.rate("UPLOADS_PER_PERSON", default="60/min")
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.authentication.SessionTokenAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["ops.api.renderer.EnvelopeRenderer"],
     "DEFAULT_PARSER_CLASSES": ["ops.api.parsers.JSONParser"],
     "DEFAULT_THROTTLE_CLASSES": ["ops.api.throttle.PersonThrottle"],
-    "DEFAULT_THROTTLE_RATES": {
-        "person": env.rate("REQUESTS_PER_PERSON", default="600/min"),
-        "upload": env.rate("UPLOADS_PER_PERSON", default="60/min"),
-    },
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "ops.api.renderer.OnlyJSON",
     "DEFAULT_SCHEMA_CLASS": "ops.api.schema.EnvelopeSchema",
     "EXCEPTION_HANDLER": "ops.api.exception_handler.answer_exception",
@@ -381,6 +379,7 @@ SPECTACULAR_SETTINGS = {
     "TAGS": [
         {"name": "auth", "description": "Signing in, staying signed in, signing out."},
         {"name": "user", "description": "The person who is signed in, and their points."},
+        {"name": "config", "description": "What the platform tells its apps about its rules."},
         {"name": "shops", "description": "Where points are good."},
         {"name": "lottery", "description": "Wheels, draws, and how anyone recomputes them."},
         {"name": "exchange", "description": "The mall: products and orders."},

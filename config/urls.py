@@ -3,11 +3,12 @@ from django.urls import URLPattern, URLResolver, include, path, re_path
 
 from config.views import DocumentsView, SchemaView, StartView
 from ops.api.views import UnknownPathView
-from ops.views import HealthView, PublicFileView, ReadyView, SignedFileView
+from ops.views import ConfigView, HealthView, PublicFileView, ReadyView, SignedFileView
 
 api: list[URLPattern | URLResolver] = [
     path("health", HealthView.as_view()),
     path("ready", ReadyView.as_view()),
+    path("config", ConfigView.as_view()),
     path("schema", SchemaView.as_view(), name="schema"),
     path("docs", DocumentsView.as_view(url_name="schema"), name="docs"),
     path("", include("accounts.urls")),

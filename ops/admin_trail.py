@@ -49,6 +49,7 @@ VERBS: dict[str, str | Promise] = {
     "redeem": _("redeemed"),
     "reject": _("rejected"),
     "renew": _("made anew"),
+    "reset": _("back to the default"),
     "revoke": _("sign-in ended"),
     "set_aside": _("put aside"),
     "set_password": _("password set"),

@@ -7,9 +7,16 @@ class OpsConfig(AppConfig):
     verbose_name = _("Operations")
 
     def ready(self):
-        from ops import health_checks, integrity, jobs, key_uses
+        from ops import beats, health_checks, integrity, jobs, key_uses, setting_kinds
+        from ops import live_settings as _declared  # noqa: F401  importing declares them
+        from ops.models import LiveSetting
+        from ops.services import live_settings
+        from ops.services.freshness import topics
 
+        beats.register()
         health_checks.register()
         integrity.register()
         jobs.register()
         key_uses.register()
+        setting_kinds.set_reader(live_settings.read_at_first_use)
+        topics.register(live_settings.TOPIC, (LiveSetting,))

@@ -91,6 +91,22 @@ class ValidationFailed(DomainError):
         return self.facts["fields"]  # type: ignore[no-any-return]
 
 
+class NoSuchSetting(NotFound):
+    message = _("There is no setting %(key)s.")
+    example = {"key": "points.welcome"}
+
+
+class SettingRefused(ValidationFailed):
+    """A live setting does not take a value; the fact `why` is the field's reason."""
+
+    message = _("%(key)s: %(why)s")
+    example = {"key": "points.welcome", "why": "Write a whole number."}
+
+    def __init__(self, *, key: str, why: str) -> None:
+        super().__init__({key: [why]})
+        self.facts |= {"key": key, "why": why}
+
+
 class MethodNotAllowed(DomainError):
     code, status = 1012, 405
     message = _("This address does not take that method.")

@@ -1,13 +1,18 @@
 from django.http import FileResponse, Http404, HttpResponse, HttpResponseNotFound, JsonResponse
 from django.utils.cache import get_conditional_response
 from django.utils.decorators import method_decorator
+from django.utils.text import format_lazy
 from django.views import View
 from django.views.decorators.csrf import csrf_exempt
+from drf_spectacular.utils import extend_schema
 
 from ops.access import is_platform_staff
+from ops.api.kept import Content, KeptView
 from ops.client_address import client_address, is_loopback
 from ops.errors import Unavailable
-from ops.services import files, health, public_files
+from ops.live_settings import SIGNED_ADDRESS_LIFETIME
+from ops.services import files, health, live_settings, public_files
+from ops.setting_kinds import declared
 
 FOR_EVER = "public, max-age=31536000, immutable"  # a year is the most that caches know
 
@@ -59,7 +64,8 @@ class SignedFileView(View):
         except Unavailable as refusal:
             return _say_unavailable(refusal)
         response = FileResponse(content, content_type=file.media_type)
-        response["Cache-Control"] = "private, max-age=900"
+        seconds = SIGNED_ADDRESS_LIFETIME.value.total_seconds()
+        response["Cache-Control"] = f"private, max-age={seconds:.0f}"
         return response
 
 
@@ -84,6 +90,34 @@ class PublicFileView(View):
             except Unavailable as refusal:
                 return _say_unavailable(refusal)
         return response
+
+
+def _public_settings():
+    """What the answer below says, as JSON Schema."""
+    public = {key: one for key, one in sorted(declared.items()) if one.is_public}
+    return {
+        "type": "object",
+        "required": list(public),
+        "properties": {
+            key: {**one.schema, "description": _description(one)} for key, one in public.items()
+        },
+    }
+
+
+def _description(setting):
+    unit = setting.schema.get("description")
+    form = "{}. {} {}" if unit else "{}. {}"
+    return format_lazy(form, setting.label, setting.description, unit)
+
+
+class ConfigView(KeptView):
+    """The public settings by key: durations in seconds, decimals as strings."""
+
+    topic = live_settings.TOPIC
+
+    @extend_schema(responses={200: _public_settings()})
+    def get(self, request):
+        return self.answer(request, lambda _request: Content(live_settings.public_values()))
 
 
 def _say_not_there():

@@ -10,6 +10,7 @@ class ReviewsConfig(AppConfig):
         from accounts.services import customers, profile
         from ops.realtime.push import replays
         from reviews import integrity, jobs
+        from reviews import live_settings as _declared  # noqa: F401  importing declares them
         from reviews.events import reviewed_since
         from reviews.services.uploads import uploaded_at, uploads_left_today
 

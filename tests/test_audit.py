@@ -26,6 +26,7 @@ from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from accounts.live_settings import REGISTER_BONUS
 from accounts.models import ConsoleDevice, DeviceSession, User, UserStatus
 from accounts.services import console_devices, passwords, sign_in
 from accounts.services.staff import choose_platform_role
@@ -40,13 +41,14 @@ from lottery.services.draws import draw
 from lottery.tests.factories import make_draft, make_wheel
 from ops import sensitive
 from ops.access import Role
-from ops.models import AuditActor, AuditEntry, FailedRow, LedgerSeal, Schedule
+from ops.models import AuditActor, AuditEntry, FailedRow, LedgerSeal, LiveSetting, Schedule
 from ops.services import (
     failed_rows,
     integrity,
     key_ring,
     key_rotation,
     key_uses,
+    live_settings,
     schedules,
     seals,
 )
@@ -414,6 +416,38 @@ def end_a_console_device(staff):
     return Deed(partial(console_devices.end, device), left)
 
 
+def of_setting(action, before, after, reason=""):
+    return Told(action, f"ops.livesetting:{REGISTER_BONUS.key}", before, after, reason)
+
+
+def change_a_setting(staff):
+    return Deed(
+        partial(live_settings.change, key=REGISTER_BONUS.key, value=500, reason="Opening"),
+        lambda: [
+            of_setting(
+                "livesetting.change",
+                {"value": 1000, "is_default": True},
+                {"value": 500, "is_default": False},
+                "Opening",
+            )
+        ],
+    )
+
+
+def reset_a_setting(staff):
+    LiveSetting.objects.create(key=REGISTER_BONUS.key, value=500)
+    return Deed(
+        partial(live_settings.reset, key=REGISTER_BONUS.key),
+        lambda: [
+            of_setting(
+                "livesetting.reset",
+                {"value": 500, "is_default": False},
+                {"value": 1000, "is_default": True},
+            )
+        ],
+    )
+
+
 AUDITED = {
     "accounts.services.console_devices.end": end_a_console_device,
     "accounts.services.passwords.set_password": set_a_password,
@@ -435,6 +469,8 @@ AUDITED = {
     "ops.services.failed_rows.try_again": try_a_row_again,
     "ops.services.key_rotation.renew": replace_keys,
     "ops.services.schedules.run_now": let_a_job_run,
+    "ops.services.live_settings.change": change_a_setting,
+    "ops.services.live_settings.reset": reset_a_setting,
     "ops.services.seals.set_newer_aside": put_seals_aside,
     "reviews.services.review.review": approve,
     "reviews.services.review.review_batch": review_many,
@@ -542,6 +578,16 @@ READS = {
     "ops.services.integrity.snapshot",
     "ops.services.integrity.unguarded_tables",
     "ops.services.integrity.unlike",
+    "ops.services.live_settings.forget",
+    "ops.services.live_settings.history",
+    "ops.services.live_settings.public_values",
+    "ops.services.live_settings.read_at_first_use",
+    "ops.services.live_settings.refresh",
+    "ops.services.live_settings.refuse_stored_settings",
+    "ops.services.live_settings.sentences_about_stored",
+    "ops.services.live_settings.setting_named",
+    "ops.services.live_settings.standings",
+    "ops.services.live_settings.value_of_text",
     "ops.services.key_ring.borrowed_hash_key",
     "ops.services.key_ring.find",
     "ops.services.key_ring.first_hash_key",
@@ -662,7 +708,14 @@ PARTS = {
 }
 EXEMPT = {*READS, *LOCKS, *AT_THE_START, *THE_TRAIL_ITSELF, *OWN_AFFAIRS, *JOBS, *PARTS}
 
-AUDITED_COMMANDS = {"changepassword", "set_password", "rotate_keys", "seal_ledgers", "seed_demo"}
+AUDITED_COMMANDS = {
+    "changepassword",
+    "set_password",
+    "rotate_keys",
+    "seal_ledgers",
+    "seed_demo",
+    "settings",
+}
 EXEMPT_COMMANDS = {
     "audit": "reads",
     "check_integrity": "reads",

@@ -69,7 +69,7 @@ def test_who_may_ask_is_said():
         "get_health", "get_ready", "get_schema",
     }  # fmt: skip
     assert also_by_strangers == {
-        "get_shops", "get_exchange_categories", "get_exchange_products",
+        "get_config", "get_shops", "get_exchange_categories", "get_exchange_products",
         "get_exchange_products_product_id", "get_lottery_config", "get_lottery_rules",
     }  # fmt: skip
 

@@ -27,7 +27,6 @@ from lottery.models import Wheel, WheelStatus
 from lottery.services.draws import draw
 from lottery.services.seeds import rotate
 from lottery.tests.factories import goods_prize, make_wheel, points_prize
-from ops.api.throttle import PersonThrottle
 from ops.registry import Registry
 from ops.services import health, idempotency
 from reviews.models import ProcessStatus, Receipt
@@ -219,6 +218,13 @@ def _(scene: Scene) -> Answers:
 
 
 # --- Shops and the mall -------------------------------------------------------------------------
+@scene_of("get_config")
+def _(scene: Scene) -> Answers:
+    yield 0, scene.stranger.get("/api/config")
+    yield 0, scene.customer.get("/api/config")
+    yield 1006, scene.stranger.get("/api/config", Authorization="Bearer x")
+
+
 @scene_of("get_shops")
 def _(scene: Scene) -> Answers:
     yield 0, scene.stranger.get("/api/shops")
@@ -608,9 +614,7 @@ def test_who_asks_is_known_and_within_their_rate(operation: Operation, scene: Sc
     forged = send_example(operation, scene.stranger, Authorization="Bearer x")
     expect(forged, operation, 1006)
     who = who_may(operation, scene)
-    scene.monkeypatch.setattr(
-        PersonThrottle, "THROTTLE_RATES", {"person": "0/min", "upload": "0/min"}
-    )
+    scene.settings.REQUESTS_PER_PERSON = scene.settings.UPLOADS_PER_PERSON = "0/min"
     expect(send_example(operation, who), operation, 1013)
     User.objects.update(status=UserStatus.BANNED)
     expect(send_example(operation, who), operation, 1005)

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.django_db
 
 OUTSIDE_THE_ENVELOPE = {"/api/health", "/api/ready", "/api/schema"}
 OPEN = {
+    "/api/config",
     "/api/exchange/categories",
     "/api/exchange/products",
     "/api/exchange/products/{product_id}",

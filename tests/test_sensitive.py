@@ -80,6 +80,7 @@ HARMLESS: dict[str, set[str]] = {
         "root",
         "signature",
     },
+    "ops.LiveSetting": {"key", "value"},
     "ops.MigrationRun": {"log", "plan", "status"},
     "ops.Schedule": {"claimed_by", "job", "last_outcome", "timing"},
     "ops.StoredFile": {"media_type", "path", "purpose", "sha256", "storage"},

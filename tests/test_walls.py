@@ -216,6 +216,7 @@ PAGES: dict[str, Page] = {
     "ops.IdempotencyRecord": of_platform(),
     "ops.JobRun": of_platform(),
     "ops.LedgerSeal": of_platform(),
+    "ops.LiveSetting": of_platform(),
     "ops.MigrationRun": of_platform(),
     "ops.Schedule": of_platform(actions={"run_now": WRITE}),
     "ops.StoredFile": of_platform(),
@@ -246,6 +247,7 @@ OF_NO_MODEL = {
     "autocomplete": "asks the page of the model: tried with each of them",
     "jsi18n": "texts of scripts",
     "view_on_site": "no row has a page outside of the console: tests/test_climbing.py",
+    "ops_livesetting_set": "of a setting that may have no row: ops/tests/test_settings_page.py",
     "admin/(?P<url>.*)$": "whatever is no address",
 }
 USUAL = ("changelist", "add", "history", "delete", "change")

@@ -43,6 +43,7 @@ from ops.models import (
     IdempotencyRecord,
     JobRun,
     LedgerSeal,
+    LiveSetting,
     MigrationRun,
     Schedule,
     StoredFile,
@@ -170,6 +171,7 @@ def _rows_of_the_platform() -> Rows:
         JobRun.objects.create(
             job="expire orders", due_at=timezone.now(), started_at=timezone.now(), worker="w"
         ),
+        LiveSetting.objects.create(key="points.register_bonus", value=500),
         audit.record(action="user.set_password", row=person),
     ]
     return {row._meta.label: row for row in rows}

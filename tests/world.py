@@ -14,6 +14,7 @@ from ops.models import (
     Backup,
     FailedRow,
     IdempotencyRecord,
+    LiveSetting,
     MigrationRun,
 )
 from ops.services import scheduler
@@ -54,6 +55,7 @@ def make_world():
     rule = AlertRule.objects.create(name="r", metric="m", comparison="above", threshold=1)
     Alert.objects.create(rule=rule, value=2)
     Backup.objects.create()
+    LiveSetting.objects.create(key="points.register_bonus", value=500)
     MigrationRun.objects.create()
     FailedRow.objects.create(job="j", row_id="1", error="E")
     scheduler.run_by_hand("old job runs")

@@ -13,6 +13,7 @@ from rest_framework_simplejwt.tokens import RefreshToken
 
 from accounts import events
 from accounts.errors import AccountClosed, CodeVoid, RefreshTokenReused, WrongCode
+from accounts.live_settings import REGISTER_BONUS
 from accounts.models import DeviceSession, User, UserStatus
 from accounts.services import console_devices, live_sessions, sign_in_codes, tokens
 from accounts.services.points import lock_person
@@ -77,7 +78,7 @@ def sign_in_by_code(*, phone: str, code: str, device: Device) -> SignIn:
             phone=phone, defaults={"nickname": _("Guest %(number)s") % {"number": phone[-4:]}}
         )
         if is_new_user:
-            welcome(person=person, phone=phone, points=settings.REGISTER_BONUS)
+            welcome(person=person, phone=phone, points=REGISTER_BONUS.value)
         return _start_session(person, device=device, is_new_user=is_new_user)
 
 

@@ -16,6 +16,11 @@ from django.utils import timezone
 
 from accounts.errors import CodeAskedTooOften, CodeVoid, InvalidPhone, WrongCode
 from accounts.limits import WRONG_TRIES
+from accounts.live_settings import (
+    CODES_A_DAY,
+    CODES_AN_HOUR_PER_ADDRESS,
+    WRONG_CODES_AN_HOUR_PER_ADDRESS,
+)
 from accounts.models import SignInCode
 from accounts.sms import NotTaken, sender
 from ops.client_address import counted_as, is_loopback
@@ -59,9 +64,9 @@ def ask_code(*, phone: str, address: str) -> None:
     sent_at = cache.get(_unsure_key(phone, "newest")) or (newest and newest.created_at)
     if sent_at and (wait := sent_at + settings.SMS_RESEND_AFTER - now) > timedelta():
         raise CodeAskedTooOften(retry_after=_seconds(wait))
-    if sent_today + cache.get(_unsure_key(phone, today), 0) >= settings.SMS_CODES_A_DAY:
+    if sent_today + cache.get(_unsure_key(phone, today), 0) >= CODES_A_DAY.value:
         raise CodeAskedTooOften(retry_after=seconds_left(now))
-    if _count("codes", address) > settings.SMS_CODES_AN_HOUR_PER_ADDRESS:
+    if _count("codes", address) > CODES_AN_HOUR_PER_ADDRESS.value:
         raise CodeAskedTooOften(retry_after=_rest_of_hour(now))
     code = f"{secrets.randbelow(10**6):06d}"
     try:
@@ -116,7 +121,7 @@ def use_code(*, phone: str, code: str, address: str) -> None:
     check_phone(phone)
     now = timezone.now()
     wrong_so_far = _count_of("wrong codes", address)
-    if wrong_so_far >= settings.SMS_WRONG_CODES_AN_HOUR_PER_ADDRESS:
+    if wrong_so_far >= WRONG_CODES_AN_HOUR_PER_ADDRESS.value:
         raise TooManyRequests(retry_after=_rest_of_hour(now))
     newest = SignInCode.objects.filter(phone=phone).order_by("-created_at").first()
     if newest and newest.used_at is None:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NoReturn
 
-from django.conf import settings
 from django.db.models import Exists, OuterRef, Sum
 from django.utils import timezone
 
@@ -22,6 +21,7 @@ from catalog.errors import (
     OrderNotFound,
     ProductNotFound,
 )
+from catalog.live_settings import ORDER_LIFETIME
 from catalog.models import (
     Order,
     OrderSource,
@@ -178,7 +178,7 @@ def _open(orders: Sequence[Order], *, moment: datetime) -> None:
             to_deliver.setdefault(order.product, []).append(order)
         else:
             order.status = OrderStatus.PENDING
-            order.expires_at = moment + settings.ORDER_LIFETIME
+            order.expires_at = moment + ORDER_LIFETIME.value
     Order.objects.bulk_create(orders)
     for product, delivered in to_deliver.items():
         hand_out(orders=delivered, product=product, moment=moment)

@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable
 from typing import Any, cast
 
-from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
 from django.db import transaction
 from django.http import QueryDict
@@ -17,6 +16,7 @@ from rest_framework.response import Response
 
 from ops.api.renderer import encode
 from ops.errors import IdempotencyKeyMissing, ValidationFailed
+from ops.live_settings import REQUIRE_IDEMPOTENCY_KEY
 from ops.models.idempotency import LONGEST_KEY
 from ops.services import idempotency
 
@@ -33,7 +33,7 @@ def answer_once(
     """
     key = request.headers.get("Idempotency-Key")
     if key is None:
-        if settings.REQUIRE_IDEMPOTENCY_KEY and may_demand_key:
+        if REQUIRE_IDEMPOTENCY_KEY.value and may_demand_key:
             raise IdempotencyKeyMissing
         # Written here as well: what cannot be sent must not be committed.
         with transaction.atomic():

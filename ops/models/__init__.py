@@ -9,6 +9,7 @@ from ops.models.failed_rows import FailedRow
 from ops.models.files import PUBLIC_PURPOSES, FilePurpose, StoredFile
 from ops.models.idempotency import IdempotencyRecord
 from ops.models.jobs import JobRun, RunOutcome, Schedule
+from ops.models.live_settings import LiveSetting
 from ops.models.migration_runs import MigrationRun
 from ops.models.seals import LedgerSeal
 
@@ -26,6 +27,7 @@ __all__ = [
     "IdempotencyRecord",
     "JobRun",
     "LedgerSeal",
+    "LiveSetting",
     "MigrationRun",
     "RunOutcome",
     "RunStatus",

@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
-from django.conf import settings
 from django.core import signing
 from django.core.files.base import ContentFile, File
 from django.core.files.storage import default_storage
@@ -21,6 +20,7 @@ from django.urls import get_script_prefix, reverse
 from django.utils import timezone
 
 from ops.errors import Unavailable
+from ops.live_settings import SIGNED_ADDRESS_LIFETIME
 from ops.models import FilePurpose, StoredFile
 from ops.services.failed_rows import do_each
 from ops.services.kept import do_not_keep
@@ -169,7 +169,7 @@ def open_to_read(file: StoredFile) -> File[Any]:
 
 
 def signed_path(file_id: int) -> str:
-    """A file's address path that needs no header and works for 15 minutes (a setting)."""
+    """A file's address path that needs no header and works for 15 minutes (a live setting)."""
     do_not_keep()
     return _before_tokens(get_script_prefix()) + _SIGNER.sign(str(file_id))
 
@@ -186,7 +186,7 @@ def _before_tokens(_script_prefix: str) -> str:
 def by_signed_token(token: str) -> StoredFile | None:
     """The file that a signed address names; None when it is forged, too old or gone."""
     try:
-        pk = _SIGNER.unsign(token, max_age=settings.SIGNED_ADDRESS_LIFETIME)
+        pk = _SIGNER.unsign(token, max_age=SIGNED_ADDRESS_LIFETIME.value)
     except signing.BadSignature:
         return None
     return StoredFile.objects.filter(pk=pk).first()

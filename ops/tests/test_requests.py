@@ -138,9 +138,9 @@ def test_too_many_parameters_are_1011(api, settings, path):
 
 # --- One answer wins ----------------------------------------------------------------------------
 @pytest.fixture
-def throttled(monkeypatch):
+def throttled(settings):
     """From now on one request a minute and person is enough."""
-    monkeypatch.setattr(PersonThrottle, "THROTTLE_RATES", {"person": "1/min"})
+    settings.REQUESTS_PER_PERSON = "1/min"
 
 
 GOOD = {"amount": "1", "count": 1}
@@ -190,7 +190,7 @@ def test_the_rate_is_each_persons_own(throttled):
 
 
 def test_the_rate_is_600_a_minute(settings):
-    assert settings.REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"]["person"] == "600/min"
+    assert settings.REQUESTS_PER_PERSON == PersonThrottle().get_rate() == "600/min"
     assert PersonThrottle().parse_rate("600/min") == (600, 60)
 
 

@@ -21,6 +21,7 @@ from ops.services.failed_rows import do_each
 from ops.services.queue import first_arguments
 from ops.transactions import in_transaction
 from reviews import events, risk
+from reviews.live_settings import READING_LEASE, READING_QUEUED_TOO_LONG
 from reviews.models import (
     ProcessError,
     ProcessRecord,
@@ -83,7 +84,7 @@ def claim(record_id: int, *, reader: ReceiptReader, now: datetime) -> ProcessRec
         status=ProcessStatus.PROCESSING,
         progress=CLAIMED,
         attempts=F("attempts") + 1,
-        lease_until=now + settings.READING_LEASE,
+        lease_until=now + READING_LEASE.value,
         started_at=now,
         model_name=reader.model_name,
         settings=reader.settings,
@@ -204,18 +205,16 @@ def sweep_processes(*, now: datetime) -> int:
     have its turn. After the last attempt a process is given up. Returns how many were queued again
     or given up.
     """
-    never_taken = Q(
-        status=ProcessStatus.PENDING, queued_at__lt=now - settings.READING_QUEUED_TOO_LONG
-    )
+    never_taken = Q(status=ProcessStatus.PENDING, queued_at__lt=now - READING_QUEUED_TOO_LONG.value)
     abandoned = Q(
         status=ProcessStatus.PROCESSING,
         lease_until__lt=now,
-        queued_at__lt=now - settings.READING_LEASE,
+        queued_at__lt=now - READING_LEASE.value,
     )
     left = ProcessRecord.objects.filter(never_taken | abandoned)
     # Asked only when there are some: most rounds find none.
     waiting = (
-        first_arguments(process_receipt, begun_after=now - settings.READING_LEASE)
+        first_arguments(process_receipt, begun_after=now - READING_LEASE.value)
         if left.exists()
         else set()
     )

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.conf import settings
 from django.db import IntegrityError, models, transaction
 from django.db.models import Case, Q, Value, When
 from django.db.models.functions import NullIf
@@ -29,6 +28,7 @@ from reviews.errors import (
     ProcessNotEnded,
     ReviewNotFound,
 )
+from reviews.live_settings import SECOND_PERSON_ABOVE
 from reviews.models import Receipt, ReceiptStatus, being_read
 from reviews.services.reviewers import Reviewer
 
@@ -223,8 +223,8 @@ def _check_excess(receipt: Receipt, reviewer: Reviewer, points: int) -> None:
         return
     if not reviewer.may_exceed_estimate(receipt.shop_id):
         raise PointsNeedManager(estimate=receipt.estimated_points)
-    if excess > settings.ADJUSTMENT_SECOND_PERSON_ABOVE:
-        raise PointsNeedSecondPerson(limit=settings.ADJUSTMENT_SECOND_PERSON_ABOVE)
+    if excess > SECOND_PERSON_ABOVE.value:
+        raise PointsNeedSecondPerson(limit=SECOND_PERSON_ABOVE.value)
 
 
 def _write(decided: Sequence[Receipt]) -> None:

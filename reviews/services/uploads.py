@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
 
-from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef
 from django.utils import timezone
@@ -22,6 +21,7 @@ from ops.services import files, pictures
 from ops.transactions import in_transaction
 from reviews import events
 from reviews.errors import SubmittedBefore, UploadQuotaUsed
+from reviews.live_settings import POINTS_PER_YUAN, UPLOADS_A_DAY, UPLOADS_A_DAY_PREMIUM
 from reviews.models import ProcessRecord, Receipt, ReceiptStatus
 from reviews.photos import Photo
 from reviews.services.process import process_receipt
@@ -90,7 +90,7 @@ def submit(*, person: User, amount: Decimal, stored: StoredPhoto, shop: Shop) ->
         sha256=photo.sha256,
         submission=submission,
         difference_hash=photo.difference_hash,
-        points_per_yuan=settings.POINTS_PER_YUAN,
+        points_per_yuan=POINTS_PER_YUAN.value,
         multiplier=tier.multiplier if tier else Decimal(1),
     )
     receipt.estimated_points = receipt.worth
@@ -133,5 +133,4 @@ def uploads_left_today(person: User) -> int:
 def _quota(person: User) -> int:
     if person.daily_upload_quota is not None:
         return person.daily_upload_quota
-    quota: int = settings.UPLOADS_A_DAY_PREMIUM if person.is_premium else settings.UPLOADS_A_DAY
-    return quota
+    return (UPLOADS_A_DAY_PREMIUM if person.is_premium else UPLOADS_A_DAY).value

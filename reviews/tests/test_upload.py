@@ -310,8 +310,8 @@ def test_a_stranger_uploads_nothing(shop, stored_files):
 
 # --- How many a minute --------------------------------------------------------------------------
 @pytest.fixture
-def two_a_minute(monkeypatch):
-    monkeypatch.setattr(UploadThrottle, "THROTTLE_RATES", {"person": "9/min", "upload": "2/min"})
+def two_a_minute(settings):
+    settings.REQUESTS_PER_PERSON, settings.UPLOADS_PER_PERSON = "9/min", "2/min"
 
 
 def test_each_photo_counts_and_the_next_is_refused_unread(two_a_minute, refused_unchanged, shop):
@@ -345,7 +345,7 @@ def test_strangers_are_told_to_sign_in_first(two_a_minute, shop):
 
 
 def test_the_rate_is_sixty_a_minute(settings):
-    assert settings.REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"]["upload"] == "60/min"
+    assert settings.UPLOADS_PER_PERSON == UploadThrottle().get_rate() == "60/min"
 
 
 # --- Many at once -------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from config.demo import CUSTOMER_PHONE, MERCHANT_PHONE, console_password
 from config.routing import application
 from ops.command_base import TranslatedCommand
 from ops.services.background import Background
+from ops.services.live_settings import refuse_stored_settings
 from ops.services.missing_keys import refuse_missing_keys
 from ops.services.pulse import Pulse
 
@@ -37,6 +38,7 @@ class Command(TranslatedCommand):
         self.check()
         call_command("migrate", interactive=False, verbosity=0)
         refuse_missing_keys()
+        refuse_stored_settings()
         if settings.DEBUG and not User.objects.exists():
             call_command("seed_demo")
         background = Background()

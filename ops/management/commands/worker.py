@@ -6,6 +6,7 @@ from django.utils.translation import gettext_noop
 
 from ops.command_base import TranslatedCommand
 from ops.services.background import Background
+from ops.services.live_settings import refuse_stored_settings
 from ops.services.missing_keys import refuse_missing_keys
 from ops.services.pulse import Pulse
 
@@ -17,6 +18,7 @@ class Command(TranslatedCommand):
 
     def handle(self, **options):
         refuse_missing_keys()
+        refuse_stored_settings()
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_number_and_frame: stop.set())

@@ -1,0 +1,97 @@
+"""Three processes without Redis: a setting that is changed at one is seen at all of them."""
+
+import re
+import time
+
+import httpx
+import pytest
+
+from tests.api import data_of
+from tests.live import Platform, platform
+
+IN_TIME = 5  # seconds
+LOOK_AGAIN = 0.05
+KEY = "points.register_bonus"
+PAGE = f"/admin/ops/livesetting/{KEY}/change/"
+ADDRESS = f"/admin/ops/livesetting/set/{KEY}/"
+
+
+@pytest.fixture(scope="module")
+def processes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("processes")
+    with platform(folder, REDIS_URL="", REGISTER_BONUS="11", LANGUAGE_CODE="en") as first:
+        others = [Platform(folder, first.environment) for _number in range(2)]
+        try:
+            for other in others:
+                other.start()
+            yield [first, *others]
+        finally:
+            for other in others:
+                if other.process is not None:
+                    other.stop()
+
+
+_phones = iter(range(13_700_000_000, 13_800_000_000))
+
+
+def bonus_at(process):
+    """What somebody new gets there: the rule as that process applies it."""
+    body = {"phone": str(next(_phones)), "code": "123456"}
+    signed_in = data_of(httpx.post(f"{process.base}/api/auth/login", json=body, timeout=30))
+    return signed_in["user_info"]["total_points"]
+
+
+def seen_within(processes, expected):
+    """How many seconds it took until all of them apply it."""
+    began = time.monotonic()
+    for process in processes:
+        while bonus_at(process) != expected:
+            assert time.monotonic() < began + IN_TIME, f"not seen after {IN_TIME} s"
+            time.sleep(LOOK_AGAIN)
+    return time.monotonic() - began
+
+
+TOKEN = re.compile(r'name="csrfmiddlewaretoken" value="(\w+)"')
+
+
+def send(browser, page, address, **fields):
+    """Open a page, and send what stands on it to an address."""
+    token = TOKEN.findall(browser.get(page).text)[0]
+    answer = browser.post(address, data={"csrfmiddlewaretoken": token, **fields})
+    assert answer.status_code == 200, answer.text
+
+
+def change_in_the_console(process, seen, value):
+    """As the administrator does."""
+    login = "/admin/login/"
+    who = {"username": "admin", "password": process.console_password()}
+    with httpx.Client(base_url=process.base, follow_redirects=True, timeout=30) as browser:
+        send(browser, login, login, **who)
+        send(browser, PAGE, ADDRESS, shown=seen, value=value)
+
+
+def test_a_change_of_the_console_is_in_force_there_at_once_and_soon_everywhere(processes, capsys):
+    assert [bonus_at(process) for process in processes] == [11, 11, 11]
+    change_in_the_console(processes[0], "11", "22")
+    assert bonus_at(processes[0]) == 22
+    seconds = seen_within(processes, 22)
+    config = {data_of(httpx.get(f"{process.base}/api/config"))[KEY] for process in processes}
+    assert config == {22}
+    with capsys.disabled():
+        print(f"\nseen by all three after {seconds:.2f} s")  # noqa: T201
+
+
+def test_a_change_by_a_command_is_seen_by_all(processes):
+    done = processes[1].manage("settings", "set", KEY, "33")
+    assert done.returncode == 0, done.stderr
+    # The API tells it with its first answer, whichever process gives it.
+    for process in processes:
+        assert data_of(httpx.get(f"{process.base}/api/config"))[KEY] == 33
+    seen_within(processes, 33)
+
+
+def test_the_environment_is_the_first_default_alone(processes):
+    assert processes[0].manage("settings", "set", KEY, "44").returncode == 0
+    seen_within(processes, 44)
+    assert processes[0].manage("settings", "reset", KEY).returncode == 0
+    seen_within(processes, 11)
