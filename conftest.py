@@ -15,7 +15,7 @@ from django.db import connection, connections
 from django.db.backends.base.operations import BaseDatabaseOperations
 from django.utils import translation
 
-from ops.services import kept, live_settings
+from ops.services import kept, live_settings, maintenance
 from ops.services.rates import rates
 from ops.transactions import Joining
 from tests.ledgers import past_the_triggers
@@ -89,6 +89,7 @@ def fresh_cache():
     rates.forget()
     kept.forget()
     live_settings.forget()
+    maintenance.forget()
 
 
 @pytest.fixture(autouse=True)
@@ -137,17 +138,21 @@ def no_block_joins_the_transaction_of_a_test():
 
 @pytest.fixture(autouse=True, scope="session")
 def what_is_changed_is_known_in_the_transaction_of_a_test():
-    """Let a setting be in force at once where no transaction ever commits."""
-    once_committed = live_settings._see_once_committed
+    """Let a setting, and maintenance, be in force at once where no transaction ever commits."""
 
-    def see():
-        is_of_a_test = (
-            getattr(block, "_from_testcase", False) for block in connection.atomic_blocks
-        )
-        return live_settings.refresh() if any(is_of_a_test) else once_committed()
+    def at_once(once_committed, act):
+        def know(*facts):
+            is_of_a_test = (
+                getattr(block, "_from_testcase", False) for block in connection.atomic_blocks
+            )
+            return act(*facts) if any(is_of_a_test) else once_committed(*facts)
+
+        return know
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(live_settings, "_see_once_committed", see)
+        see, know = live_settings._see_once_committed, maintenance._know_once_committed
+        patch.setattr(live_settings, "_see_once_committed", at_once(see, live_settings.refresh))
+        patch.setattr(maintenance, "_know_once_committed", at_once(know, maintenance._know))
         yield
 
 

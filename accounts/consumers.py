@@ -27,6 +27,7 @@ from ops.realtime import hub, push
 from ops.realtime.gathering import Gathering
 from ops.realtime.pace import Pace
 from ops.realtime.push import REPLAY_LIMIT
+from ops.services import maintenance
 
 HEARTBEAT = 30  # seconds between the pings that a client should send
 # How much a client may send; more closes the socket.
@@ -105,6 +106,13 @@ class RealtimeConsumer:
 
     async def _greet(self, token):
         """Join first and read then: no change between the two passes this socket by."""
+        notice = maintenance.current()
+        if notice.is_on:
+            await self.write(
+                hub.encode(push.Event(type="maintenance", data=maintenance.told(notice)))
+            )
+            await self.disconnect_with(TRY_AGAIN_LATER)
+            return
         try:
             claims = tokens.read_access(token)
         except NotSignedIn:

@@ -23,9 +23,11 @@ from accounts.errors import SignInDelayed, WrongPassword
 from accounts.models import User
 from accounts.services import console_sign_in, passwords
 from ops import security_log
-from ops.access import access_of
+from ops.access import access_of, is_platform_staff
+from ops.api.maintenance import refuse
 from ops.client_address import client_address
 from ops.errors import DomainError
+from ops.services import maintenance
 
 FOUND_ON_A_PAGE = 100
 
@@ -62,6 +64,9 @@ class ConsoleSignInForm(AuthenticationForm):  # type: ignore[misc]  # unfold is 
         if not access_of(user).opens_console:
             security_log.note("console_sign_in_refused", person_id=user.pk, reason="no rights")
             raise ValidationError(_("This account has no rights in the console."))
+        notice = maintenance.current()
+        if notice.is_on and not is_platform_staff(user):
+            raise ValidationError(str(notice.refusal()))
 
 
 class OwnPasswordForm(AdminOwnPasswordChangeForm):  # type: ignore[misc]  # unfold is not typed
@@ -129,6 +134,13 @@ class ConsoleSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold is not typed
         page = super().admin_view(update_wrapper(noted, view), cacheable)
 
         def guarded(request: HttpRequest, *args: Any, **options: Any) -> HttpResponseBase:
+            notice = maintenance.current()
+            if (
+                notice.is_on
+                and request.user.is_authenticated
+                and not is_platform_staff(request.user)
+            ):
+                return refuse(request, notice)
             if request.user.is_authenticated and not self.has_permission(request):
                 security_log.note("wall_refused", path=request.path[:100], what="door")
             answer: HttpResponseBase = page(request, *args, **options)

@@ -145,6 +145,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "corsheaders.middleware.CorsMiddleware",
+    "ops.api.maintenance.MaintenanceMiddleware",
     "config.page_middleware.Sessions",
     "ops.api.middleware.LanguageMiddleware",
     "ops.api.middleware.LengthMiddleware",

@@ -45,6 +45,8 @@ VERBS: dict[str, str | Promise] = {
     "leave": _("left"),
     "load": _("loaded"),
     "make_default": _("made the default"),
+    "off": _("turned off"),
+    "on": _("turned on"),
     "publish": _("published"),
     "redeem": _("redeemed"),
     "reject": _("rejected"),

@@ -10,7 +10,7 @@ class OpsConfig(AppConfig):
         from ops import beats, health_checks, integrity, jobs, key_uses, setting_kinds
         from ops import live_settings as _declared  # noqa: F401  importing declares them
         from ops.models import LiveSetting
-        from ops.services import live_settings
+        from ops.services import health, live_settings, maintenance
         from ops.services.freshness import topics
 
         beats.register()
@@ -19,4 +19,6 @@ class OpsConfig(AppConfig):
         jobs.register()
         key_uses.register()
         setting_kinds.set_reader(live_settings.read_at_first_use)
+        health.readiness_checks.register("maintenance", maintenance.refuse_while_on)
+        maintenance.open_pages.register("settings", "admin:ops_livesetting_changelist")
         topics.register(live_settings.TOPIC, (LiveSetting,))

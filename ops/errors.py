@@ -160,6 +160,20 @@ class Unavailable(DomainError):
         super().__init__(retry_after=retry_after)
 
 
+class InMaintenance(Unavailable):
+    """The platform rests; whoever turned it off may have said why."""
+
+    message = _("The platform is being maintained. Please come back later.")
+
+    def __init__(self, *, text: str = "", retry_after: int = 60) -> None:
+        super().__init__(retry_after=retry_after)
+        self.text = text
+
+    @override
+    def __str__(self) -> str:
+        return self.text or str(self.message)
+
+
 class JobAlreadyDue(DomainError):
     code, status = 9010, 409
     message = _("It is due already, or running: one run is enough.")

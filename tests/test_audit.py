@@ -41,7 +41,15 @@ from lottery.services.draws import draw
 from lottery.tests.factories import make_draft, make_wheel
 from ops import sensitive
 from ops.access import Role
-from ops.models import AuditActor, AuditEntry, FailedRow, LedgerSeal, LiveSetting, Schedule
+from ops.models import (
+    AuditActor,
+    AuditEntry,
+    FailedRow,
+    LedgerSeal,
+    LiveSetting,
+    Maintenance,
+    Schedule,
+)
 from ops.services import (
     failed_rows,
     integrity,
@@ -49,6 +57,7 @@ from ops.services import (
     key_rotation,
     key_uses,
     live_settings,
+    maintenance,
     schedules,
     seals,
 )
@@ -448,6 +457,30 @@ def reset_a_setting(staff):
     )
 
 
+def rest(staff):
+    return Deed(
+        partial(maintenance.turn_on, message="Back at two."),
+        lambda: [
+            Told(
+                "maintenance.on",
+                "ops.maintenance:1",
+                {"is_on": False, "message": ""},
+                {"is_on": True, "message": "Back at two."},
+            )
+        ],
+    )
+
+
+def go_on(staff):
+    Maintenance.objects.create(is_on=True)
+    return Deed(
+        maintenance.turn_off,
+        lambda: [
+            Told("maintenance.off", "ops.maintenance:1", {"is_on": True}, {"is_on": False}),
+        ],
+    )
+
+
 AUDITED = {
     "accounts.services.console_devices.end": end_a_console_device,
     "accounts.services.passwords.set_password": set_a_password,
@@ -471,6 +504,8 @@ AUDITED = {
     "ops.services.schedules.run_now": let_a_job_run,
     "ops.services.live_settings.change": change_a_setting,
     "ops.services.live_settings.reset": reset_a_setting,
+    "ops.services.maintenance.turn_off": go_on,
+    "ops.services.maintenance.turn_on": rest,
     "ops.services.seals.set_newer_aside": put_seals_aside,
     "reviews.services.review.review": approve,
     "reviews.services.review.review_batch": review_many,
@@ -588,6 +623,16 @@ READS = {
     "ops.services.live_settings.setting_named",
     "ops.services.live_settings.standings",
     "ops.services.live_settings.value_of_text",
+    "ops.services.maintenance.begin",
+    "ops.services.maintenance.current",
+    "ops.services.maintenance.end",
+    "ops.services.maintenance.forget",
+    "ops.services.maintenance.in_hand",
+    "ops.services.maintenance.is_on",
+    "ops.services.maintenance.is_smoke",
+    "ops.services.maintenance.refuse_while_on",
+    "ops.services.maintenance.smoke_headers",
+    "ops.services.maintenance.told",
     "ops.services.key_ring.borrowed_hash_key",
     "ops.services.key_ring.find",
     "ops.services.key_ring.first_hash_key",
@@ -676,6 +721,7 @@ JOBS = {
     "ops.services.schedules.finish",
     "ops.services.schedules.forget_old",
     "ops.services.schedules.renew",
+    "ops.services.maintenance.keep_up",  # a beat: what this process has in hand
     "ops.services.seals.seal_ledgers",  # by the command it does what the job does, once a day
     "reviews.services.process.claim",
     "reviews.services.process.complete",
@@ -713,6 +759,7 @@ AUDITED_COMMANDS = {
     "set_password",
     "rotate_keys",
     "seal_ledgers",
+    "maintenance",
     "seed_demo",
     "settings",
 }

@@ -81,8 +81,10 @@ HARMLESS: dict[str, set[str]] = {
         "signature",
     },
     "ops.LiveSetting": {"key", "value"},
+    "ops.Maintenance": {"message"},
     "ops.MigrationRun": {"log", "plan", "status"},
     "ops.Schedule": {"claimed_by", "job", "last_outcome", "timing"},
+    "ops.ServingProcess": {"name"},
     "ops.StoredFile": {"media_type", "path", "purpose", "sha256", "storage"},
     "reviews.ProcessRecord": {"error", "kind", "model_name", "settings", "status"},
     "reviews.Receipt": {

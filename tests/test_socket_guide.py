@@ -11,6 +11,7 @@ from catalog.models import StockOperation
 from catalog.services.stock import change_stock
 from catalog.tests.factories import make_product
 from ops.realtime import push
+from ops.services import maintenance
 from ops.tests.layers import IN_MEMORY
 from ops.tests.sockets import end_of_the_process
 from reviews.events import progress_changed, review_event
@@ -36,6 +37,7 @@ def bring_about_every_push(person):
     receipt = make_decided(person=person)
     progress_changed(receipt.process_records.get())
     push.publish(review_event(receipt))
+    maintenance.turn_on(author_id=person.pk)
 
 
 @pytest.mark.postgresql

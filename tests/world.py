@@ -15,7 +15,9 @@ from ops.models import (
     FailedRow,
     IdempotencyRecord,
     LiveSetting,
+    Maintenance,
     MigrationRun,
+    ServingProcess,
 )
 from ops.services import scheduler
 from ops.services.seals import seal_ledgers
@@ -56,6 +58,8 @@ def make_world():
     Alert.objects.create(rule=rule, value=2)
     Backup.objects.create()
     LiveSetting.objects.create(key="points.register_bonus", value=500)
+    Maintenance.objects.create()
+    ServingProcess.objects.create(name="here:1:abc")
     MigrationRun.objects.create()
     FailedRow.objects.create(job="j", row_id="1", error="E")
     scheduler.run_by_hand("old job runs")

@@ -10,6 +10,7 @@ from ops.models.files import PUBLIC_PURPOSES, FilePurpose, StoredFile
 from ops.models.idempotency import IdempotencyRecord
 from ops.models.jobs import JobRun, RunOutcome, Schedule
 from ops.models.live_settings import LiveSetting
+from ops.models.maintenance import Maintenance, ServingProcess
 from ops.models.migration_runs import MigrationRun
 from ops.models.seals import LedgerSeal
 
@@ -28,10 +29,12 @@ __all__ = [
     "JobRun",
     "LedgerSeal",
     "LiveSetting",
+    "Maintenance",
     "MigrationRun",
     "RunOutcome",
     "RunStatus",
     "Schedule",
+    "ServingProcess",
     "Severity",
     "StoredFile",
 ]

@@ -205,7 +205,7 @@ class Hub:
         elif event.subject:
             self._merge(event)
         else:
-            await self._broadcast(event)
+            await self.broadcast(event)
 
     def _merge(self, event: Event) -> None:
         """Send the first change of a subject at once and the last of a burst after the window."""
@@ -224,12 +224,13 @@ class Hub:
         try:
             while event := self._held_back.pop(key, None):
                 self._sent_versions[key] = event.version or 0
-                await self._broadcast(event)
+                await self.broadcast(event)
                 await asyncio.sleep(MERGE_WINDOW)
         finally:
             self._merging.discard(key)
 
-    async def _broadcast(self, event: Event) -> None:
+    async def broadcast(self, event: Event) -> None:
+        """Hand an event to every socket of this process."""
         text = encode(event)
         for number, socket in enumerate(self.sockets, start=1):
             socket.deliver(event, text)
@@ -291,6 +292,13 @@ async def _close(socket: Socket, code: int) -> None:
             await socket.disconnect_with(code)
     except Exception:  # noqa: BLE001  the server says in its own way that it is gone already
         logger.debug("A socket was gone before it could be closed")
+
+
+def announce_here(event: Event) -> None:
+    """Send an event to all sockets of this process, from whatever thread; it reaches no other."""
+    for loop, own in list(_hubs.items()):
+        if loop.is_running():
+            asyncio.run_coroutine_threadsafe(own.broadcast(event), loop)
 
 
 _hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = WeakKeyDictionary()

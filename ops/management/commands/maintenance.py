@@ -1,0 +1,111 @@
+import time
+from datetime import timedelta
+
+from django.core.management.base import CommandError
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
+
+from ops.command_base import TranslatedCommand
+from ops.models import Maintenance
+from ops.models.maintenance import LONGEST_MESSAGE
+from ops.services import maintenance
+
+LOOK_EVERY = 0.5  # seconds
+WAIT = 300  # seconds
+MOST_MINUTES = 7 * 24 * 60
+
+
+class Command(TranslatedCommand):
+    help = gettext_noop(
+        "Let everything rest but what maintaining needs. `on` returns when no request is running "
+        "any more; exit code 1: some still are."
+    )
+
+    def add_arguments(self, parser):
+        what = parser.add_subparsers(dest="what", required=True)
+        on = what.add_parser("on", help=_("refuse requests, and wait for those that are running"))
+        on.add_argument(
+            "--message", default="", help=_("what people read; in both languages without one")
+        )
+        on.add_argument(
+            "--minutes", type=int, help=_("about how long it takes: clients come back then")
+        )
+        on.add_argument(
+            "--wait",
+            type=int,
+            default=WAIT,
+            help=_("seconds to wait for what is running; %(default)s unless it is said"),
+        )
+        what.add_parser("off", help=_("let everything go on"))
+        what.add_parser("status", help=_("whether it is on, and what is running"))
+
+    def handle(self, *, what, **options):
+        getattr(self, what)(**options)
+
+    def on(self, *, message, minutes, wait, **_options):
+        if len(message) > LONGEST_MESSAGE:
+            raise CommandError(
+                _("--message: at most %(most)d characters.") % {"most": LONGEST_MESSAGE}
+            )
+        if minutes is not None and not 1 <= minutes <= MOST_MINUTES:
+            raise CommandError(_("--minutes: from 1 to %(most)d.") % {"most": MOST_MINUTES})
+        if wait < 0:
+            raise CommandError(_("--wait: a whole number from 0 on."))
+        until = timezone.now() + timedelta(minutes=minutes) if minutes else None
+        maintenance.turn_on(message=message, until=until)
+        self.say(_("Maintenance is on."))
+        self.wait_for_requests(wait)
+
+    def wait_for_requests(self, wait):
+        """Return when no process has a request in hand; not before all of them have heard."""
+        began = time.monotonic()
+        said = None
+        while True:
+            passed = time.monotonic() - began
+            now = maintenance.in_hand()
+            if passed >= maintenance.SEEN_BY_ALL_AFTER and not now.requests:
+                self.say(
+                    _("No request is running any more (%(processes)d processes said so).")
+                    % {"processes": now.processes}
+                )
+                return
+            if passed >= max(wait, maintenance.SEEN_BY_ALL_AFTER):
+                raise CommandError(
+                    _("%(requests)d requests are still running. Maintenance stays on.")
+                    % {"requests": now.requests},
+                    returncode=1,
+                )
+            if now.requests and now != said:
+                said = now
+                self.say(in_words(now))
+            time.sleep(LOOK_EVERY)
+
+    def off(self, **_options):
+        is_changed = maintenance.turn_off()
+        self.say(_("Maintenance is off.") if is_changed else _("Maintenance is off already."))
+
+    def status(self, **_options):
+        row = Maintenance.objects.first()
+        if row is None or not row.is_on:
+            self.say(_("Maintenance is off."))
+            return
+        since = timezone.localtime(row.updated_at).strftime("%Y-%m-%d %H:%M:%S")
+        self.say(_("Maintenance is on since %(since)s.") % {"since": since})
+        if row.until:
+            until = timezone.localtime(row.until).strftime("%Y-%m-%d %H:%M:%S")
+            self.say(_("It is said to take until %(until)s.") % {"until": until})
+        if row.message:
+            self.say(row.message)
+        self.say(in_words(maintenance.in_hand()))
+
+    def say(self, text):
+        self.stdout.write(text)
+        self.stdout.flush()
+
+
+def in_words(now):
+    return _("%(requests)d requests are running on %(processes)d processes.") % {
+        "requests": now.requests,
+        "processes": now.processes,
+    }
