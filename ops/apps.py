@@ -12,13 +12,16 @@ class OpsConfig(AppConfig):
         from ops.models import LiveSetting
         from ops.services import health, live_settings, maintenance
         from ops.services.freshness import topics
+        from ops.services.jobs import pauses
 
         beats.register()
         health_checks.register()
         integrity.register()
         jobs.register()
+        pauses.register("maintenance", maintenance.is_on)
         key_uses.register()
         setting_kinds.set_reader(live_settings.read_at_first_use)
         health.readiness_checks.register("maintenance", maintenance.refuse_while_on)
         maintenance.open_pages.register("settings", "admin:ops_livesetting_changelist")
+        maintenance.open_pages.register("jobs", "admin:ops_schedule_changelist")
         topics.register(live_settings.TOPIC, (LiveSetting,))

@@ -16,7 +16,7 @@ from accounts.models import User
 from lottery.tests.factories import make_wheel
 from ops.models import IdempotencyRecord, Maintenance, ServingProcess
 from ops.models.maintenance import THE_ONE
-from ops.services import health, maintenance
+from ops.services import health, jobs, maintenance
 from ops.services.maintenance import OFF, Notice
 from ops.services.pulse import beats
 from ops.tests.databases import on_sqlite, other_parameters
@@ -408,3 +408,13 @@ def test_the_superuser_is_platform_staff():
     person = User.objects.create_superuser("boss", PASSWORD)
     maintenance.turn_on(author_id=person.pk)
     assert console_of(person).get(reverse("admin:index")).status_code == 200
+
+
+def test_no_job_begins_while_it_is_on(staff):
+    assert not jobs.are_paused()
+
+    maintenance.turn_on(author_id=staff.pk)
+    assert jobs.are_paused()
+
+    maintenance.turn_off(author_id=staff.pk)
+    assert not jobs.are_paused()
