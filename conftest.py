@@ -69,6 +69,7 @@ def pytest_terminal_summary(terminalreporter, config):
 def own_folder(settings, tmp_path_factory):
     """Give every test an empty DATA_DIR, with its private files in it."""
     settings.DATA_DIR = tmp_path_factory.mktemp("data")
+    settings.METRICS_DIR = settings.DATA_DIR / "metrics"
     settings.MEDIA_ROOT = settings.DATA_DIR / "media"
     settings.MEDIA_ROOT.mkdir()
     settings.STORAGES = {

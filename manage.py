@@ -4,10 +4,20 @@
 import os
 import sys
 
+from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
 
 from config.local_data import prepare_command
+
+
+def write_what_was_counted():
+    """Let /metrics know of what a command did: it is over before anybody could ask it."""
+    if apps.ready:
+        from ops.services import metrics  # once Django is set up
+
+        metrics.write_last()
+
 
 if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
@@ -16,3 +26,5 @@ if __name__ == "__main__":
         execute_from_command_line(sys.argv)
     except ImproperlyConfigured as error:
         sys.exit(str(error))  # the sentence alone: a stack trace would bury it
+    finally:
+        write_what_was_counted()

@@ -12,6 +12,7 @@ refuse_unasked_debug()
 make_local_data()
 
 from config.routing import application  # noqa: E402  it sets Django up
+from ops import life_signs  # noqa: E402
 from ops.services.live_settings import refuse_stored_settings  # noqa: E402
 from ops.services.missing_keys import refuse_missing_keys  # noqa: E402
 from ops.services.pulse import Pulse  # noqa: E402
@@ -19,4 +20,5 @@ from ops.services.pulse import Pulse  # noqa: E402
 __all__ = ["application"]
 
 ask_here(refuse_missing_keys, refuse_stored_settings)
+life_signs.set_kind("sockets")
 Pulse().start()

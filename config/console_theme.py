@@ -117,6 +117,7 @@ UNFOLD: dict[str, Any] = {
                 "items": [
                     _item(_("Settings"), "tune", "ops.livesetting"),
                     _item(_("Audit trail"), "policy", "ops.auditentry"),
+                    _item(_("Operational events"), "event_note", "ops.operationalevent"),
                     _item(_("Readings"), "document_scanner", "reviews.processrecord"),
                     _item(_("Periodic jobs"), "schedule", "ops.schedule"),
                     _item(_("Job runs"), "history_toggle_off", "ops.jobrun"),

@@ -38,6 +38,12 @@ if DEBUG and HOST not in LOOPBACK_HOSTS:
         "Set DEBUG=0 (with its secrets, see .env.example) or HOST=127.0.0.1."
     )
 DATA_DIR = env.folder("DATA_DIR", default=BASE_DIR / "data")
+# What the processes of one machine count is summed up from here (ops.services.metric_files).
+METRICS_DIR = env.folder("METRICS_DIR", default=DATA_DIR / "metrics")
+# Which version this is, as heartbeats say it: a tag, or the id of a commit.
+VERSION = env.str("VERSION", default="")
+# Free space, in MB, below which the platform says that it is not healthy.
+LEAST_FREE_DISK_MB = env.whole("LEAST_FREE_DISK_MB", default=500)
 
 
 def _given(name: str) -> Secret:
@@ -138,6 +144,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "ops.api.measuring.MeasuringMiddleware",
     "ops.request_id.RequestIdMiddleware",
     "ops.request_context.RequestContextMiddleware",
     "ops.api.middleware.EnvelopeMiddleware",
@@ -326,6 +333,7 @@ REGISTER_BONUS = env.whole("REGISTER_BONUS", default=1000)  # points
 POINTS_PER_YUAN = env.whole("POINTS_PER_YUAN", default=10)
 UPLOADS_A_DAY = env.whole("UPLOADS_A_DAY", default=20)
 UPLOADS_A_DAY_PREMIUM = env.whole("UPLOADS_A_DAY_PREMIUM", default=50)
+LOW_STOCK = env.whole("LOW_STOCK", default=5)  # units at which a product of the mall is short
 ORDER_LIFETIME = timedelta(days=env.whole("ORDER_LIFETIME_DAYS", default=30))
 # Public answers and what they are made of, in the memory of each process (ops.services.kept).
 KEPT_ANSWERS_BYTES = env.whole("KEPT_ANSWERS_MB", default=32) * 1024 * 1024

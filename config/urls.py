@@ -3,7 +3,14 @@ from django.urls import URLPattern, URLResolver, include, path, re_path
 
 from config.views import DocumentsView, SchemaView, StartView
 from ops.api.views import UnknownPathView
-from ops.views import ConfigView, HealthView, PublicFileView, ReadyView, SignedFileView
+from ops.views import (
+    ConfigView,
+    HealthView,
+    MetricsView,
+    PublicFileView,
+    ReadyView,
+    SignedFileView,
+)
 
 api: list[URLPattern | URLResolver] = [
     path("health", HealthView.as_view()),
@@ -24,6 +31,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("i18n/", include("django.conf.urls.i18n")),
     path("health", HealthView.as_view(), name="health"),
+    path("metrics", MetricsView.as_view(), name="metrics"),
     re_path(
         r"^files/public/(?P<sha256>[0-9a-f]{64})\.(?P<extension>[a-z]+)\Z",
         PublicFileView.as_view(),

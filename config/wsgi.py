@@ -15,6 +15,7 @@ refuse_unasked_debug()
 make_local_data()
 django.setup(set_prefix=False)
 
+from ops import life_signs  # noqa: E402
 from ops.services.live_settings import refuse_stored_settings  # noqa: E402
 from ops.services.missing_keys import refuse_missing_keys  # noqa: E402
 from ops.services.pulse import Pulse  # noqa: E402
@@ -23,3 +24,4 @@ from ops.services.pulse import Pulse  # noqa: E402
 # through that.
 application = HttpOnWSGI(lambda: Pulse().start())
 ask_here(refuse_missing_keys, refuse_stored_settings)
+life_signs.set_kind("web")

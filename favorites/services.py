@@ -5,6 +5,7 @@ from django.db.models import Exists, OuterRef
 from accounts.models import User
 from catalog.models import Product
 from favorites.errors import FavoriteNotFound
+from favorites.metrics import FAVORITES
 from favorites.models import Favorite
 
 
@@ -22,14 +23,18 @@ def add(*, person: User, product_id: int | None) -> Favorite:
     if not Product.objects.visible().filter(pk=product_id).exists():
         raise FavoriteNotFound
     # The unique constraint decides between twins; get_or_create reads the winner's row.
-    favorite, _is_new = Favorite.objects.get_or_create(person=person, product_id=product_id)
+    favorite, is_new = Favorite.objects.get_or_create(person=person, product_id=product_id)
+    if is_new:
+        FAVORITES.add_on_commit(1, "added")
     return favorite
 
 
 def remove(*, person: User, product_id: int | None) -> None:
     """Let a product go; it does not matter whether it was kept."""
     if product_id is not None:
-        Favorite.objects.filter(person=person, product_id=product_id).delete()
+        gone, _by_model = Favorite.objects.filter(person=person, product_id=product_id).delete()
+        if gone:
+            FAVORITES.add_on_commit(1, "removed")
 
 
 def is_favorite_of(person: User) -> Exists:

@@ -10,7 +10,7 @@ class OpsConfig(AppConfig):
         from ops import beats, health_checks, integrity, jobs, key_uses, setting_kinds
         from ops import live_settings as _declared  # noqa: F401  importing declares them
         from ops.models import LiveSetting
-        from ops.services import health, live_settings, maintenance
+        from ops.services import health, live_settings, maintenance, query_times
         from ops.services.freshness import topics
         from ops.services.jobs import pauses
 
@@ -25,3 +25,4 @@ class OpsConfig(AppConfig):
         maintenance.open_pages.register("settings", "admin:ops_livesetting_changelist")
         maintenance.open_pages.register("jobs", "admin:ops_schedule_changelist")
         topics.register(live_settings.TOPIC, (LiveSetting,))
+        query_times.measure_queries()

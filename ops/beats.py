@@ -1,10 +1,70 @@
-"""What every process does by itself for the platform."""
+"""What every process does by itself for the platform (`ops.services.pulse`)."""
 
-from ops.services import live_settings, maintenance
+import time
+
+import psutil
+from django.conf import settings
+from django.core.cache import cache
+from django.db import DatabaseError
+
+from ops import life_signs
+from ops.metrics import CPU_SECONDS, DATABASE_UP, REDIS_SECONDS, REDIS_UP
+from ops.services import (
+    live_settings,
+    maintenance,
+    metric_files,
+    metrics,
+    processes,
+    storage_probe,
+)
 from ops.services.pulse import Beat, beats
+
+WRITE_EVERY = 1  # second
+COMPACT_EVERY = 60
+ASK_REDIS_EVERY = 5
+
+_cpu_told = {"seconds": 0.0}
 
 
 def register() -> None:
     """Register the beats of the platform itself."""
     beats.register("live settings", Beat(live_settings.refresh, every=live_settings.REFRESH_EVERY))
     beats.register("maintenance", Beat(maintenance.keep_up, every=maintenance.READ_EVERY))
+    beats.register("metrics", Beat(metrics.write_until_the_end, every=WRITE_EVERY))
+    beats.register("metrics of the gone", Beat(metric_files.compact, every=COMPACT_EVERY))
+    beats.register("heartbeat", Beat(live, every=processes.BEAT_EVERY))
+    beats.register("storage", Beat(storage_probe.probe, every=storage_probe.PROBE_EVERY))
+    if settings.REDIS_URL:
+        beats.register("redis", Beat(ask_redis, every=ASK_REDIS_EVERY))
+
+
+def live() -> None:
+    """Say that this process lives, where all machines see it, and whether that could be said."""
+    count_cpu_time()
+    try:
+        processes.beat()
+    except DatabaseError:
+        DATABASE_UP.set(0)
+        raise
+    DATABASE_UP.set(1)
+
+
+def count_cpu_time() -> None:
+    """Count the CPU time that this process took since it was counted last."""
+    times = psutil.Process().cpu_times()
+    seconds = times.user + times.system
+    # A forked process begins at nothing, and so do its times.
+    CPU_SECONDS.add(max(0.0, seconds - _cpu_told["seconds"]), life_signs.kind())
+    _cpu_told["seconds"] = seconds
+
+
+def ask_redis() -> None:
+    """Ask the cache for something, and count how long the answer took."""
+    begun = time.perf_counter()
+    try:
+        cache.get("pulse")
+    except Exception:
+        REDIS_UP.set(0)
+        raise
+    REDIS_SECONDS.observe(time.perf_counter() - begun)
+    REDIS_UP.set(1)

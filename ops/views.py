@@ -1,4 +1,14 @@
-from django.http import FileResponse, Http404, HttpResponse, HttpResponseNotFound, JsonResponse
+import hmac
+
+from django.conf import settings
+from django.http import (
+    FileResponse,
+    Http404,
+    HttpResponse,
+    HttpResponseForbidden,
+    HttpResponseNotFound,
+    JsonResponse,
+)
 from django.utils.cache import get_conditional_response
 from django.utils.decorators import method_decorator
 from django.utils.text import format_lazy
@@ -11,9 +21,10 @@ from ops.api.kept import Content, KeptView
 from ops.client_address import client_address, is_loopback
 from ops.errors import Unavailable
 from ops.live_settings import SIGNED_ADDRESS_LIFETIME
-from ops.services import files, health, live_settings, public_files
+from ops.services import files, health, live_settings, metrics, public_files
 from ops.setting_kinds import declared
 
+NOT_KEPT = {"Cache-Control": "no-store"}
 FOR_EVER = "public, max-age=31536000, immutable"  # a year is the most that caches know
 
 
@@ -47,6 +58,23 @@ class ReadyView(HealthView):
 
     readiness = True
     words = ("ready", "not ready")
+
+
+@method_decorator(csrf_exempt, name="dispatch")
+class MetricsView(View):
+    """The metrics of this machine, for Prometheus: it comes from loopback, or has the token."""
+
+    def get(self, request):
+        if not (is_loopback(client_address(request)) or _has_metrics_token(request)):
+            return HttpResponseForbidden(content_type="text/plain", headers=NOT_KEPT)
+        return HttpResponse(metrics.render(), content_type=metrics.CONTENT_TYPE, headers=NOT_KEPT)
+
+
+def _has_metrics_token(request):
+    scheme, _space, token = request.headers.get("Authorization", "").partition(" ")
+    expected = settings.METRICS_TOKEN
+    is_right = hmac.compare_digest(token.strip().encode(), expected.encode())
+    return bool(expected) and scheme.lower() == "bearer" and is_right
 
 
 @method_decorator(csrf_exempt, name="dispatch")

@@ -607,6 +607,9 @@ READS = {
     "ops.services.files.read",
     "ops.services.files.signed_path",
     "ops.services.health.report",
+    "ops.services.processes.check_alive",
+    "ops.services.processes.last_seen",
+    "ops.services.storage_probe.check",
     "ops.services.integrity.count_rows",
     "ops.services.integrity.remarks",
     "ops.services.integrity.run",
@@ -662,6 +665,27 @@ READS = {
     "reviews.services.reviewers.reviewer_for",
     "reviews.services.uploads.uploads_left_today",
 }
+# What a process tells of itself, and of what a command did once.
+TELLS = {
+    "ops.services.events.record",
+    "ops.services.metric_files.add_up",
+    "ops.services.metric_files.compact",
+    "ops.services.metric_files.folder",
+    "ops.services.metric_files.let_go",
+    "ops.services.metric_files.read",
+    "ops.services.metric_files.write",
+    "ops.services.metric_files.write_at_the_end",
+    "ops.services.metrics.forget_gauges",
+    "ops.services.metrics.render",
+    "ops.services.metrics.samples",
+    "ops.services.metrics.write",
+    "ops.services.metrics.write_last",
+    "ops.services.metrics.write_until_the_end",
+    "ops.services.processes.beat",
+    "ops.services.query_times.timed",
+    "ops.services.storage_probe.forget",
+    "ops.services.storage_probe.probe",
+}
 LOCKS = {
     "accounts.services.points.lock_people",
     "accounts.services.points.lock_person",
@@ -670,6 +694,7 @@ LOCKS = {
     "lottery.services.availability.lock",
 }
 AT_THE_START = {
+    "ops.services.query_times.measure_queries",
     "ops.services.key_uses.register",
     "catalog.services.mall.set_favorite_test",
 }
@@ -708,6 +733,7 @@ JOBS = {
     "ops.services.purge.purge",
     "catalog.services.orders.expire_orders",
     "ops.services.failed_rows.do_each",
+    "ops.services.events.forget_old",
     "ops.services.files.discard_expired",
     "ops.services.freshness.forget_old",
     "ops.services.idempotency.forget_expired",
@@ -722,6 +748,7 @@ JOBS = {
     "ops.services.schedules.forget_old",
     "ops.services.schedules.renew",
     "ops.services.maintenance.keep_up",  # a beat: what this process has in hand
+    "ops.services.processes.forget_old",
     "ops.services.seals.seal_ledgers",  # by the command it does what the job does, once a day
     "reviews.services.process.claim",
     "reviews.services.process.complete",
@@ -752,7 +779,7 @@ PARTS = {
     "ops.services.seal_files.set_aside": "set_newer_aside",
     "ops.services.seal_files.write": "seal_ledgers",
 }
-EXEMPT = {*READS, *LOCKS, *AT_THE_START, *THE_TRAIL_ITSELF, *OWN_AFFAIRS, *JOBS, *PARTS}
+EXEMPT = {*READS, *TELLS, *LOCKS, *AT_THE_START, *THE_TRAIL_ITSELF, *OWN_AFFAIRS, *JOBS, *PARTS}
 
 AUDITED_COMMANDS = {
     "changepassword",
@@ -765,7 +792,7 @@ AUDITED_COMMANDS = {
 }
 EXEMPT_COMMANDS = {
     "audit": "reads",
-    "check_integrity": "reads",
+    "check_integrity": "reads, and leaves an event",
     "jobs": "runs jobs",
     "serve": "what it starts with is seed_demo",
     "worker": "runs jobs",

@@ -85,6 +85,8 @@ HARMLESS: dict[str, set[str]] = {
     "ops.MigrationRun": {"log", "plan", "status"},
     "ops.Schedule": {"claimed_by", "job", "last_outcome", "timing"},
     "ops.ServingProcess": {"name"},
+    "ops.OperationalEvent": {"facts", "host", "kind"},
+    "ops.ProcessBeat": {"host", "kind", "name", "version"},
     "ops.StoredFile": {"media_type", "path", "purpose", "sha256", "storage"},
     "reviews.ProcessRecord": {"error", "kind", "model_name", "settings", "status"},
     "reviews.Receipt": {

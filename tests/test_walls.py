@@ -219,6 +219,7 @@ PAGES: dict[str, Page] = {
     "ops.LiveSetting": of_platform(),
     "ops.MigrationRun": of_platform(),
     "ops.Schedule": of_platform(actions={"run_now": WRITE}),
+    "ops.OperationalEvent": of_platform(),
     "ops.StoredFile": of_platform(),
     "reviews.ProcessRecord": Page(sees=MANAGERS_READ),
     "reviews.Receipt": Page(

@@ -45,6 +45,7 @@ from ops.models import (
     LedgerSeal,
     LiveSetting,
     MigrationRun,
+    OperationalEvent,
     Schedule,
     StoredFile,
 )
@@ -161,6 +162,7 @@ def _rows_of_the_platform() -> Rows:
         Alert.objects.create(rule=AlertRule.objects.create(name="Raised", **rule), value=2),
         Backup.objects.create(),
         MigrationRun.objects.create(),
+        OperationalEvent.objects.create(kind="demo_loaded", host="h"),
         FailedRow.objects.create(job="j", row_id="1", error="E", set_aside_at=timezone.now()),
         StoredFile.objects.filter(owner_id=person.pk).earliest("pk"),
         IdempotencyRecord.objects.create(owner_id=person.pk, path="/", key=str(uuid4())),

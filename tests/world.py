@@ -19,7 +19,7 @@ from ops.models import (
     MigrationRun,
     ServingProcess,
 )
-from ops.services import scheduler
+from ops.services import processes, scheduler
 from ops.services.seals import seal_ledgers
 from reviews.tests.factories import make_receipt
 from tests.api import client_of
@@ -60,6 +60,7 @@ def make_world():
     LiveSetting.objects.create(key="points.register_bonus", value=500)
     Maintenance.objects.create()
     ServingProcess.objects.create(name="here:1:abc")
+    processes.beat()
     MigrationRun.objects.create()
     FailedRow.objects.create(job="j", row_id="1", error="E")
     scheduler.run_by_hand("old job runs")

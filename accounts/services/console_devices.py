@@ -7,6 +7,7 @@ from datetime import timedelta
 from django.db.models import Count, Max
 from django.utils import timezone
 
+from accounts.metrics import SIGN_INS
 from accounts.models import ConsoleDevice, User
 from accounts.models.console_devices import KNOWN_FOR
 from ops import security_log
@@ -49,6 +50,7 @@ def remember(
         ConsoleDevice.objects.filter(pk=own.pk).update(**facts)
         device = ConsoleDevice.objects.get(pk=own.pk)
     security_log.note_change("console_sign_in", person_id=person.pk, device_id=device.pk)
+    SIGN_INS.add_on_commit(1, "console")
     return device, token
 
 

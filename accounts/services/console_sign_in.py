@@ -16,6 +16,7 @@ from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
 from accounts.errors import AccountClosed, SignInDelayed, WrongPassword
+from accounts.metrics import SIGN_INS_REFUSED
 from accounts.models import ConsoleDevice, LimitPurpose, SignInLimit, User
 from accounts.models.people import login_name
 from accounts.models.sign_in_limits import SignInLimitQuerySet
@@ -23,7 +24,9 @@ from accounts.services import console_devices
 from ops import security_log
 from ops.client_address import counted_as
 from ops.services.encryption import keyed_hash
+from ops.services.purge import purge
 
+BATCH_SIZE = 1000  # old counts that one round of the job deletes
 LONGEST_DELAY = timedelta(minutes=15)
 FIRST_DELAY = timedelta(seconds=5)  # it doubles with each wrong password
 FREE_TRIES = {
@@ -61,6 +64,7 @@ def check_password(*, account: str, password: str, address: str, device_token: s
     person = _try(named, password, keys)
     if not person.is_active:
         security_log.note("console_sign_in_refused", person_id=person.pk, reason=person.status)
+        SIGN_INS_REFUSED.add(1, "console", "closed")
         raise AccountClosed
     _give_back(keys)
     return person
@@ -85,10 +89,12 @@ def _try(person: User | None, password: str, keys: list[Key]) -> User:
     # see the same low count.
     if wait := _claim(keys):
         security_log.note("console_sign_in_delayed", person_id=person_id, seconds=wait)
+        SIGN_INS_REFUSED.add(1, "console", "delayed")
         raise SignInDelayed(retry_after=wait)
     is_right = check_password_with_timing_attack_mitigation(person, password)
     if person is None or not is_right:
         security_log.note("console_sign_in_failed", person_id=person_id)
+        SIGN_INS_REFUSED.add(1, "console", "wrong")
         raise WrongPassword
     return person
 
@@ -100,12 +106,12 @@ def forget_tries(*, person: User) -> None:
         _limits([_account_key(name) for name in names]).update(failures=0, blocked_until=None)
 
 
-def forget_old_tries(*, now: datetime) -> None:
-    """Delete the counts that would begin anew."""
+def forget_old_tries(*, now: datetime) -> int:
+    """Delete counts that would begin anew, BATCH_SIZE at most; returns how many."""
     over = Q()
     for purpose, lifetime in FORGOTTEN_AFTER.items():
         over |= Q(purpose=purpose, last_failed_at__lt=now - lifetime)
-    SignInLimit.objects.filter(over).delete()
+    return purge(SignInLimit.objects.filter(over).order_by("last_failed_at"), batch_size=BATCH_SIZE)
 
 
 def _keys(*, account: str, address: str, device: ConsoleDevice | None) -> list[Key]:

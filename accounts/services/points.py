@@ -2,11 +2,14 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
+from django.db import transaction
 from django.utils import timezone
 
 from accounts import events
 from accounts.errors import NotEnoughPoints
+from accounts.metrics import POINTS_ISSUED, POINTS_SPENT
 from accounts.models import PointsEntry, PointsSource, User
 from ops.tally import Account, Tally, write_heads
 from ops.transactions import in_transaction
@@ -74,7 +77,14 @@ def write_entries(changes: Sequence[Change]) -> list[PointsEntry]:
     write_heads(ACCOUNT, tallies.values())
     for entry in entries:
         events.points_changed(entry)
+    transaction.on_commit(partial(_count, changes), robust=True)
     return entries
+
+
+def _count(changes: Sequence[Change]) -> None:
+    for change in changes:
+        counter = POINTS_ISSUED if change.points > 0 else POINTS_SPENT
+        counter.add(abs(change.points), change.source)
 
 
 def _add(tally: Tally, change: Change) -> PointsEntry:

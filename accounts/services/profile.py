@@ -6,6 +6,7 @@ The fields of the answer are those of `accounts.serializers.ProfileOutput`.
 from collections.abc import Callable
 from typing import Any
 
+from accounts.metrics import RENAMED
 from accounts.models import Tier, User
 from ops.registry import Registry
 
@@ -30,3 +31,4 @@ def rename(*, person: User, nickname: str) -> None:
     """Change the nickname to one that `check_nickname` takes."""
     person.nickname = nickname
     person.save(update_fields=["nickname"])
+    RENAMED.add_on_commit()

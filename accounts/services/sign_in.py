@@ -14,6 +14,7 @@ from rest_framework_simplejwt.tokens import RefreshToken
 from accounts import events
 from accounts.errors import AccountClosed, CodeVoid, RefreshTokenReused, WrongCode
 from accounts.live_settings import REGISTER_BONUS
+from accounts.metrics import NEW_PEOPLE, REFRESHES, SIGN_INS, SIGN_INS_REFUSED, SIGN_OUTS
 from accounts.models import DeviceSession, User, UserStatus
 from accounts.services import console_devices, live_sessions, sign_in_codes, tokens
 from accounts.services.points import lock_person
@@ -72,6 +73,7 @@ def sign_in_by_code(*, phone: str, code: str, device: Device) -> SignIn:
             person_id=User.objects.filter(phone=phone).values_list("pk", flat=True).first(),
             refusal=refusal.code,
         )
+        SIGN_INS_REFUSED.add(1, "code", "delayed" if is_delay else "wrong")
         raise
     with transaction.atomic():
         person, is_new_user = User.objects.get_or_create(
@@ -79,12 +81,14 @@ def sign_in_by_code(*, phone: str, code: str, device: Device) -> SignIn:
         )
         if is_new_user:
             welcome(person=person, phone=phone, points=REGISTER_BONUS.value)
+            NEW_PEOPLE.add_on_commit()
         return _start_session(person, device=device, is_new_user=is_new_user)
 
 
 def _start_session(person: User, *, device: Device, is_new_user: bool) -> SignIn:
     if person.status != UserStatus.ACTIVE:
         security_log.note("sign_in_refused", person_id=person.pk, reason=person.status)
+        SIGN_INS_REFUSED.add(1, "code", "closed")
         raise AccountClosed
     now = timezone.now()
     session = DeviceSession.objects.create(
@@ -99,6 +103,7 @@ def _start_session(person: User, *, device: Device, is_new_user: bool) -> SignIn
     User.objects.filter(pk=person.pk).update(last_login=now, login_count=F("login_count") + 1)
     person.refresh_from_db()
     security_log.note_change("sign_in", person_id=person.pk, session_id=session.pk)
+    SIGN_INS.add_on_commit(1, "code")
     return SignIn(
         person=person, session=session, pair=tokens.sign_pair(session), is_new_user=is_new_user
     )
@@ -159,7 +164,9 @@ def refresh(token: str) -> TokenPair:
     if not rotated and not was_lost_on_the_way:
         _end(session)
         security_log.note("refresh_reused", person_id=session.user_id, session_id=session.pk)
+        REFRESHES.add(1, "reused")
         raise RefreshTokenReused
+    REFRESHES.add_on_commit(1, "exchanged")
     return tokens.sign_pair(session)
 
 
@@ -199,6 +206,7 @@ def sign_out(session: DeviceSession, *, everywhere: bool = False) -> None:
     for ending in live.order_by("pk") if everywhere else [session]:
         if _end(ending):
             security_log.note_change("sign_out", person_id=ending.user_id, session_id=ending.pk)
+            SIGN_OUTS.add_on_commit()
 
 
 @in_transaction

@@ -21,6 +21,7 @@ from accounts.live_settings import (
     CODES_AN_HOUR_PER_ADDRESS,
     WRONG_CODES_AN_HOUR_PER_ADDRESS,
 )
+from accounts.metrics import CODES, CODES_USED
 from accounts.models import SignInCode
 from accounts.sms import NotTaken, sender
 from ops.client_address import counted_as, is_loopback
@@ -91,6 +92,7 @@ def _send(row: SignInCode, code: str) -> None:
         sender().send_code(phone=row.phone, code=code)
     except Exception as error:
         logger.exception("A sign-in code could not be sent")
+        CODES.add(1, "failed")
         refusal = Unavailable()
         if not isinstance(error, NotTaken):
             # Else a provider that delivers and then fails would send a phone any number of them.
@@ -100,6 +102,7 @@ def _send(row: SignInCode, code: str) -> None:
             refusal = Unavailable(retry_after=wait)
         row.delete()
         raise refusal from error
+    CODES.add(1, "sent")
 
 
 def _unsure_key(phone: str, of: date | Literal["newest"]) -> str:
@@ -136,8 +139,10 @@ def use_code(*, phone: str, code: str, address: str) -> None:
         unused = SignInCode.objects.filter(pk=newest.pk, used_at__isnull=True)
         is_right = _is_right(newest, code, now) or _is_fixed_code(code, address)
         if is_right and unused.update(used_at=now):
+            CODES_USED.add_on_commit()
             return
     elif _is_fixed_code(code, address):
+        CODES_USED.add()
         return
     _count("wrong codes", address)
     raise WrongCode

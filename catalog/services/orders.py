@@ -22,6 +22,7 @@ from catalog.errors import (
     ProductNotFound,
 )
 from catalog.live_settings import ORDER_LIFETIME
+from catalog.metrics import EXCHANGES, ORDERS_RETURNED, REDEMPTIONS
 from catalog.models import (
     Order,
     OrderSource,
@@ -93,6 +94,7 @@ def exchange(*, person_id: int, product_id: int | None, quantity: int) -> Order:
         related_id=str(order.pk),
     )
     points.write_entries([price])
+    EXCHANGES.add_on_commit(1, order.kind)
     return order
 
 
@@ -283,6 +285,7 @@ def _take_back(order: Order, *, status: OrderStatus, now: datetime) -> bool:
             source=PointsSource.CANCEL,
             related_id=str(order.pk),
         )
+    ORDERS_RETURNED.add_on_commit(1, status)
     return True
 
 
@@ -321,6 +324,7 @@ def redeem(*, cashier: User, exchange_code: str) -> Order:
         shop_id=order.shop_id,
         actor_id=cashier.pk,
     )
+    REDEMPTIONS.add_on_commit(1, order.kind)
     return order
 
 

@@ -2,11 +2,14 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
+from django.db import transaction
 from django.utils import timezone
 
 from catalog import events
 from catalog.errors import NotEnoughStock, ProductNotFound, StockIsCodes
+from catalog.metrics import STOCK_UNITS
 from catalog.models import Product, ProductKind, StockEntry, StockOperation
 from ops.services import audit
 from ops.tally import Account, Tally, write_heads
@@ -103,7 +106,13 @@ def write_entries(changes: Sequence[Change]) -> list[StockEntry]:
     write_heads(ACCOUNT, tallies.values())
     for entry in entries:
         events.stock_changed(entry)
+    transaction.on_commit(partial(_count, changes), robust=True)
     return entries
+
+
+def _count(changes: Sequence[Change]) -> None:
+    for change in changes:
+        STOCK_UNITS.add(abs(change.quantity), change.operation)
 
 
 def _add(tally: Tally, change: Change) -> StockEntry:

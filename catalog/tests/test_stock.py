@@ -148,6 +148,11 @@ def test_the_stock_of_a_virtual_product_is_nothing_but_codes():
 
 
 # --- Push -------------------------------------------------------------------------------------
+def pushes_among(callbacks):
+    """What is pushed after a commit; that it was counted is no business of these tests."""
+    return [one for one in callbacks if one.func is push.publish]
+
+
 def test_everybody_hears_of_a_change_once_it_is_committed(
     pushes, django_capture_on_commit_callbacks
 ):
@@ -158,7 +163,7 @@ def test_everybody_hears_of_a_change_once_it_is_committed(
             product_id=product.pk, quantity=2, operation=StockOperation.RESTOCK, reason="x"
         )
 
-    assert len(callbacks) == 1
+    assert len(pushes_among(callbacks)) == 1
     (event,) = pushes.take(1)
     assert event["owner_id"] is None
     assert event["version"] == 2
@@ -199,7 +204,7 @@ def test_nobody_hears_of_what_customers_do_not_see(
         make_prize_order(product=product)
 
     assert StockEntry.objects.count() == 5
-    assert callbacks == []
+    assert pushes_among(callbacks) == []
     assert pushes.take(0) == []
 
 
@@ -250,5 +255,5 @@ def test_a_refused_change_is_told_to_nobody(django_capture_on_commit_callbacks):
     ):
         change_stock(product_id=product.pk, quantity=-2, operation=StockOperation.PURCHASE)
 
-    assert callbacks == []
+    assert pushes_among(callbacks) == []
     assert Product.objects.get(pk=product.pk).stock == 1

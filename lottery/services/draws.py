@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
+from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
@@ -12,6 +14,7 @@ from catalog.models import Product
 from catalog.services.orders import WonPrize, orders_for_prizes
 from lottery import decision
 from lottery.errors import DailyLimitReached, NotEnoughPointsToDraw, WheelNotOpen
+from lottery.metrics import DRAWS, PRIZES
 from lottery.models import Draw, PityCounter, SeedPair, WheelVersion
 from lottery.models.draws import new_draw_id
 from lottery.odds import OddsSheet, PublishedPrize
@@ -70,6 +73,7 @@ def draw(
     SeedPair.objects.filter(pk=pair.pk).update(next_nonce=F("next_nonce") + count)
     PityCounter.objects.set_to(pity, person_id=person_id, wheel_id=version.wheel_id)
     write_entries([change for drawn in draws for change in _changes(drawn, person)])
+    transaction.on_commit(partial(_count, draws), robust=True)
     return Drawn(
         draws=draws,
         version=version,
@@ -169,6 +173,12 @@ def _decide(
         created_at=available.moment,
     )
     return drawn, decision.pity_after(given=given, pity_before=pity)
+
+
+def _count(draws: Sequence[Draw]) -> None:
+    DRAWS.add(len(draws))
+    for drawn in draws:
+        PRIZES.add(1, drawn.version.sheet.prize(drawn.prize_id).type)
 
 
 # --- What the draws came to -----------------------------------------------------------------------

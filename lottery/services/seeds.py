@@ -7,6 +7,7 @@ from datetime import datetime
 from django.utils import timezone
 
 from lottery.decision import hash_seed
+from lottery.metrics import SEEDS_ROTATED
 from lottery.models import SeedMaker, SeedPair, SeedState
 from ops.services.encryption import decrypt, encrypt
 from ops.transactions import in_transaction
@@ -82,6 +83,7 @@ def rotate(*, person_id: int, client_seed: str | None = None) -> Rotation:
     following.save(update_fields=["state", "activated_at", "client_seed", "client_seed_by"])
     fresh = _new_pair(person_id, SeedState.NEXT, now)
     fresh.save()
+    SEEDS_ROTATED.add_on_commit()
     return Rotation(revealed=pair, server_seed=reveal(pair), active=following, next=fresh)
 
 

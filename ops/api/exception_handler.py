@@ -23,6 +23,7 @@ from rest_framework.response import Response
 from ops import request_id
 from ops.api.fields import NO_FIELD
 from ops.api.languages import language_for
+from ops.api.measuring import say_code
 from ops.api.renderer import EnvelopedResponse, encode
 from ops.errors import (
     BodyTooLarge,
@@ -67,12 +68,14 @@ _BY_STATUS: dict[int, DomainError] = {
 def answer_status(status: int) -> HttpResponse:
     """Answer in the envelope what Django refused with a bare status before any view of ours."""
     error = _BY_STATUS.get(status) or Failure()
-    return HttpResponse(
+    answer = HttpResponse(
         encode(error_body(error)),
         status=error.status,
         content_type="application/json",
         headers=error_headers(error),
     )
+    say_code(answer, error.code)
+    return answer
 
 
 def answer_outside(status: int, headers: Mapping[bytes, bytes]) -> HttpResponse:
@@ -132,4 +135,6 @@ def answer_exception(raised: Exception, context: Mapping[str, Any]) -> Response:
     if error is None:
         logger.error("%s failed", request.path, exc_info=raised)
         error = Failure()
-    return EnvelopedResponse(error_body(error), status=error.status, headers=error_headers(error))
+    answer = EnvelopedResponse(error_body(error), status=error.status, headers=error_headers(error))
+    say_code(answer, error.code)
+    return answer

@@ -5,6 +5,7 @@ from ops.models.alerts import Alert
 from ops.models.audit import AuditActor, AuditEntry
 from ops.models.backups import Backup, RunStatus
 from ops.models.change_marks import ChangeMark
+from ops.models.events import OperationalEvent
 from ops.models.failed_rows import FailedRow
 from ops.models.files import PUBLIC_PURPOSES, FilePurpose, StoredFile
 from ops.models.idempotency import IdempotencyRecord
@@ -12,6 +13,7 @@ from ops.models.jobs import JobRun, RunOutcome, Schedule
 from ops.models.live_settings import LiveSetting
 from ops.models.maintenance import Maintenance, ServingProcess
 from ops.models.migration_runs import MigrationRun
+from ops.models.process_beats import ProcessBeat
 from ops.models.seals import LedgerSeal
 
 __all__ = [
@@ -31,6 +33,8 @@ __all__ = [
     "LiveSetting",
     "Maintenance",
     "MigrationRun",
+    "OperationalEvent",
+    "ProcessBeat",
     "RunOutcome",
     "RunStatus",
     "Schedule",

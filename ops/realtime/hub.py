@@ -7,6 +7,7 @@ is encoded once and handed to its sockets directly.
 
 import asyncio
 import logging
+import time
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import suppress
@@ -16,6 +17,7 @@ from weakref import WeakKeyDictionary
 import orjson
 from channels.layers import get_channel_layer
 
+from ops.metrics import PUSH_SECONDS, SOCKETS_CLOSED, SOCKETS_OPEN, SOCKETS_OPENED
 from ops.realtime import push
 from ops.realtime.push import CloseOrder, Event
 from ops.registry import Registry
@@ -112,7 +114,7 @@ class Hub:
         self.everywhere: dict[int, list[str]] = defaultdict(list)
         self._subscribed = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
-        self._held_back: dict[tuple[str, str], Event] = {}
+        self._held_back: dict[tuple[str, str], tuple[Event, float | None]] = {}
         self._sent_versions: dict[tuple[str, str], int] = {}
         self._merging: set[tuple[str, str]] = set()
         self._counts: list[Count] = []
@@ -139,6 +141,8 @@ class Hub:
         Only who may listen is counted, or strangers could close the sockets of a person.
         """
         socket.is_counted = True
+        SOCKETS_OPENED.add()
+        SOCKETS_OPEN.move(1)
         self._tell(socket)
 
     def leave(self, socket: Socket) -> None:
@@ -151,6 +155,8 @@ class Hub:
             del self.by_owner[socket.owner_id]
         if socket.is_counted:
             socket.is_counted = False
+            SOCKETS_CLOSED.add()
+            SOCKETS_OPEN.move(-1)
             self._tell(socket)
 
     def _tell(self, socket: Socket) -> None:
@@ -188,33 +194,35 @@ class Hub:
         payload = message["payload"]
         match message["type"]:
             case "push.event":
-                await self._deliver(Event(**payload))
+                await self._deliver(Event(**payload), sent_at=message.get("at"))
             case "push.close":
                 self._close(CloseOrder(**payload))
             case "push.counts":
                 for owner_id, socket_id, is_counted in payload["counts"]:
                     (self._count_in if is_counted else self._count_out)(owner_id, socket_id)
 
-    async def _deliver(self, event: Event) -> None:
+    async def _deliver(self, event: Event, *, sent_at: float | None) -> None:
+        """Hand an event on. An earlier version did not say when it was sent."""
         if event.owner_id is not None:
             # Most messages are for people who are connected elsewhere, or nowhere.
             if here := self.by_owner.get(event.owner_id):
                 text = encode(event)
                 for socket in list(here):
                     socket.deliver(event, text)
+                _observe(sent_at)
         elif event.subject:
-            self._merge(event)
+            self._merge(event, sent_at=sent_at)
         else:
-            await self.broadcast(event)
+            await self.broadcast(event, sent_at=sent_at)
 
-    def _merge(self, event: Event) -> None:
+    def _merge(self, event: Event, *, sent_at: float | None) -> None:
         """Send the first change of a subject at once and the last of a burst after the window."""
         key = (event.type, event.subject)
         held_back = self._held_back.get(key)
-        newest = held_back.version if held_back else self._sent_versions.get(key)
+        newest = held_back[0].version if held_back else self._sent_versions.get(key)
         if (event.version or 0) <= (newest or 0):
             return  # late: a newer one went out or is about to
-        self._held_back[key] = event
+        self._held_back[key] = event, sent_at
         if key not in self._merging:
             self._merging.add(key)
             self._tasks.append(task := asyncio.create_task(self._send_merged(key)))
@@ -222,20 +230,24 @@ class Hub:
 
     async def _send_merged(self, key: tuple[str, str]) -> None:
         try:
-            while event := self._held_back.pop(key, None):
+            while held_back := self._held_back.pop(key, None):
+                event, sent_at = held_back
                 self._sent_versions[key] = event.version or 0
-                await self.broadcast(event)
+                await self.broadcast(event, sent_at=sent_at)
                 await asyncio.sleep(MERGE_WINDOW)
         finally:
             self._merging.discard(key)
 
-    async def broadcast(self, event: Event) -> None:
-        """Hand an event to every socket of this process."""
+    async def broadcast(self, event: Event, *, sent_at: float | None = None) -> None:
+        """Hand an event to every socket of this process; `sent_at` is when it was published."""
         text = encode(event)
+        has_sockets = bool(self.by_owner)
         for number, socket in enumerate(self.sockets, start=1):
             socket.deliver(event, text)
             if number % YIELD_EVERY == 0:
                 await asyncio.sleep(0)
+        if has_sockets:
+            _observe(sent_at)
 
     def _close(self, order: CloseOrder) -> None:
         close_all(
@@ -269,6 +281,12 @@ class Hub:
                     await look_after(self.sockets)
                 except Exception:
                     logger.exception("The hub's housekeeping failed at %s; it tries again", name)
+
+
+def _observe(sent_at: float | None) -> None:
+    """Count how long a push took to come here, when its sender said when that began."""
+    if sent_at is not None:
+        PUSH_SECONDS.observe(max(0.0, time.time() - sent_at))
 
 
 def encode(event: Event) -> str:

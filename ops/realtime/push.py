@@ -8,6 +8,7 @@ process: a new event loop for each message would mean a new Redis connection for
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field
@@ -93,8 +94,11 @@ def publish(event: Event) -> None:
 
 
 def send(kind: str, payload: dict[str, Any]) -> None:
-    """Hand a message to every process's hub, in the order of the calls of this process."""
-    _sender.put({"type": kind, "payload": payload})
+    """Hand a message to every process's hub, in the order of the calls of this process.
+
+    It says when that was, so that whoever hands it on can tell how long it took.
+    """
+    _sender.put({"type": kind, "payload": payload, "at": time.time()})
 
 
 @dataclass

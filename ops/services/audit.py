@@ -8,15 +8,17 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from functools import partial
 from typing import Any, Literal
 
 from django.core.exceptions import FieldDoesNotExist
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import Model
 from django.db.transaction import TransactionManagementError
 from django.utils import timezone
 
 from ops import request_context, sensitive
+from ops.metrics import CHANGES
 from ops.models import AuditActor, AuditEntry
 from ops.tally import Account, Tally, write_heads
 
@@ -100,7 +102,13 @@ def record_all(changes: Iterable[Change], *, actor_id: int | None = None) -> lis
         entries.append(entry)
     AuditEntry.objects.bulk_create(entries)
     write_heads(ACTORS, [tally])
+    transaction.on_commit(partial(_count, [entry.action for entry in entries]), robust=True)
     return entries
+
+
+def _count(actions: Iterable[str]) -> None:
+    for action in actions:
+        CHANGES.add(1, action)
 
 
 def _lock_actor(who: dict[str, Any]) -> AuditActor:

@@ -13,8 +13,9 @@ from django.db.models import BigIntegerField, CharField, Exists, F, Model, Outer
 from django.db.models.functions import Cast
 from django.utils import timezone
 
+from ops.metrics import JOB_ROWS, ROW_SET_ASIDE
 from ops.models import FailedRow
-from ops.services import audit
+from ops.services import audit, events
 
 logger = logging.getLogger(__name__)
 
@@ -51,9 +52,12 @@ def do_each[Row: Model](
                 is_done = bool(work(row))
         except Exception as error:
             logger.exception("The job %s failed at row %s", job, row.pk)
+            JOB_ROWS.add(1, job, "failed")
             _note(job, row, error)
         else:
             done += is_done
+            if is_done:
+                JOB_ROWS.add_on_commit(1, job, "done")
             failed.filter(row_id=row.pk).delete()
         if time.monotonic() > deadline:
             break
@@ -91,9 +95,11 @@ def _note(job: str, row: Model, error: Exception) -> None:
     FailedRow.objects.filter(~_is_waiting(now), pk=known.pk).update(
         failures=F("failures") + 1, error=type(error).__name__, last_failed_at=now
     )
-    FailedRow.objects.filter(pk=known.pk, failures__gte=FAILURES, set_aside_at__isnull=True).update(
-        set_aside_at=now
+    kept_failing = FailedRow.objects.filter(
+        pk=known.pk, failures__gte=FAILURES, set_aside_at__isnull=True
     )
+    if kept_failing.update(set_aside_at=now):
+        events.record(ROW_SET_ASIDE, job=job, error=type(error).__name__)
 
 
 @transaction.atomic

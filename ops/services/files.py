@@ -21,6 +21,7 @@ from django.utils import timezone
 
 from ops.errors import Unavailable
 from ops.live_settings import SIGNED_ADDRESS_LIFETIME
+from ops.metrics import FILES_DISCARDED, FILES_STORED
 from ops.models import FilePurpose, StoredFile
 from ops.services.failed_rows import do_each
 from ops.services.kept import do_not_keep
@@ -94,6 +95,7 @@ def store(
     if path != file.path:  # a storage may choose another name
         file.path = path
         file.save(update_fields=["path"])
+    FILES_STORED.add_on_commit(1, purpose)
     if expires_at is None:
         make_permanent(file)
         file.is_temporary, file.expires_at = False, None
@@ -149,6 +151,7 @@ def _take_away(file: StoredFile) -> bool:
             return False
         held.delete()
         default_storage.delete(held.path)
+        FILES_DISCARDED.add_on_commit(1, file.purpose)
     return True
 
 

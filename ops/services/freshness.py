@@ -24,6 +24,7 @@ from typing import Any, NamedTuple, Self
 from django.db import connection
 from django.db.models import Model, Q
 
+from ops.metrics import ROWS_PURGED
 from ops.models import ChangeMark
 from ops.registry import Registry
 from ops.request_context import request_at_hand
@@ -255,4 +256,5 @@ def forget_old(*, now: datetime) -> int:
         _moment, ended_before = remembered.popleft()
         old |= Q(number__lt=ended_before)
     deleted, _by_model = ChangeMark.objects.filter(old).delete()
+    ROWS_PURGED.add_on_commit(deleted, ChangeMark._meta.label_lower)
     return deleted

@@ -2,6 +2,8 @@
 
 from django.db.models import Model, QuerySet
 
+from ops.metrics import ROWS_PURGED
+
 
 def purge[Row: Model](rows: QuerySet[Row], *, batch_size: int) -> int:
     """Delete rows of a query, `batch_size` at most, in its order; returns how many.
@@ -13,4 +15,6 @@ def purge[Row: Model](rows: QuerySet[Row], *, batch_size: int) -> int:
         return 0
     # Asked again while deleting: a row that is used anew meanwhile is kept.
     deleted, _by_model = rows.order_by().filter(pk__in=batch).delete()
+    if deleted:
+        ROWS_PURGED.add_on_commit(deleted, rows.model._meta.label_lower)
     return deleted

@@ -20,8 +20,9 @@ from django.utils.translation import gettext as _
 
 from ops.chain import GENESIS_HASH
 from ops.merkle import root_of
+from ops.metrics import LEDGERS_SEALED, SEALS_CONTRADICT, SEALS_SET_ASIDE
 from ops.models import LedgerSeal
-from ops.services import audit, key_ring, seal_files
+from ops.services import audit, events, key_ring, seal_files
 from ops.services.integrity import Finding, snapshot, unguarded_tables
 from ops.services.ledgers import Ledger, ledgers
 from ops.services.seal_files import Head, SealFile, UnreadableSeal
@@ -103,6 +104,7 @@ def _keep(file: SealFile, *, is_new: bool) -> LedgerSeal | None:
             file.seal.save(force_insert=True)
             if is_new:
                 seal_files.write(file, public_key=public_key())
+            events.record(LEDGERS_SEALED, accounts=file.seal.accounts, entries=file.seal.entries)
     except IntegrityError:
         if not LedgerSeal.objects.filter(date=file.seal.date).exists():
             raise
@@ -125,6 +127,7 @@ def _take_up(days: list[date], newest: LedgerSeal | None) -> LedgerSeal | None:
         seal_files.set_aside(day)
         return None
     if file is None or not _follows(file, newest):
+        events.record(SEALS_CONTRADICT)
         raise SealsContradict(
             _(
                 "The seal of %(day)s is not in this database. If it was restored to a moment "
@@ -151,6 +154,7 @@ def set_newer_aside() -> list[date]:
     known = LedgerSeal.objects.aggregate(newest=Max("date"))["newest"]
     newer = [day for day in seal_files.days() if known is None or day > known]
     if newer:
+        events.record(SEALS_SET_ASIDE, days=len(newer))
         audit.record(action="seals.set_aside", row=LedgerSeal, after={"days": newer})
     for day in newer:
         seal_files.set_aside(day)

@@ -22,6 +22,7 @@ from ops.services.queue import first_arguments
 from ops.transactions import in_transaction
 from reviews import events, risk
 from reviews.live_settings import READING_LEASE, READING_QUEUED_TOO_LONG
+from reviews.metrics import OCR_SECONDS, READINGS
 from reviews.models import (
     ProcessError,
     ProcessRecord,
@@ -54,7 +55,9 @@ def process_receipt(record_id: int) -> None:
         logger.exception("Process %s of receipt %s failed", record.pk, record.receipt_id)
         give_back(record, now=timezone.now())
         return
-    duration = round((time.monotonic() - started) * 1000)
+    seconds = time.monotonic() - started
+    OCR_SECONDS.observe(seconds)
+    duration = round(seconds * 1000)
     if report(record, progress=READ):
         complete(record, reading, duration=duration, now=timezone.now())
 
@@ -93,6 +96,7 @@ def claim(record_id: int, *, reader: ReceiptReader, now: datetime) -> ProcessRec
         return None
     record = ProcessRecord.objects.select_related("receipt__picture").get(pk=record_id)
     events.progress_changed(record)
+    READINGS.add_on_commit(1, "begun")
     return record
 
 
@@ -127,6 +131,7 @@ def complete(record: ProcessRecord, reading: Reading, *, duration: int, now: dat
     )
     receipt.estimated_points = receipt.worth
     _write_outcome(receipt, record, now=now)
+    READINGS.add_on_commit(1, "read")
     return True
 
 
@@ -137,6 +142,7 @@ def fail(record: ProcessRecord, error: ProcessError, *, now: datetime) -> bool:
     if not _end(record, ProcessStatus.FAILED, now=now, error=error):
         return False
     _write_outcome(receipt, record, now=now)
+    READINGS.add_on_commit(1, "given_up")
     return True
 
 
@@ -151,6 +157,7 @@ def give_back(record: ProcessRecord, *, now: datetime) -> None:
         record.status, record.progress = ProcessStatus.PENDING, 0
         events.progress_changed(record)
         transaction.on_commit(partial(process_receipt.enqueue, record.pk), robust=True)
+        READINGS.add_on_commit(1, "tried_again")
 
 
 def _end(
@@ -236,4 +243,5 @@ def _take_up(record: ProcessRecord, *, now: datetime) -> bool:
     ).update(queued_at=now)
     if is_ours:
         transaction.on_commit(partial(process_receipt.enqueue, record.pk), robust=True)
+        READINGS.add_on_commit(1, "queued_again")
     return bool(is_ours)

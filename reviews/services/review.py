@@ -29,6 +29,7 @@ from reviews.errors import (
     ReviewNotFound,
 )
 from reviews.live_settings import SECOND_PERSON_ABOVE
+from reviews.metrics import DECISIONS
 from reviews.models import Receipt, ReceiptStatus, being_read
 from reviews.services.reviewers import Reviewer
 
@@ -95,6 +96,7 @@ def _decide_all(reviewer: Reviewer, decisions: Sequence[Decision]) -> list[Recei
     if decided:
         for receipt in decided:
             events.receipt_reviewed(receipt)
+            DECISIONS.add_on_commit(1, receipt.status)
         _pay(decided)
         audit.record_all(map(_as_change, decided), actor_id=reviewer.person.pk)
         _check_written_in_time(held.since)

@@ -22,6 +22,7 @@ from ops.transactions import in_transaction
 from reviews import events
 from reviews.errors import SubmittedBefore, UploadQuotaUsed
 from reviews.live_settings import POINTS_PER_YUAN, UPLOADS_A_DAY, UPLOADS_A_DAY_PREMIUM
+from reviews.metrics import UPLOADS
 from reviews.models import ProcessRecord, Receipt, ReceiptStatus
 from reviews.photos import Photo
 from reviews.services.process import process_receipt
@@ -108,6 +109,7 @@ def submit(*, person: User, amount: Decimal, stored: StoredPhoto, shop: Shop) ->
     events.progress_changed(record)
     # robust: the photo is safe by now, and the sweep sends again what did not reach the queue.
     transaction.on_commit(partial(process_receipt.enqueue, record.pk), robust=True)
+    UPLOADS.add_on_commit()
     return receipt
 
 

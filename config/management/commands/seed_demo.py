@@ -6,6 +6,8 @@ from django.utils.translation import gettext_noop
 from accounts.models import User
 from config import demo
 from ops.command_base import TranslatedCommand
+from ops.metrics import DEMO_LOADED
+from ops.services import events
 
 
 class Command(TranslatedCommand):
@@ -15,6 +17,7 @@ class Command(TranslatedCommand):
         if User.objects.exists():
             raise CommandError(_("There are people in this database already; nothing was loaded."))
         demo.load()
+        events.record(DEMO_LOADED)
         self.stdout.write(_("The demo shop is open."))
         if not settings.DEBUG:
             self.stdout.write(

@@ -14,6 +14,7 @@ from accounts.models import User
 from config.daphne_server import EmbeddedServer
 from config.demo import CUSTOMER_PHONE, MERCHANT_PHONE, console_password
 from config.routing import application
+from ops import life_signs
 from ops.command_base import TranslatedCommand
 from ops.services.background import Background
 from ops.services.live_settings import refuse_stored_settings
@@ -50,6 +51,7 @@ class Command(TranslatedCommand):
             ready_callable=self.say_where_to_go,
             server_name="",
         )
+        life_signs.set_kind("serve")
         background.start()
         Pulse().start()
         # A shell starts background jobs with Ctrl-C ignored, which twisted would leave so.

@@ -3,7 +3,8 @@ from django.utils.formats import date_format
 from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 
-from ops.services import key_ring, key_rotation, key_uses
+from ops.metrics import KEYS_RENEWED
+from ops.services import events, key_ring, key_rotation, key_uses
 from ops.services.missing_keys import missing_keys
 
 IDS_SHOWN = 10
@@ -28,6 +29,7 @@ class Command(BaseCommand):
     def handle(self, *, batch_size, **options):
         if batch_size < 1:
             raise CommandError(_("A batch has at least one row."))
+        self.told = {"renewed": 0, "unreadable": 0, "refused": 0}
         left = 0
         for name, use in key_uses.columns.items():
             if use.renewal:
@@ -37,6 +39,7 @@ class Command(BaseCommand):
         missing = missing_keys()
         for key in missing:
             self.stdout.write(key.sentence())
+        events.record(KEYS_RENEWED, **self.told, keys_missing=len(missing))
         if left or missing:
             raise CommandError(_("Something is left that needs a look: see above."), returncode=1)
 
@@ -47,6 +50,9 @@ class Command(BaseCommand):
             renewed += batch.renewed
             unreadable += batch.unreadable
             refused += batch.refused
+        self.told["renewed"] += renewed
+        self.told["unreadable"] += len(unreadable)
+        self.told["refused"] += len(refused)
         self.stdout.write(_("%(column)s: %(count)d made anew") % {"column": name, "count": renewed})
         if unreadable:
             said = _("no key of the ring opens %(count)d: %(ids)s")

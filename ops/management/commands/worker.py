@@ -4,6 +4,7 @@ import threading
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
+from ops import life_signs
 from ops.command_base import TranslatedCommand
 from ops.services.background import Background
 from ops.services.live_settings import refuse_stored_settings
@@ -23,6 +24,7 @@ class Command(TranslatedCommand):
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_number_and_frame: stop.set())
         background = Background()
+        life_signs.set_kind("worker")
         background.start()
         Pulse().start()
         self.stdout.write(_("Background work has started."))

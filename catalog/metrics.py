@@ -1,0 +1,32 @@
+"""What is counted of orders and stock."""
+
+from catalog import live_settings
+from catalog.models import Product, ProductKind, StockOperation
+from ops.measures import Counter, Gauge, Label
+
+_KIND = Label("kind", ProductKind.values)
+
+EXCHANGES = Counter("platform_exchanges_total", "Orders that were bought with points.", _KIND)
+REDEMPTIONS = Counter("platform_redemptions_total", "Orders that were handed over.", _KIND)
+ORDERS_RETURNED = Counter(
+    "platform_orders_returned_total",
+    "Orders that were cancelled or expired.",
+    Label("status", ("cancelled", "expired")),
+)
+STOCK_UNITS = Counter(
+    "platform_stock_units_total",
+    "Units that came or went, by what moved them.",
+    Label("operation", StockOperation.values),
+)
+
+
+def _low_stock() -> float:
+    return Product.objects.visible().filter(stock__lte=live_settings.LOW_STOCK.value).count()
+
+
+LOW_STOCK = Gauge(
+    "platform_products_low_stock",
+    "Products of the mall whose stock is at or below the threshold (products.low_stock).",
+    read=_low_stock,
+    keep=30,
+)
