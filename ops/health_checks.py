@@ -1,12 +1,17 @@
-"""Is what every app needs there: the database, the cache, the channel layer, the schema."""
+"""Is what every app needs there: database, cache, channel layer, schema, storage, disk, worker."""
+
+import shutil
 
 from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
+from django.conf import settings
 from django.core.cache import cache
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
+from django.utils import timezone
 
-from ops.services import health
+from ops.life_signs import Part
+from ops.services import health, processes, storage_probe
 
 
 def register() -> None:
@@ -15,6 +20,10 @@ def register() -> None:
     health.checks.register("cache", cache_keeps)
     health.checks.register("channel_layer", channel_layer_carries)
     health.readiness_checks.register("migrations", migrations_applied)
+    health.operation_checks.register("storage", storage_probe.check)
+    health.operation_checks.register("disk", disk_has_room)
+    health.operation_checks.register("worker", worker_lives)
+    health.operation_checks.register("scheduler", scheduler_lives)
 
 
 def database_answers() -> None:
@@ -45,5 +54,33 @@ def migrations_applied() -> None:
         executor = MigrationExecutor(connection)
         if plan := executor.migration_plan(executor.loader.graph.leaf_nodes()):
             raise RuntimeError(f"{len(plan)} migration(s) are not applied; run migrate")
+    finally:
+        connection.close()
+
+
+class DiskNearlyFull(Exception):
+    """Less space is left where the data lies than LEAST_FREE_DISK_MB."""
+
+
+def disk_has_room() -> None:
+    """Raise DiskNearlyFull unless there is space where DATA_DIR lies."""
+    free = shutil.disk_usage(settings.DATA_DIR).free // 1024**2
+    if free < settings.LEAST_FREE_DISK_MB:
+        raise DiskNearlyFull(f"{free} MB are free; {settings.LEAST_FREE_DISK_MB} MB are wanted")
+
+
+def worker_lives() -> None:
+    """Raise PartSilent when no machine has a worker at work."""
+    _lives("worker")
+
+
+def scheduler_lives() -> None:
+    """Raise PartSilent when no machine has a scheduler at work."""
+    _lives("scheduler")
+
+
+def _lives(part: Part) -> None:
+    try:
+        processes.check_alive(part, now=timezone.now())
     finally:
         connection.close()

@@ -514,7 +514,7 @@ def _health(scene: Scene, path: str) -> Answers:
 
     for check in (lambda: None, away):
         with scene.monkeypatch.context() as patch:
-            for name in ("checks", "readiness_checks"):
+            for name in ("checks", "operation_checks", "readiness_checks"):
                 only = Registry[health.Check]()
                 only.register("database", check)
                 patch.setattr(health, name, only)

@@ -12,8 +12,12 @@ type Check = Callable[[], None]
 
 TIME_LIMIT = 1.5  # seconds for all checks together; /health promises an answer within 2
 
-# A check raises when its dependency is not as it must be.
+# A check raises when its dependency is not as it must be. What every request needs:
 checks: Registry[Check] = Registry()
+# What the platform as a whole needs as well. It makes /health fail, and no process unready: a load
+# balancer that asked /health would take all web processes away because the worker is silent.
+operation_checks: Registry[Check] = Registry()
+# What makes a process unready, and the platform no less healthy.
 readiness_checks: Registry[Check] = Registry()
 
 
@@ -40,10 +44,12 @@ def _run(name: str, check: Check, results: dict[str, dict[str, Any]]) -> None:
 
 
 def report(*, readiness: bool = False) -> Report:
-    """Run the checks, each in a thread of its own, and give up on those that hang."""
-    wanted = dict(checks.items())
-    if readiness:
-        wanted |= readiness_checks.items()
+    """Run the checks, each in a thread of its own, and give up on those that hang.
+
+    Of the platform, or, for `readiness`, of what this process needs to serve requests.
+    """
+    more = readiness_checks if readiness else operation_checks
+    wanted = {**dict(checks.items()), **dict(more.items())}
     results: dict[str, dict[str, Any]] = {}
     # Daemon threads: one that hangs on a dead dependency must not keep the process from ending.
     threads = [

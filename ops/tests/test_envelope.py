@@ -181,6 +181,7 @@ def test_head_answers_without_a_body(api):
 
 @pytest.mark.parametrize("path", ["/health", "/api/health", "/api/ready"])
 @pytest.mark.postgresql
+@pytest.mark.usefixtures("just_started")
 def test_health_can_be_asked_by_head_and_options(api, path):
     head, options = api.head(path), api.options(path)
     assert (head.status_code, head.content) == (200, b"")
@@ -196,6 +197,7 @@ ASKING = [
 
 
 @pytest.mark.parametrize("path", [*ASKING, "/api/schema", "/api/docs"])
+@pytest.mark.usefixtures("just_started")
 def test_health_and_documents_stand_outside_the_envelope(api, path):
     response = api.get(path)
     assert response.status_code == 200

@@ -2,21 +2,30 @@
 
 import threading
 import time
+from datetime import timedelta
 
 import pytest
+from django.core.files.base import ContentFile
+from django.core.files.storage import FileSystemStorage
 from django.db import connection
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
+from django.utils import timezone
 
-from ops import health_checks
+from ops import health_checks, life_signs
+from ops.models import ProcessBeat
 from ops.registry import Registry
-from ops.services import health
+from ops.services import health, processes, storage_probe
 from ops.tests.databases import other_parameters
 
 STRANGER = {"REMOTE_ADDR": "203.0.113.9"}
 # Each check asks the database from a thread of its own: a transaction of the test hides nothing,
 # but a table locked by it would; SQLite in memory has one connection alone.
-pytestmark = [pytest.mark.postgresql, pytest.mark.django_db(transaction=True)]
+pytestmark = [
+    pytest.mark.postgresql,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("all_at_work"),
+]
 
 
 @pytest.fixture
@@ -28,6 +37,7 @@ def only(monkeypatch):
         for name, check in checks.items():
             only.register(name, check)
         monkeypatch.setattr(health, "checks", only)
+        monkeypatch.setattr(health, "operation_checks", Registry[health.Check]())
 
     return use
 
@@ -142,3 +152,147 @@ def test_a_database_that_is_away_is_found(client):
         assert time.monotonic() - started < 2
         assert response.json()["checks"]["database"]["status"] == "failed"
     assert client.get("/health").status_code == 200
+
+
+# --- What the platform as a whole needs -----------------------------------------------------------
+def failed(client, path="/health"):
+    """The checks that fail, by name, with why; the status of the answer agrees."""
+    response = client.get(path)
+    checks = response.json()["checks"]
+    found = {name: one["detail"] for name, one in checks.items() if one["status"] != "ok"}
+    assert response.status_code == (503 if found else 200)
+    return found
+
+
+def test_it_names_storage_disk_worker_and_scheduler(client):
+    names = set(client.get("/health").json()["checks"])
+    assert names == {
+        "database", "cache", "channel_layer", "storage", "disk", "worker", "scheduler"
+    }  # fmt: skip
+
+
+def test_a_storage_that_takes_nothing_is_found_by_the_beat_and_told_by_the_answer(
+    client, monkeypatch
+):
+    def refuse(*_arguments, **_options):
+        raise OSError("No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FileSystemStorage, "_save", refuse)
+        assert failed(client) == {}, "the answer itself asks no storage"
+        with pytest.raises(OSError, match="No space"):
+            storage_probe.probe()
+        assert failed(client) == {"storage": "StorageUnproven: OSError: No space left on device"}
+    storage_probe.probe()
+    assert failed(client) == {}
+
+
+def test_a_storage_that_gives_something_else_back_is_found(monkeypatch):
+    real = FileSystemStorage._save  # type: ignore[attr-defined]
+    monkeypatch.setattr(
+        FileSystemStorage,
+        "_save",
+        lambda storage, name, _content: real(storage, name, ContentFile(b"rotten")),
+    )
+    with pytest.raises(storage_probe.StorageUnproven, match="something else"):
+        storage_probe.probe()
+
+
+def test_a_storage_that_hangs_is_told_when_its_last_answer_is_too_old(client, monkeypatch):
+    """The probe hangs in its beat; the answer looks at the last one alone, and is quick."""
+    released = threading.Event()
+
+    real = FileSystemStorage._save  # type: ignore[attr-defined]
+
+    def hang(*arguments):
+        released.wait(30)
+        return real(*arguments)
+
+    monkeypatch.setattr(FileSystemStorage, "_save", hang)
+    hanging = threading.Thread(target=storage_probe.probe)
+    hanging.start()
+    try:
+        assert failed(client) == {}, "not yet"
+        monkeypatch.setattr(storage_probe, "TOO_OLD", 0)
+        begun = time.monotonic()
+        (found,) = failed(client).items()
+        assert time.monotonic() - begun < 2
+        assert found[0] == "storage"
+        assert "has not answered for" in found[1]
+    finally:
+        released.set()
+        hanging.join()
+
+
+def test_a_storage_that_was_never_asked_is_not_proven(client):
+    storage_probe.forget()
+    assert failed(client) == {"storage": "StorageUnproven: the storage was not asked yet"}
+
+
+def test_a_probe_leaves_nothing_behind(own_folder):
+    storage_probe.probe()
+    assert [path for path in (own_folder / "media").rglob("*") if path.is_file()] == []
+
+
+def test_a_full_disk_is_found(client, settings):
+    settings.LEAST_FREE_DISK_MB = 2**40
+    (found,) = failed(client).items()
+    assert found[0] == "disk"
+    assert "MB are wanted" in found[1]
+
+
+def hang(released: threading.Event) -> None:
+    released.wait(30)
+
+
+@pytest.mark.parametrize("name", ["disk", "worker", "scheduler"])
+def test_whatever_hangs_the_answer_comes_in_time(client, monkeypatch, name):
+    released = threading.Event()
+    checks = Registry[health.Check]()
+    checks.register(name, lambda: hang(released))
+    monkeypatch.setattr(health, "operation_checks", checks)
+    begun = time.monotonic()
+    try:
+        assert failed(client) == {name: "no answer in time"}
+        assert time.monotonic() - begun < 2
+    finally:
+        released.set()
+
+
+@pytest.mark.parametrize("part", ["worker", "scheduler"])
+def test_a_part_that_fell_silent_is_found_unless_another_machine_has_one(client, part):
+    long_ago = timezone.now() - processes.SILENT_AFTER - timedelta(seconds=1)
+    ProcessBeat.objects.update(**{f"{part}_seen_at": long_ago})
+    (found,) = failed(client).items()
+    assert found[0] == part
+    assert f"the {part} was last at work at" in found[1]
+    ProcessBeat.objects.create(
+        name="another",
+        pid=1,
+        memory=1,
+        cpu_seconds=1,
+        started_at=long_ago,
+        beat_at=timezone.now(),
+        **{f"{part}_seen_at": timezone.now()},
+    )
+    assert failed(client) == {}
+
+
+@pytest.mark.parametrize("part", ["worker", "scheduler"])
+def test_without_any_it_is_unhealthy_after_a_while(client, monkeypatch, settings, part):
+    ProcessBeat.objects.update(**{f"{part}_seen_at": None})
+    assert list(failed(client)) == [part]
+    settings.DEBUG = True
+    assert failed(client) == {}, "in development there need be none"
+    settings.DEBUG = False
+    monkeypatch.setattr(life_signs, "uptime", lambda: 60.0)
+    assert failed(client) == {}, "it may start after us"
+
+
+def test_none_of_it_takes_a_process_from_the_load_balancer(client, settings):
+    storage_probe.forget()
+    settings.LEAST_FREE_DISK_MB = 2**40
+    ProcessBeat.objects.all().delete()
+    assert set(failed(client)) == {"storage", "disk", "worker", "scheduler"}
+    assert failed(client, "/api/ready") == {}
+    assert "worker" not in client.get("/api/ready").json()["checks"]
