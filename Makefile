@@ -112,6 +112,10 @@ bench-data: $(READY_TO_TEST) ## Fill an empty PostgreSQL with the large set (DAT
 bench-lists: $(READY_TO_TEST) ## Measure lists, details and changes on the large set (DATABASE)
 	@$(PYTHON) -m bench.lists $(if $(DATABASE),--database $(DATABASE)) --explain
 
+.PHONY: bench-overhead
+bench-overhead: $(READY_TO_TEST) ## Measure what metrics cost an empty endpoint and a draw (CPU)
+	@$(PYTHON) -m bench.overhead
+
 # --- Static checks -----------------------------------------------------------------------------
 .PHONY: check
 check: lint types imports check-migrations check-deploy check-messages check-openapi ## Run all static checks
