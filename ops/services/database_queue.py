@@ -12,6 +12,7 @@ from django.utils.crypto import get_random_string
 from django_tasks_db.management.commands.db_worker import Worker as LibraryWorker
 from django_tasks_db.models import DBTaskResult
 
+from ops import life_signs
 from ops.services.queue_engine import (
     LOST_AFTER,
     Failures,
@@ -44,12 +45,14 @@ class DatabaseWorker(LibraryWorker):
     def run(self, stop: threading.Event, *, poll_every: float) -> None:  # type: ignore[override]
         self._stop_requested = stop
         while not stop.is_set():
+            life_signs.note("worker")
             self.running = True
             super().run()
             stop.wait(poll_every)
 
     @override
     def run_task(self, db_task_result: "DBTaskResult[Any, Any]") -> None:
+        life_signs.note("worker")
         db_task_result.task_path = present_name(db_task_result.task_path)
         super().run_task(db_task_result)
         self.running = not self._stop_requested.is_set()

@@ -34,6 +34,7 @@ from rq.timeouts import BaseDeathPenalty
 from rq.worker import SimpleWorker
 from rq.worker_registration import clean_worker_registry
 
+from ops import life_signs
 from ops.services.queue_engine import LOST_AFTER, Failures, Waiting, names_of, present_name
 
 # RQ holds a task to be lost a minute after its time is over.
@@ -175,6 +176,7 @@ class RedisWorker(SimpleWorker):
         try:
             self.register_birth()  # type: ignore[no-untyped-call]
             while not stop.is_set():
+                life_signs.note("worker")
                 self.heartbeat()
                 if found := self._next():
                     close_old_connections()

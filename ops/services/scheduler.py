@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, OperationalError, close_old_connections
 from django.utils.crypto import get_random_string
 
-from ops import request_id
+from ops import life_signs, request_id
 from ops.services import schedules
 from ops.services.jobs import are_paused, jobs
 from ops.services.schedules import Claim, Ended
@@ -100,6 +100,7 @@ class Scheduler:
 
     def go_round(self) -> None:
         """Renew what is under way, and begin what is due."""
+        life_signs.note("scheduler")
         now = self._clock()
         self._renew(now)
         if self._stopping.is_set() or are_paused():
