@@ -1,18 +1,14 @@
 import json
 import re
-from datetime import datetime, time, timedelta
 
 from django.core.management.base import CommandError
 from django.utils import timezone
-from django.utils.dateparse import parse_date, parse_datetime
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
-from ops.command_base import TranslatedCommand
+from ops.command_base import TranslatedCommand, moment_of
 from ops.models import AuditEntry
 
-SO_LONG = re.compile(r"\A(\d{1,5})([mhd])\Z")
-UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 PERSON = re.compile(r"\A\d{1,18}\Z")
 OBJECT = re.compile(r"\A([a-z_]+\.[a-z_]+)(?::(.+))?\Z")
 NEWEST = 100  # entries that are shown unless it is said
@@ -52,24 +48,6 @@ class Command(TranslatedCommand):
         say = as_json if options["json"] else as_line
         for entry in reversed(entries[:limit]):
             self.stdout.write(say(entry))
-
-
-def moment_of(since):
-    """The moment that was meant."""
-    if so_long := SO_LONG.match(since):
-        number, unit = so_long.groups()
-        return timezone.now() - timedelta(**{UNITS[unit]: int(number)})
-    try:
-        day, moment = parse_date(since), parse_datetime(since)
-    except ValueError:  # well formed, and no day there is
-        day = moment = None
-    if day is not None:
-        moment = datetime.combine(day, time())
-    if moment is None:
-        raise CommandError(
-            _("--since: write a day (2026-11-01), a time (2026-11-01T09:30) or so long (24h).")
-        )
-    return moment if timezone.is_aware(moment) else timezone.make_aware(moment)
 
 
 def facts_of_actor(actor):
