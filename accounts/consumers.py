@@ -20,6 +20,7 @@ from accounts.events import CLOSED_TO_YOU, NOT_SIGNED_IN, points_event
 from accounts.models import DeviceSession, PointsEntry, UserStatus
 from accounts.services import tokens
 from accounts.services.greeting import SignedInAs, standings
+from ops import request_id
 from ops.api.languages import language_for
 from ops.errors import NotSignedIn, Unreadable, ValidationFailed
 from ops.identifiers import MAX_ID
@@ -84,6 +85,7 @@ class RealtimeConsumer:
 
     async def serve(self, scope, receive):
         """Greet, then listen until one of both ends closes."""
+        request_id.current.set(self.socket_id)  # of this task alone: its lines are found by it
         try:
             await receive()  # websocket.connect
             await self._greet(await self._accept(scope))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
+from django.utils.functional import LazyObject, empty
 
 from ops import request_id
 from ops.client_address import client_address
@@ -57,6 +58,45 @@ def _system_user() -> str:
 def request_at_hand() -> HttpRequest | None:
     """The request that is being served; None in a command and at a socket."""
     return _request.get()
+
+
+def known_person_id() -> int | None:
+    """The id of the person of the request at hand as far as it is known: nobody is asked for it."""
+    request = _request.get()
+    return None if request is None else person_id_of(request)
+
+
+def person_id_of(request: HttpRequest) -> int | None:
+    """The id of the person of a request as far as it is known; no session is opened for it."""
+    person: Any = request.__dict__.get("user")
+    if isinstance(person, LazyObject) and person.__dict__.get("_wrapped") is empty:
+        return None
+    return getattr(person, "pk", None)
+
+
+def at_shop(shop_id: int | None) -> None:
+    """Say at which shop the request at hand is at work, for lines of the log; None says nothing."""
+    request = _request.get()
+    if request is not None and shop_id is not None:
+        request.shop_id = shop_id  # type: ignore[attr-defined]
+
+
+def known_shop_id() -> int | None:
+    """The shop that the request at hand is about, where somebody said it."""
+    request = _request.get()
+    return None if request is None else request.__dict__.get("shop_id")
+
+
+def known_route() -> str:
+    """The pattern of the address of the request at hand; empty where there is none."""
+    request = _request.get()
+    return "" if request is None else route_of(request)
+
+
+def route_of(request: HttpRequest) -> str:
+    """The pattern of an address, never the address: that may have anything in it."""
+    match = request.resolver_match
+    return f"/{match.route}" if match else ""
 
 
 @contextmanager

@@ -9,14 +9,21 @@ from typing import override
 
 from django.http import HttpRequest, HttpResponse
 
+from ops.masking import mask_by_look
+
 WELL_FORMED = re.compile(r"\A[A-Za-z0-9._-]{1,128}\Z")
 
-current: contextvars.ContextVar[str] = contextvars.ContextVar("request_id", default="-")
+NOBODYS = "-"  # of what belongs to no request
+current: contextvars.ContextVar[str] = contextvars.ContextVar("request_id", default=NOBODYS)
 
 
 def chosen(offered: str) -> str:
-    """The id that a request offers when that is well formed, else a new one."""
-    return offered if WELL_FORMED.match(offered) else uuid.uuid4().hex
+    """The id that a request offers when that is well formed, else a new one.
+
+    It stands in every line of the log: a phone or a token is none, however well it is formed.
+    """
+    is_taken = WELL_FORMED.match(offered) and mask_by_look(offered) == offered
+    return offered if is_taken else uuid.uuid4().hex
 
 
 class RequestIdFilter(logging.Filter):

@@ -2,8 +2,9 @@
 
 import json
 import logging
+from collections.abc import Mapping
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 from django.db import transaction
 
@@ -50,13 +51,19 @@ def note(event: Event, *, person_id: int | None = None, **facts: str | int | Non
     token or a code. The time is the log line's own. What happened whatever becomes of the request,
     such as a refusal, is noted so; a change by `note_change`.
     """
-    logger.info(_line(event, person_id=person_id, **facts))
+    logger.info(_line(event, person_id=person_id, **facts), extra=_where(facts))
 
 
 def note_change(event: Event, *, person_id: int | None = None, **facts: str | int | None) -> None:
     """Write such a line once the change is committed; of one that is taken back there is none."""
     line = _line(event, person_id=person_id, **facts)  # now: who acts is known now
-    transaction.on_commit(partial(logger.info, line), robust=True)
+    transaction.on_commit(partial(logger.info, line, extra=_where(facts)), robust=True)
+
+
+def _where(facts: Mapping[str, str | int | None]) -> dict[str, Any]:
+    """At which shop it was, as every line of the log says it."""
+    shop_id = facts.get("shop_id")
+    return {} if shop_id is None else {"facts": {"shop_id": shop_id}}
 
 
 def _line(event: Event, *, person_id: int | None, **facts: str | int | None) -> str:

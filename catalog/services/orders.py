@@ -38,6 +38,7 @@ from catalog.services.stock import Change, lock_product, lock_products, write_en
 from catalog.services.virtual_codes import hand_out
 from ops.errors import NotAllowed
 from ops.identifiers import find
+from ops.request_context import at_shop
 from ops.services import audit
 from ops.services.failed_rows import do_each
 from ops.transactions import in_transaction
@@ -59,6 +60,7 @@ def exchange(*, person_id: int, product_id: int | None, quantity: int) -> Order:
     now = timezone.now()
     if not product.is_visible:
         raise ProductNotFound
+    at_shop(product.shop_id)
     if not product.is_on_sale_at(now):
         raise NotOnSale(name=product.name)
     _check_limit(product=product, person_id=person_id, quantity=quantity)

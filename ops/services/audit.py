@@ -83,6 +83,9 @@ def record_all(changes: Iterable[Change], *, actor_id: int | None = None) -> lis
     changes = list(changes)
     if not changes:
         return []
+    shops = {change.shop_id for change in changes}
+    if len(shops) == 1:
+        request_context.at_shop(*shops)
     acting = request_context.actor()
     actor = _lock_actor(
         {"system_user": acting.system_user}

@@ -17,6 +17,7 @@ from catalog.models import Shop
 from ops.days import seconds_left, start_of_day
 from ops.errors import DomainError
 from ops.models import FilePurpose, StoredFile
+from ops.request_context import at_shop
 from ops.services import files, pictures
 from ops.transactions import in_transaction
 from reviews import events
@@ -75,6 +76,7 @@ def submit(*, person: User, amount: Decimal, stored: StoredPhoto, shop: Shop) ->
     `amount` is what the person entered, in yuan. Raises SubmittedBefore (5006) and
     UploadQuotaUsed (5007).
     """
+    at_shop(shop.pk)
     photo = stored.photo
     submission = _submission_number(person, photo.sha256)
     # The row is held until commit: of one person's uploads at the same time, each is counted.
