@@ -20,7 +20,7 @@ from ops.services.rates import rates
 from ops.transactions import Joining
 from tests.ledgers import past_the_triggers
 
-pytest_plugins = ["tests.engines", "tests.realtime"]
+pytest_plugins = ["tests.engines", "tests.realtime", "tests.leaks"]
 
 LEFT_OUT = pytest.StashKey[int]()
 
@@ -70,6 +70,7 @@ def own_folder(settings, tmp_path_factory):
     """Give every test an empty DATA_DIR, with its private files in it."""
     settings.DATA_DIR = tmp_path_factory.mktemp("data")
     settings.METRICS_DIR = settings.DATA_DIR / "metrics"
+    settings.LOG_DIR = None
     settings.MEDIA_ROOT = settings.DATA_DIR / "media"
     settings.MEDIA_ROOT.mkdir()
     settings.STORAGES = {

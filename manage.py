@@ -8,6 +8,7 @@ from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
 
+from config.command_errors import note_failure, write_what_waits
 from config.local_data import prepare_command
 
 
@@ -26,5 +27,9 @@ if __name__ == "__main__":
         execute_from_command_line(sys.argv)
     except ImproperlyConfigured as error:
         sys.exit(str(error))  # the sentence alone: a stack trace would bury it
+    except Exception as error:
+        note_failure(error)
+        raise
     finally:
+        write_what_waits()
         write_what_was_counted()

@@ -30,7 +30,7 @@ def classes_are_there(**_options: Any) -> list[Error]:
 @register(Tags.security)
 def data_is_closed(**_options: Any) -> list[CheckMessage]:
     """Name what others of this machine may open, since the start could not close it."""
-    folders = {settings.DATA_DIR, settings.SEALS_DIR}
+    folders = {settings.DATA_DIR, settings.SEALS_DIR, *filter(None, [settings.LOG_DIR])}
     paths = [*sorted(folders), *database_files(settings.DATA_DIR / "db.sqlite3")]
     return [
         checks.Warning(

@@ -121,6 +121,7 @@ UNFOLD: dict[str, Any] = {
                     _item(_("Readings"), "document_scanner", "reviews.processrecord"),
                     _item(_("Periodic jobs"), "schedule", "ops.schedule"),
                     _item(_("Job runs"), "history_toggle_off", "ops.jobrun"),
+                    _item(_("Errors"), "bug_report", "ops.errorgroup"),
                     _item(_("Failed rows"), "error", "ops.failedrow"),
                     _item(_("Files"), "folder", "ops.storedfile"),
                     _item(_("Alerts"), "notifications", "ops.alert"),

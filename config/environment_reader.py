@@ -124,6 +124,17 @@ class EnvironmentReader(environ.Env):  # type: ignore[misc]  # environ is not ty
             raise ImproperlyConfigured(f"{name} must be a {schemes[0]}:// address, or left out.")
         return text
 
+    def sentry(self, name: str) -> Secret:
+        """Read the DSN of a Sentry-compatible server; empty when there is none."""
+        text = self.confidential(name)
+        key, host, project = r"[^\s:/@]+(:[^\s:/@]*)?", r"[^\s/@?#]+", r"([^\s?#]*/)?[0-9]+"
+        if text and not re.fullmatch(rf"https?://{key}@{host}/{project}", text):
+            # Without the text, which has a key in it.
+            raise ImproperlyConfigured(
+                f"{name} is no DSN: write https://KEY@HOST/PROJECT, as the server shows it."
+            )
+        return text
+
     def base(self, name: str) -> str:
         """Read an address that paths are put behind, without its last slash; empty without one."""
         text: str = self.str(name, default="").rstrip("/")

@@ -53,6 +53,8 @@ def make_local_data() -> None:
     """
     make_folder("DATA_DIR", settings.DATA_DIR)
     make_folder("SEALS_DIR", settings.SEALS_DIR)
+    if settings.LOG_DIR:
+        make_folder("LOG_DIR", settings.LOG_DIR)
     database = settings.DATABASES["default"]
     if database["ENGINE"] == SQLITE:
         make_private_database(Path(database["NAME"]))

@@ -147,6 +147,7 @@ MIDDLEWARE = [
     "ops.api.measuring.MeasuringMiddleware",
     "ops.request_id.RequestIdMiddleware",
     "ops.request_context.RequestContextMiddleware",
+    "ops.api.request_log.RequestLogMiddleware",
     "ops.api.middleware.EnvelopeMiddleware",
     "ops.api.middleware.KnownHostMiddleware",
     "django.middleware.security.SecurityMiddleware",
@@ -269,7 +270,7 @@ else:
 # Where tasks wait until a worker has time for them (ops.services.queue).
 TASK_ENGINE = env.str("TASK_ENGINE", default="database")
 TASK_BACKENDS = {
-    "database": "django_tasks_db.DatabaseBackend",
+    "database": "ops.logs.tasks.TracedBackend",
     "redis": "ops.services.redis_queue.RedisBackend",
 }
 if TASK_ENGINE not in TASK_BACKENDS:
@@ -560,7 +561,20 @@ SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = not DEBUG
 DEFAULT_EXCEPTION_REPORTER = "ops.error_reports.ErrorReporter"
 DEFAULT_EXCEPTION_REPORTER_FILTER = "ops.error_reports.ErrorReportFilter"
 
-# --- Logs -------------------------------------------------------------------------------------
+# --- Logs and errors --------------------------------------------------------------------------
+# Files of the log; None where none are wanted, as where a container's output is collected.
+LOG_DIR = (
+    env.folder("LOG_DIR", default=DATA_DIR / "logs") if DEBUG or env.is_said("LOG_DIR") else None
+)
+LOG_REQUESTS = env.flag("LOG_REQUESTS", default=True)
+SLOW_REQUEST_SECONDS = env.whole("SLOW_REQUEST_MS", default=5000, least=1) / 1000
+SLOW_QUERY_SECONDS = env.whole("SLOW_QUERY_MS", default=500, least=1) / 1000
+SENTRY_DSN = env.sentry("SENTRY_DSN")
+SENTRY_ENVIRONMENT = env.str("SENTRY_ENVIRONMENT", default="development" if DEBUG else "production")
+_demand_tls(
+    "SENTRY_DSN", plaintext_hosts_of(SENTRY_DSN, demands_tls="https"), "Begin it with https://."
+)
+_WRITTEN = ["request_id", "masking"]
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -570,17 +584,31 @@ LOGGING = {
         "said_before": {"()": "ops.request_id.SaidBeforeFilter"},
     },
     "formatters": {
-        "line": {"format": "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"}
+        "line": {"format": "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"},
+        "json": {"()": "ops.logs.lines.JsonFormatter"},
     },
     "handlers": {
         "console": {
-            "class": "logging.StreamHandler",
-            "formatter": "line",
-            "filters": ["request_id", "masking"],
-        }
+            "class": "ops.logs.lines.Console",
+            "formatter": "line" if DEBUG else "json",
+            "filters": _WRITTEN,
+        },
+        "files": {
+            "class": "ops.logs.files.DailyFiles",
+            "formatter": "json",
+            "filters": _WRITTEN,
+        },
+        "errors": {"class": "ops.logs.captured.ErrorHandler", "level": "ERROR"},
     },
-    "root": {"handlers": ["console"], "level": env.log_level("LOG_LEVEL", default="INFO")},
+    "root": {
+        "handlers": ["console", "files", "errors"],
+        "level": env.log_level("LOG_LEVEL", default="INFO"),
+    },
     "loggers": {
+        # One for each request: no other handler, such as a library's, is asked about them.
+        "request": {"handlers": ["console", "files"], "propagate": False},
+        # A command that fails shows its trace by itself.
+        "commands": {"handlers": ["files", "errors"], "propagate": False},
         "django": {"handlers": [], "propagate": True},
         # One line per refused request says nothing that the answer's code does not say.
         "django.request": {"level": "ERROR", "filters": ["said_before"]},

@@ -37,6 +37,7 @@ VERBS: dict[str, str | Promise] = {
     "change_role": _("role changed"),
     "change_status": _("status changed"),
     "change_stock": _("stock changed"),
+    "close": _("done"),
     "choose_platform_role": _("role on the platform changed"),
     "create_superuser": _("made a superuser"),
     "delete": _("deleted"),

@@ -1,4 +1,6 @@
 from django.apps import AppConfig
+from django.conf import settings
+from django.db.backends.signals import connection_created
 from django.utils.translation import gettext_lazy as _
 
 
@@ -9,6 +11,7 @@ class OpsConfig(AppConfig):
     def ready(self):
         from ops import beats, health_checks, integrity, jobs, key_uses, setting_kinds
         from ops import live_settings as _declared  # noqa: F401  importing declares them
+        from ops.logs import queries, tasks
         from ops.models import LiveSetting
         from ops.services import health, live_settings, maintenance, query_times
         from ops.services.freshness import topics
@@ -26,3 +29,9 @@ class OpsConfig(AppConfig):
         maintenance.open_pages.register("jobs", "admin:ops_schedule_changelist")
         topics.register(live_settings.TOPIC, (LiveSetting,))
         query_times.measure_queries()
+        connection_created.connect(queries.watch_connection)
+        tasks.follow()
+        if settings.SENTRY_DSN:
+            from ops.logs import sentry
+
+            sentry.start()

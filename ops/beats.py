@@ -8,8 +8,10 @@ from django.core.cache import cache
 from django.db import DatabaseError
 
 from ops import life_signs
+from ops.logs import lines
 from ops.metrics import CPU_SECONDS, DATABASE_UP, REDIS_SECONDS, REDIS_UP
 from ops.services import (
+    error_groups,
     live_settings,
     maintenance,
     metric_files,
@@ -20,6 +22,7 @@ from ops.services import (
 from ops.services.pulse import Beat, beats
 
 WRITE_EVERY = 1  # second
+WRITE_ERRORS_EVERY = 5
 COMPACT_EVERY = 60
 ASK_REDIS_EVERY = 5
 
@@ -30,6 +33,8 @@ def register() -> None:
     """Register the beats of the platform itself."""
     beats.register("live settings", Beat(live_settings.refresh, every=live_settings.REFRESH_EVERY))
     beats.register("maintenance", Beat(maintenance.keep_up, every=maintenance.READ_EVERY))
+    beats.register("errors", Beat(error_groups.write_waiting, every=WRITE_ERRORS_EVERY))
+    beats.register("lines of requests", Beat(lines.backlog.write, every=lines.WRITE_EVERY))
     beats.register("metrics", Beat(metrics.write_until_the_end, every=WRITE_EVERY))
     beats.register("metrics of the gone", Beat(metric_files.compact, every=COMPACT_EVERY))
     beats.register("heartbeat", Beat(live, every=processes.BEAT_EVERY))

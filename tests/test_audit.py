@@ -44,6 +44,7 @@ from ops.access import Role
 from ops.models import (
     AuditActor,
     AuditEntry,
+    ErrorGroup,
     FailedRow,
     LedgerSeal,
     LiveSetting,
@@ -51,6 +52,7 @@ from ops.models import (
     Schedule,
 )
 from ops.services import (
+    error_groups,
     failed_rows,
     integrity,
     key_ring,
@@ -283,6 +285,16 @@ def review_many(staff):
     )
 
 
+def say_an_error_is_done(staff):
+    now = timezone.now()
+    facts = {"fingerprint": "f", "kind": "E", "count": 1, "first_seen": now, "last_seen": now}
+    row = ErrorGroup.objects.create(**facts)
+    told = Told(
+        "errorgroup.close", f"ops.errorgroup:{row.pk}", {"state": "open"}, {"state": "done"}
+    )
+    return Deed(partial(error_groups.close, row), lambda: [told])
+
+
 def try_a_row_again(staff):
     row = FailedRow.objects.create(job="j", row_id="7", error="E")
     pk = row.pk
@@ -499,6 +511,7 @@ AUDITED = {
     "lottery.services.publishing.publish": publish,
     "lottery.services.wheels.change_status": pause,
     "lottery.services.wheels.make_default": make_another_the_default,
+    "ops.services.error_groups.close": say_an_error_is_done,
     "ops.services.failed_rows.try_again": try_a_row_again,
     "ops.services.key_rotation.renew": replace_keys,
     "ops.services.schedules.run_now": let_a_job_run,
@@ -732,6 +745,7 @@ JOBS = {
     "accounts.services.sign_in_codes.forget_old",
     "ops.services.purge.purge",
     "catalog.services.orders.expire_orders",
+    "ops.services.error_groups.write_waiting",
     "ops.services.failed_rows.do_each",
     "ops.services.events.forget_old",
     "ops.services.files.discard_expired",
@@ -794,6 +808,7 @@ EXEMPT_COMMANDS = {
     "audit": "reads",
     "check_integrity": "reads, and leaves an event",
     "jobs": "runs jobs",
+    "logs": "reads",
     "serve": "what it starts with is seed_demo",
     "worker": "runs jobs",
 }

@@ -69,6 +69,18 @@ HARMLESS: dict[str, set[str]] = {
     "ops.AlertRule": {"comparison", "metric", "name", "severity", "text"},
     "ops.ChangeMark": {"topic"},
     "ops.Backup": {"location", "log", "sha256", "status"},
+    # The sample is made without values: ops.logs.captured.
+    "ops.ErrorGroup": {
+        "fingerprint",
+        "kind",
+        "logger",
+        "release",
+        "request_id",
+        "route",
+        "sample",
+        "state",
+        "where",
+    },
     "ops.FailedRow": {"error", "job", "row_id"},
     "ops.IdempotencyRecord": {"path"},
     "ops.JobRun": {"did", "error", "job", "outcome", "worker"},

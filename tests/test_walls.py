@@ -212,6 +212,7 @@ PAGES: dict[str, Page] = {
     "ops.AlertRule": Page(common=edited(WRITE, sees=READ, edit={"name": "Renamed"})),
     "ops.AuditEntry": Page(sees=f"owner {READ}", common=Page(sees=READ)),
     "ops.Backup": of_platform(),
+    "ops.ErrorGroup": of_platform(actions={"say_done": WRITE}),
     "ops.FailedRow": of_platform(actions={"try_again": WRITE}),
     "ops.IdempotencyRecord": of_platform(),
     "ops.JobRun": of_platform(),

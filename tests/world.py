@@ -12,6 +12,7 @@ from ops.models import (
     Alert,
     AlertRule,
     Backup,
+    ErrorGroup,
     FailedRow,
     IdempotencyRecord,
     LiveSetting,
@@ -64,5 +65,7 @@ def make_world():
     MigrationRun.objects.create()
     FailedRow.objects.create(job="j", row_id="1", error="E")
     scheduler.run_by_hand("old job runs")
+    now = timezone.now()
+    ErrorGroup.objects.create(fingerprint="f", kind="E", count=1, first_seen=now, last_seen=now)
     assert IdempotencyRecord.objects.exists()
     return customer

@@ -1,5 +1,6 @@
 """What a person sees who starts the platform with a wrong setting: one sentence, exit status 1."""
 
+import json
 import os
 import re
 import subprocess
@@ -235,3 +236,25 @@ with connection.cursor() as cursor:
 def test_insert_or_replace_does_not_slip_past_a_ledgers_trigger(tmp_path):
     finished = manage(tmp_path, "shell", "--no-imports", "-c", REPLACE)
     assert finished.stdout.strip() == "append-only", finished.stderr
+
+
+SAY = "import logging; logging.getLogger('probe').warning('of %s', '13800138001')"
+
+
+def test_the_log_is_json_in_production_and_lines_in_development(tmp_path):
+    said = manage(tmp_path, "shell", "--no-imports", "-c", SAY, **SECURE).stderr
+    line = json.loads(said.splitlines()[-1])
+    assert (line["level"], line["message"]) == ("WARNING", "of 138****8001")
+    assert not (tmp_path / "data" / "logs").exists(), "only where LOG_DIR is named"
+
+    said = manage(tmp_path, "shell", "--no-imports", "-c", SAY).stderr
+    assert said.splitlines()[-1].endswith("WARNING probe [-] of 138****8001")
+    (path,) = (tmp_path / "data" / "logs").iterdir()
+    assert json.loads(path.read_text().splitlines()[-1])["message"] == "of 138****8001"
+
+
+def test_production_has_files_of_the_log_where_they_are_named(tmp_path):
+    folder = tmp_path / "elsewhere"
+    manage(tmp_path, "shell", "--no-imports", "-c", SAY, **SECURE, LOG_DIR=str(folder))
+    assert len(list(folder.iterdir())) == 1
+    assert folder.stat().st_mode & 0o777 == 0o700

@@ -5,6 +5,7 @@ from ops.models.alerts import Alert
 from ops.models.audit import AuditActor, AuditEntry
 from ops.models.backups import Backup, RunStatus
 from ops.models.change_marks import ChangeMark
+from ops.models.error_groups import ErrorGroup, ErrorState
 from ops.models.events import OperationalEvent
 from ops.models.failed_rows import FailedRow
 from ops.models.files import PUBLIC_PURPOSES, FilePurpose, StoredFile
@@ -25,6 +26,8 @@ __all__ = [
     "Backup",
     "ChangeMark",
     "Comparison",
+    "ErrorGroup",
+    "ErrorState",
     "FailedRow",
     "FilePurpose",
     "IdempotencyRecord",

@@ -1,0 +1,91 @@
+"""Errors that were captured, written down by kind; and what somebody says of a kind."""
+
+import logging
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.db.models import Case, F, Value, When
+from django.db.models.functions import Greatest, Least
+from django.utils import timezone
+
+from ops.locking import locked
+from ops.logs.captured import CapturedError, ErrorHandler, waiting
+from ops.models import ErrorGroup, ErrorState
+from ops.services import audit
+
+logger = logging.getLogger(__name__)
+
+
+def write_waiting() -> int:
+    """Write what was captured in this process since the last time; how many kinds it was.
+
+    Called every few seconds by the pulse, and at the end of a command. What cannot be written
+    waits for the next time. Raises what the database raises when it is away.
+    """
+    errors = waiting.take()
+    for number, error in enumerate(errors):
+        try:
+            with ErrorHandler.rest():
+                _write(error)
+        except BaseException:
+            waiting.put_back(errors[number:])
+            raise
+    return len(errors)
+
+
+def _write(error: CapturedError) -> None:
+    if _count(error):
+        return
+    try:
+        with transaction.atomic():
+            ErrorGroup.objects.create(
+                fingerprint=error.fingerprint,
+                kind=error.kind,
+                where=error.where,
+                logger=error.logger,
+                route=error.route,
+                count=error.count,
+                first_seen=error.first_seen,
+                last_seen=error.last_seen,
+                sample=error.sample,
+                request_id=error.request_id,
+                release=settings.VERSION,
+            )
+    except IntegrityError:
+        if not _count(error):  # nobody else saw it first: the row itself is what was refused
+            raise
+
+
+def _count(error: CapturedError) -> int:
+    happened_again = When(
+        state=ErrorState.DONE, done_at__lt=error.last_seen, then=Value(ErrorState.REOPENED.value)
+    )
+    return ErrorGroup.objects.filter(fingerprint=error.fingerprint).update(
+        count=F("count") + error.count,
+        first_seen=Least("first_seen", Value(error.first_seen)),
+        last_seen=Greatest("last_seen", Value(error.last_seen)),
+        request_id=error.request_id,
+        release=settings.VERSION,
+        state=Case(happened_again, default=F("state")),
+    )
+
+
+@transaction.atomic
+def close(group: ErrorGroup, *, author_id: int | None = None) -> None:
+    """Say that this is seen to; audited. It opens again when it happens again.
+
+    One that is done already stays as it is.
+    """
+    group = locked(ErrorGroup.objects.all()).get(pk=group.pk)
+    if group.state == ErrorState.DONE:
+        return
+    before = {"state": group.state}
+    group.state, group.done_at = ErrorState.DONE, timezone.now()
+    group.save(update_fields=["state", "done_at"])
+    audit.record(
+        action="errorgroup.close",
+        row=group,
+        before=before,
+        after={"state": group.state},
+        actor_id=author_id,
+    )
