@@ -126,6 +126,8 @@ UNFOLD: dict[str, Any] = {
                     _item(_("Files"), "folder", "ops.storedfile"),
                     _item(_("Alerts"), "notifications", "ops.alert"),
                     _item(_("Alert rules"), "rule", "ops.alertrule"),
+                    _item(_("Alert channels"), "campaign", "ops.alertchannel"),
+                    _item(_("Alert notices"), "outgoing_mail", "ops.alertnotice"),
                     _item(_("Backups"), "backup", "ops.backup"),
                     _item(_("Migration runs"), "upgrade", "ops.migrationrun"),
                     _item(_("Idempotency records"), "repeat_one", "ops.idempotencyrecord"),

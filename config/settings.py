@@ -431,6 +431,13 @@ CORS_ALLOW_HEADERS = [
 ]
 CORS_EXPOSE_HEADERS = ["X-Request-ID", "Idempotent-Replay", "Retry-After"]
 METRICS_TOKEN = env.confidential("METRICS_TOKEN")
+# Where people reach the platform: links in notices lead there, its certificate is looked at.
+PUBLIC_URL = env.base("PUBLIC_URL")
+# What a new platform is told by, until staff change it in the console.
+ALERT_CHANNELS = [one for one in env.confidential("ALERT_CHANNELS").split(",") if one]
+EMAIL_URL = env.confidential("EMAIL_URL")
+# Asked for every minute; whoever is there says so when it stays away.
+ALERT_HEARTBEAT_URL = env.address("ALERT_HEARTBEAT_URL", "https", "http")
 # Bodies over this many bytes are refused with 1018; the receipt upload has a limit of its own.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 # What waits for its turn to be decoded waits on disk.

@@ -13,6 +13,8 @@ class OpsConfig(AppConfig):
         from ops import live_settings as _declared  # noqa: F401  importing declares them
         from ops.logs import queries, tasks
         from ops.models import LiveSetting
+        from ops.monitoring import jobs as monitoring_jobs
+        from ops.monitoring import metrics, watch  # noqa: F401  metrics declare themselves
         from ops.services import health, live_settings, maintenance, query_times
         from ops.services.freshness import topics
         from ops.services.jobs import pauses
@@ -22,6 +24,8 @@ class OpsConfig(AppConfig):
         integrity.register()
         jobs.register()
         pauses.register("maintenance", maintenance.is_on)
+        monitoring_jobs.register()
+        watch.register()
         key_uses.register()
         setting_kinds.set_reader(live_settings.read_at_first_use)
         health.readiness_checks.register("maintenance", maintenance.refuse_while_on)

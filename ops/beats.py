@@ -17,6 +17,7 @@ from ops.services import (
     metric_files,
     metrics,
     processes,
+    slow_requests,
     storage_probe,
 )
 from ops.services.pulse import Beat, beats
@@ -35,6 +36,9 @@ def register() -> None:
     beats.register("maintenance", Beat(maintenance.keep_up, every=maintenance.READ_EVERY))
     beats.register("errors", Beat(error_groups.write_waiting, every=WRITE_ERRORS_EVERY))
     beats.register("lines of requests", Beat(lines.backlog.write, every=lines.WRITE_EVERY))
+    beats.register(
+        "slow requests", Beat(slow_requests.write_waiting, every=slow_requests.WRITE_EVERY)
+    )
     beats.register("metrics", Beat(metrics.write_until_the_end, every=WRITE_EVERY))
     beats.register("metrics of the gone", Beat(metric_files.compact, every=COMPACT_EVERY))
     beats.register("heartbeat", Beat(live, every=processes.BEAT_EVERY))

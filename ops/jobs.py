@@ -4,7 +4,17 @@ from datetime import timedelta
 
 from django.utils.translation import gettext_lazy as _
 
-from ops.services import files, freshness, idempotency, queue, schedules, seals
+from ops.logs import files as log_files
+from ops.services import (
+    events,
+    files,
+    freshness,
+    idempotency,
+    processes,
+    queue,
+    schedules,
+    seals,
+)
 from ops.services.jobs import Job, jobs
 
 
@@ -57,4 +67,26 @@ def register() -> None:
             in_batches=True,
             label=_("Forget old runs of periodic jobs"),
         ),
+    )
+    jobs.register(
+        "old operational events",
+        Job(
+            run=events.forget_old,
+            every=timedelta(hours=1),
+            in_batches=True,
+            label=_("Forget old operational events"),
+        ),
+    )
+    jobs.register(
+        "processes that are gone",
+        Job(
+            run=processes.forget_old,
+            every=timedelta(hours=1),
+            in_batches=True,
+            label=_("Forget processes that are gone"),
+        ),
+    )
+    jobs.register(
+        "old files of the log",
+        Job(run=log_files.forget_old, cron="30 3 * * *", label=_("Delete old files of the log")),
     )

@@ -6,11 +6,8 @@ from typing import Any
 import psutil
 from django.conf import settings
 from django.db import connections
-from django.db.models import Count, Min, Sum
-from django.tasks import TaskResultStatus
-from django.utils import timezone
+from django.db.models import Count, Sum
 from django.utils.translation import gettext_lazy as _
-from django_tasks_db.models import DBTaskResult
 
 from ops import life_signs
 from ops.measures import Counter, EventKind, Gauge, Histogram, Key, Label, ProcessGauge
@@ -132,27 +129,14 @@ PUSH_SECONDS = Histogram(
 
 
 # --- Background work ------------------------------------------------------------------------------
-def _queue() -> dict[Key, float]:
-    tasks = DBTaskResult.objects.filter(status__in=_STATES.values()).order_by()
-    by_status = dict(tasks.values_list("status").annotate(count=Count("pk")))
-    return {(name,): by_status.get(status, 0) for name, status in _STATES.items()}
-
-
-def _oldest_in_queue() -> float:
-    now = timezone.now()
-    due = DBTaskResult.objects.filter(status=TaskResultStatus.READY)
-    oldest = due.aggregate(oldest=Min("enqueued_at"))["oldest"]
-    return 0 if oldest is None else max(0.0, (now - oldest).total_seconds())
-
-
-_STATES = {"waiting": TaskResultStatus.READY, "running": TaskResultStatus.RUNNING}
-QUEUE_TASKS = Gauge(
-    "platform_queue_tasks", "Tasks of the queue.", Label("state", _STATES), read=_queue
+JOB_RUNS = Counter(
+    "platform_job_runs_total",
+    "Runs of periodic jobs that ended, by how.",
+    Label("job", most=60),
+    Label("outcome", ("done", "failed")),
 )
-QUEUE_OLDEST = Gauge(
-    "platform_queue_oldest_seconds",
-    "For how long the oldest task has waited in the queue.",
-    read=_oldest_in_queue,
+JOB_SECONDS = Counter(
+    "platform_job_seconds_total", "Seconds that periodic jobs took.", Label("job", most=60)
 )
 JOB_ROWS = Counter(
     "platform_job_rows_total",
@@ -229,5 +213,8 @@ INTEGRITY_CHECKED = EventKind(
 )
 ROW_SET_ASIDE = EventKind(
     "row_set_aside", _("A job gave up a row that kept failing"), ("job", "error")
+)
+SLOW_REQUEST = EventKind(
+    "slow_request", _("A request took too long"), ("route", "request_id", "seconds")
 )
 DEMO_LOADED = EventKind("demo_loaded", _("The demo shop was loaded"))

@@ -7,7 +7,7 @@ model of which `make_world` has no row fails, until they have one.
 import getpass
 import re
 from contextlib import contextmanager, suppress
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from decimal import Decimal
 from functools import partial
 from io import StringIO
@@ -30,6 +30,7 @@ from catalog.models import Product, Selection, Shop
 from catalog.services.orders import exchange
 from lottery.models import Prize, Wheel
 from ops.admin_base import BookingForm, EditAdmin, ReadOnlyAdmin
+from ops.models import AlertRule
 from ops.service_columns import ServiceColumns
 from tests.console import form_of
 from tests.world import make_world
@@ -147,6 +148,10 @@ def other_values(field, value):
             return [value + 1, value + Decimal("0.01")]
         case datetime():
             return [value + timedelta(days=1)]
+        case time():
+            return [value.replace(minute=value.minute ^ 1)]
+        case dict():
+            return [{**value, "another": "1"}]
     match field:
         case DateTimeField():
             return [timezone.now()]
@@ -160,6 +165,11 @@ def other_values(field, value):
 def change_one(forms, name, column):
     """Let one of these rows have another value; returns it, and how it becomes as it was."""
     for form in forms:
+        if column.many_to_many:
+            linked = getattr(form.instance, column.name)
+            before = list(linked.all())
+            linked.set(column.related_model._base_manager.exclude(pk__in=linked.values("pk"))[:1])
+            return form, partial(linked.set, before)
         rows = type(form.instance)._base_manager.filter(pk=form.instance.pk)
         before = getattr(form.instance, column.attname)
         for other in other_values(column, before):
@@ -191,6 +201,8 @@ def contents(model):
 @pytest.mark.parametrize("model", EDITED, ids=[model._meta.label for model in EDITED])
 def test_every_field_of_every_page_tells_that_it_changed_meanwhile(model, world, console):
     console.defaults["HTTP_ACCEPT_LANGUAGE"] = "en"
+    if model is AlertRule:
+        AlertRule.objects.exclude(slug="").delete()  # what is read of some hangs on another field
     row = model._default_manager.order_by("pk").first()
     if model is Wheel:
         row.prizes.filter(quantity=3).delete()  # so that another prize can take its place

@@ -209,6 +209,17 @@ PAGES: dict[str, Page] = {
     ),
     "lottery.WheelVersion": Page(sees=MANAGERS_READ),
     "ops.Alert": of_platform(),
+    "ops.AlertChannel": Page(
+        common=Page(
+            sees=READ,
+            adds=WRITE,
+            changes=WRITE,
+            deletes=WRITE,
+            actions={DELETE: WRITE, "send_a_test": WRITE},
+            edit={"name": "Renamed"},
+        )
+    ),
+    "ops.AlertNotice": of_platform(),
     "ops.AlertRule": Page(common=edited(WRITE, sees=READ, edit={"name": "Renamed"})),
     "ops.AuditEntry": Page(sees=f"owner {READ}", common=Page(sees=READ)),
     "ops.Backup": of_platform(),

@@ -36,6 +36,8 @@ from lottery.models import PityCounter, SeedPair, Wheel, WheelStatus, WheelVersi
 from lottery.tests.factories import draw_once, make_draft, make_wheel, points_prize, prize_at
 from ops.models import (
     Alert,
+    AlertChannel,
+    AlertNotice,
     AlertRule,
     AuditEntry,
     Backup,
@@ -50,6 +52,7 @@ from ops.models import (
     Schedule,
     StoredFile,
 )
+from ops.monitoring.channels import sealed
 from ops.services import audit
 from ops.services.seals import seal_ledgers
 from reviews.models import ProcessRecord
@@ -145,6 +148,7 @@ def _rows_of_the_platform() -> Rows:
     seal_ledgers(now=timezone.now())
     console_devices.remember(person=person, token="", address="127.0.0.1", user_agent="")
     rule = {"metric": "m", "comparison": "above", "threshold": 1}
+    channel = AlertChannel.objects.create(name="Channel", kind="webhook", **sealed("https://a.b/c"))
     rows: list[Model] = [
         person,
         ConsoleDevice.objects.get(person=person),
@@ -161,6 +165,8 @@ def _rows_of_the_platform() -> Rows:
         Favorite.objects.create(person=person, product=product),
         AlertRule.objects.create(name="Rule", **rule),
         Alert.objects.create(rule=AlertRule.objects.create(name="Raised", **rule), value=2),
+        channel,
+        AlertNotice.objects.create(channel=channel, kind="test", message={}),
         Backup.objects.create(),
         MigrationRun.objects.create(),
         OperationalEvent.objects.create(kind="demo_loaded", host="h"),

@@ -1,5 +1,7 @@
 """A row of everything there is: the demo, and what its people did."""
 
+from datetime import time
+
 from django.utils import timezone
 
 from accounts.models import LimitPurpose, SignInLimit
@@ -10,6 +12,8 @@ from favorites.models import Favorite
 from lottery.services.draws import draw
 from ops.models import (
     Alert,
+    AlertChannel,
+    AlertNotice,
     AlertRule,
     Backup,
     ErrorGroup,
@@ -20,6 +24,7 @@ from ops.models import (
     MigrationRun,
     ServingProcess,
 )
+from ops.monitoring.channels import sealed
 from ops.services import processes, scheduler
 from ops.services.seals import seal_ledgers
 from reviews.tests.factories import make_receipt
@@ -55,8 +60,11 @@ def make_world():
         purpose=LimitPurpose.ACCOUNT, key_hash="a1" * 32, last_failed_at=timezone.now()
     )
     seal_ledgers(now=timezone.now())
-    rule = AlertRule.objects.create(name="r", metric="m", comparison="above", threshold=1)
-    Alert.objects.create(rule=rule, value=2)
+    quiet = {"quiet_from": time(22), "quiet_until": time(7)}
+    rule = AlertRule.objects.create(name="r", metric="m", comparison="above", threshold=1, **quiet)
+    alert = Alert.objects.create(rule=rule, value=2)
+    channel = AlertChannel.objects.create(name="c", kind="webhook", **sealed("https://a.b/c"))
+    AlertNotice.objects.create(alert=alert, channel=channel, kind="raised", message={})
     Backup.objects.create()
     LiveSetting.objects.create(key="points.register_bonus", value=500)
     Maintenance.objects.create()

@@ -1,6 +1,7 @@
 """The pages of the platform's own tables. Importing a module registers them."""
 
 from ops.admin import (
+    alert_channels,
     alert_rules,
     alerts,
     audit,
@@ -19,6 +20,7 @@ from ops.admin import (
 )
 
 __all__ = [
+    "alert_channels",
     "alert_rules",
     "alerts",
     "audit",

@@ -8,7 +8,7 @@ from ops.walls import OfPlatform
 @admin.register(Alert)
 class AlertAdmin(ReadOnlyAdmin):
     wall = OfPlatform()
-    list_display = ["rule", "value", "raised_at", "resolved_at"]
-    list_filter = ["rule"]
+    list_display = ["rule", "series", "value", "since", "raised_at", "resolved_at", "told_times"]
+    list_filter = ["rule", "rule__severity"]
     list_select_related = ["rule"]
     ordering = ["-id"]

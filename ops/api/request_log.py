@@ -13,6 +13,7 @@ from ops.api.renderer import EnvelopedResponse
 from ops.logs import queries
 from ops.logs.counts import count
 from ops.logs.lines import REQUESTS, RequestLine, backlog
+from ops.services import slow_requests
 
 logger = logging.getLogger(REQUESTS)
 
@@ -37,6 +38,11 @@ class RequestLogMiddleware:
         is_slow = seconds >= settings.SLOW_REQUEST_SECONDS
         if is_slow:
             count("slow_requests")
+            slow_requests.note(
+                route=request_context.route_of(request),
+                request_id=request_id.current.get(),
+                seconds=seconds,
+            )
         if is_slow or (settings.LOG_REQUESTS and logger.isEnabledFor(logging.INFO)):
             method, route = request.method or "", request_context.route_of(request)
             line = RequestLine(

@@ -1,31 +1,32 @@
-"""How often this process saw what somebody should be told of, since it began.
+"""What the log sees that somebody should be told of: a line alone is counted by nobody."""
 
-Metrics read it and rules compare it: a line of the log alone is counted by nobody.
-"""
+from typing import Literal
 
-from collections.abc import Mapping
-from threading import Lock
-from typing import Literal, get_args
+from ops.measures import Counter
 
-type Counted = Literal[
-    "slow_requests",
-    "slow_queries",
-    "errors",  # lines with a stack trace
-    "errors_dropped",  # of them: not grouped, since too many kinds waited to be written
-    "lines_lost",  # that no file took
-]
+type Counted = Literal["slow_requests", "slow_queries", "errors", "errors_dropped", "lines_lost"]
 
-_lock = Lock()
-_counts: dict[str, int] = dict.fromkeys(get_args(Counted.__value__), 0)
+_COUNTERS: dict[Counted, Counter] = {
+    "slow_requests": Counter(
+        "platform_slow_requests_total", "Requests that took longer than SLOW_REQUEST_MS."
+    ),
+    "slow_queries": Counter(
+        "platform_slow_queries_total", "Statements that took longer than SLOW_QUERY_MS."
+    ),
+    "errors": Counter("platform_errors_total", "Lines of the log with a stack trace."),
+    "errors_dropped": Counter(
+        "platform_errors_dropped_total",
+        "Of these, those that were not grouped, since too many kinds waited to be written.",
+    ),
+    "lines_lost": Counter("platform_log_lines_lost_total", "Lines of the log that no file took."),
+}
 
 
 def count(what: Counted, times: int = 1) -> None:
     """Count one more, or so many."""
-    with _lock:
-        _counts[what] += times
+    _COUNTERS[what].add(times)
 
 
-def counts() -> Mapping[str, int]:
+def counts() -> dict[str, int]:
     """All counts of this process, by name."""
-    with _lock:
-        return dict(_counts)
+    return {name: int(sum(one.series().values())) for name, one in _COUNTERS.items()}

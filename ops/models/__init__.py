@@ -1,7 +1,8 @@
 """The platform's own tables. A person is a bare `owner_id` here: ops stands below accounts."""
 
-from ops.models.alert_rules import AlertRule, Comparison, Severity
-from ops.models.alerts import Alert
+from ops.models.alert_channels import AlertChannel, ChannelKind
+from ops.models.alert_rules import AlertRule, Comparison, Reading, Severity, Spread
+from ops.models.alerts import Alert, AlertNotice, NoticeKind
 from ops.models.audit import AuditActor, AuditEntry
 from ops.models.backups import Backup, RunStatus
 from ops.models.change_marks import ChangeMark
@@ -13,6 +14,7 @@ from ops.models.idempotency import IdempotencyRecord
 from ops.models.jobs import JobRun, RunOutcome, Schedule
 from ops.models.live_settings import LiveSetting
 from ops.models.maintenance import Maintenance, ServingProcess
+from ops.models.metric_samples import MetricSample
 from ops.models.migration_runs import MigrationRun
 from ops.models.process_beats import ProcessBeat
 from ops.models.seals import LedgerSeal
@@ -20,11 +22,14 @@ from ops.models.seals import LedgerSeal
 __all__ = [
     "PUBLIC_PURPOSES",
     "Alert",
+    "AlertChannel",
+    "AlertNotice",
     "AlertRule",
     "AuditActor",
     "AuditEntry",
     "Backup",
     "ChangeMark",
+    "ChannelKind",
     "Comparison",
     "ErrorGroup",
     "ErrorState",
@@ -35,13 +40,17 @@ __all__ = [
     "LedgerSeal",
     "LiveSetting",
     "Maintenance",
+    "MetricSample",
     "MigrationRun",
+    "NoticeKind",
     "OperationalEvent",
     "ProcessBeat",
+    "Reading",
     "RunOutcome",
     "RunStatus",
     "Schedule",
     "ServingProcess",
     "Severity",
+    "Spread",
     "StoredFile",
 ]

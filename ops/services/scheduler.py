@@ -13,6 +13,7 @@ from django.db import DatabaseError, InterfaceError, OperationalError, close_old
 from django.utils.crypto import get_random_string
 
 from ops import life_signs, request_id
+from ops.metrics import JOB_RUNS, JOB_SECONDS
 from ops.services import schedules
 from ops.services.jobs import are_paused, jobs
 from ops.services.schedules import Claim, Ended
@@ -37,8 +38,12 @@ def work(claim: Claim, *, now: datetime) -> Ended:
         outcome = jobs[claim.job].work(now=now)
     except Exception as error:
         logger.exception("The periodic job %s failed; it runs again when it is due", claim.job)
-        return Ended(seconds=time.monotonic() - started, error=schedules.what_went_wrong(error))
-    return Ended(seconds=time.monotonic() - started, did=schedules.what_it_did(outcome))
+        ended = Ended(seconds=time.monotonic() - started, error=schedules.what_went_wrong(error))
+    else:
+        ended = Ended(seconds=time.monotonic() - started, did=schedules.what_it_did(outcome))
+    JOB_RUNS.add(1, claim.job, "failed" if ended.error else "done")
+    JOB_SECONDS.add(ended.seconds, claim.job)
+    return ended
 
 
 class Scheduler:

@@ -1,0 +1,29 @@
+"""What the metrics of a machine were at a moment."""
+
+from typing import override
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class MetricSample(models.Model):
+    """All readings of one machine at one moment: a series, as /metrics writes it, and its value.
+
+    One row for all of them, since they are taken and thinned together.
+    """
+
+    host = models.CharField(_("machine"), max_length=100)
+    taken_at = models.DateTimeField(_("taken at"))
+    readings = models.JSONField(_("readings"))
+
+    class Meta:
+        verbose_name = _("metric sample")
+        verbose_name_plural = _("metric samples")
+        constraints = [
+            models.UniqueConstraint(fields=["host", "taken_at"], name="metricsample_once"),
+        ]
+        indexes = [models.Index(fields=["-taken_at"], name="metricsample_newest")]
+
+    @override
+    def __str__(self) -> str:
+        return f"{self.host} {self.taken_at:%Y-%m-%d %H:%M:%S}"

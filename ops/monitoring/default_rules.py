@@ -1,0 +1,88 @@
+"""The words of the rules that every platform begins with.
+
+A migration makes their rows, which staff then change as they like; the words stay here, so that
+they are there in both languages. docs/operations/alerts/ has a page for each that says what to do.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """Title and text of a rule, lazy, with the facts that they name in braces."""
+
+    title: Any
+    text: Any
+
+
+# Of a rule that people made and gave no words.
+PLAIN_WORDS = Words(
+    _("{rule}: {value}"),
+    _("{rule} reads {value}, the threshold is {threshold} ({series}), since {since}."),
+)
+
+WORDS = {
+    "error-rate": Words(
+        _("Requests fail"),
+        _("Of all requests of the last minutes, {value} (1 is all) were answered with an error."),
+    ),
+    "slow-requests": Words(
+        _("Requests take more than five seconds"),
+        _("{value} of them in the last minutes; the newest: {details}."),
+    ),
+    "database-away": Words(
+        _("The database cannot be reached"),
+        _("Machine {series} has not reached it since {since}. Nobody can be served."),
+    ),
+    "database-connections": Words(
+        _("The database's connections run out"),
+        _("{value} threads wait for a connection ({series})."),
+    ),
+    "redis-away": Words(
+        _("Redis cannot be reached"),
+        _("Since {since} ({series}). Limits are counted by each process alone, pushes stay away."),
+    ),
+    "storage-away": Words(
+        _("Files cannot be stored"),
+        _("Since {since} ({series}). Receipts cannot be submitted."),
+    ),
+    "disk-nearly-full": Words(
+        _("The disk is nearly full"),
+        _("{value} bytes are free on {series}, the threshold is {threshold}."),
+    ),
+    "queue-old": Words(
+        _("Background work is late"),
+        _("The oldest task has waited for {value} seconds."),
+    ),
+    "job-failing": Words(
+        _("A periodic job keeps failing"),
+        _("{series}: {value} times in a row."),
+    ),
+    "worker-silent": Words(
+        _("No worker does the background work"),
+        _("None has been heard of for {value} seconds."),
+    ),
+    "review-queue-old": Words(
+        _("Receipts wait for a decision"),
+        _("The oldest has waited for {value} seconds."),
+    ),
+    "stock-low": Words(
+        _("Products run out"),
+        _("{value} products of the mall are at or below the threshold of their stock."),
+    ),
+    "memory": Words(
+        _("A process takes much memory"),
+        _("{value} bytes ({series}), the threshold is {threshold}."),
+    ),
+    "certificate-near-end": Words(
+        _("The certificate ends soon"),
+        _("The platform's certificate is good for {value} more days."),
+    ),
+    "seals-contradict": Words(
+        _("Seals and database contradict each other"),
+        _("The ledgers are not sealed any more: {details}."),
+    ),
+}

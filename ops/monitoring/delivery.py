@@ -1,0 +1,117 @@
+"""Notices on their way: each channel by itself, again and again until it takes them.
+
+To claim a notice is to move its next try ahead: whoever else looks leaves it alone, and one whose
+process was killed meanwhile comes round again by itself. A message may so arrive twice, never none.
+"""
+
+import logging
+import threading
+from datetime import datetime, timedelta
+
+from cryptography.fernet import InvalidToken
+from django.db import connection
+from django.db.models import F, QuerySet
+from django.utils import timezone
+
+from ops.models import AlertChannel, AlertNotice, NoticeKind
+from ops.monitoring import words
+from ops.monitoring.channels import NotDelivered, Target, send
+
+logger = logging.getLogger(__name__)
+
+CLAIMED_FOR = timedelta(seconds=60)
+FIRST_RETRY, LONGEST_RETRY = timedelta(seconds=5), timedelta(minutes=15)
+GIVEN_UP_AFTER = timedelta(hours=24)
+AT_ONCE = 20  # notices of one channel in one go
+KEPT_FOR = timedelta(days=90)
+
+_busy: dict[int, threading.Thread] = {}  # who of this process is sending to which channel
+_lock = threading.Lock()
+
+
+def waiting(now: datetime) -> QuerySet[AlertNotice]:
+    """The notices whose time to be sent has come, the oldest first."""
+    return AlertNotice.objects.filter(
+        channel__is_enabled=True,
+        delivered_at__isnull=True,
+        given_up_at__isnull=True,
+        next_try_at__lte=now,
+    ).order_by("created_at", "pk")
+
+
+def deliver(*, now: datetime) -> None:
+    """Send what is due, each channel in a thread of its own: one that hangs holds up no other.
+
+    Returns at once.
+    """
+    for channel_id in set(waiting(now).values_list("channel_id", flat=True)):
+        with _lock:
+            if channel_id in _busy:
+                continue
+            name = f"alerts to {channel_id}"
+            _busy[channel_id] = thread = threading.Thread(
+                target=_deliver_apart, args=(channel_id,), name=name, daemon=True
+            )
+        thread.start()
+
+
+def wait() -> None:
+    """Wait until what is under way has arrived or failed."""
+    for thread in list(_busy.values()):
+        thread.join()
+
+
+def _deliver_apart(channel_id: int) -> None:
+    try:
+        deliver_to(channel_id)
+    except Exception:
+        logger.exception("Alerts to channel %s could not be sent", channel_id)
+    finally:
+        connection.close()
+        with _lock:
+            del _busy[channel_id]
+
+
+def deliver_to(channel_id: int) -> None:
+    """Send what is due to one channel, in order; after one that fails the rest waits as well."""
+    channel = AlertChannel.objects.get(pk=channel_id)
+    for notice in waiting(timezone.now()).filter(channel=channel)[:AT_ONCE]:
+        if not _claimed(notice):
+            return
+        try:
+            send(Target.of(channel), notice.message)
+        except (NotDelivered, InvalidToken) as error:
+            _failed(notice, str(error) or type(error).__name__)
+            return
+        now = timezone.now()
+        AlertNotice.objects.filter(pk=notice.pk).update(delivered_at=now, error="")
+
+
+def _claimed(notice: AlertNotice) -> bool:
+    mine = AlertNotice.objects.filter(
+        pk=notice.pk, next_try_at=notice.next_try_at, delivered_at__isnull=True
+    )
+    ahead = timezone.now() + CLAIMED_FOR
+    return bool(mine.update(next_try_at=ahead, attempts=F("attempts") + 1))
+
+
+def _failed(notice: AlertNotice, why: str) -> None:
+    now = timezone.now()
+    wait = min(FIRST_RETRY * 2**notice.attempts, LONGEST_RETRY)  # those before this one
+    given_up_at = now if now - notice.created_at >= GIVEN_UP_AFTER else None
+    AlertNotice.objects.filter(pk=notice.pk).update(
+        next_try_at=now + wait, error=why[:300], given_up_at=given_up_at
+    )
+    logger.warning("Channel %s did not take notice %s: %s", notice.channel_id, notice.pk, why)
+
+
+def leave_test(channel: AlertChannel) -> AlertNotice:
+    """Leave a test message for a channel; it is sent as alerts are."""
+    said = words.message_of_a_test()
+    return AlertNotice.objects.create(channel=channel, kind=NoticeKind.TEST, message=said)
+
+
+def forget_old(*, now: datetime) -> int:
+    """Delete notices of tests and of what was resolved long ago; returns how many."""
+    deleted, _by_model = AlertNotice.objects.filter(created_at__lt=now - KEPT_FOR).delete()
+    return deleted

@@ -1,0 +1,244 @@
+"""From what the machines read to alerts: pending, raised, repeated, resolved.
+
+Whoever evaluates, and however many do at once, an alert is raised once: its row is made under a
+constraint, and each step of it is one UPDATE that only one of them makes.
+"""
+
+import logging
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from ops.models import (
+    Alert,
+    AlertChannel,
+    AlertNotice,
+    AlertRule,
+    Comparison,
+    NoticeKind,
+    OperationalEvent,
+    Reading,
+    Severity,
+    Spread,
+)
+from ops.monitoring import words
+from ops.monitoring.samples import Readings, Samples
+from ops.monitoring.series import Series
+
+logger = logging.getLogger(__name__)
+
+type Labels = Mapping[str, object]
+
+
+def evaluate(*, now: datetime) -> str:
+    """Compare every rule with what the machines read, and let alerts take their next step.
+
+    Returns in words how many rules there are and how many alerts are raised. A rule that cannot be
+    evaluated keeps no other from being so.
+    """
+    samples = Samples(now)
+    rules = AlertRule.objects.order_by("pk").prefetch_related("channels")
+    for rule in rules:
+        try:
+            with transaction.atomic():
+                _evaluate(rule, samples, now)
+        except Exception:
+            logger.exception("The alert rule %s could not be evaluated", rule.pk)
+    raised = Alert.objects.filter(raised_at__isnull=False, resolved_at__isnull=True).count()
+    return f"{len(rules)} rules, {raised} raised"
+
+
+# --- What is read -------------------------------------------------------------------------------
+def read(rule: AlertRule, samples: Samples, now: datetime) -> dict[str, float]:
+    """What a rule reads now: a value for each of its series, by the name that an alert has.
+
+    Empty when no machine says anything of its metric.
+    """
+    window = rule.window_seconds
+    if rule.reading == Reading.EVENTS:
+        since = now - timedelta(seconds=window)
+        events = OperationalEvent.objects.filter(
+            kind=rule.metric, happened_at__gt=since, happened_at__lte=now
+        )
+        fitting = {f"facts__{name}": value for name, value in rule.labels.items()}
+        return {"": float(events.filter(**fitting).count())}
+    if rule.reading == Reading.SHARE:
+        part = sum(_increase(samples, rule.metric, rule.labels, window).values())
+        whole = sum(_increase(samples, rule.of_metric, {}, window).values())
+        return {"": part / whole if whole else 0.0}
+    if rule.reading == Reading.INCREASE:
+        found = _increase(samples, rule.metric, rule.labels, window)
+    else:
+        found = _values(samples.newest(), rule.metric, rule.labels)
+    if rule.spread == Spread.SUM and found:
+        return {"": sum(found.values())}
+    return found
+
+
+def _values(machines: Mapping[str, Readings], metric: str, labels: Labels) -> dict[str, float]:
+    """The series of a metric with these labels, on all machines."""
+    return {
+        _name(series, host): value
+        for host, readings in machines.items()
+        for series, value in readings.items()
+        if series.metric == metric and series.has(labels)
+    }
+
+
+def _increase(samples: Samples, metric: str, labels: Labels, seconds: int) -> dict[str, float]:
+    """By how much each series of a counter grew; one that is smaller than before began anew."""
+    now = _values(samples.newest(), metric, labels)
+    before = _values(samples.before(seconds), metric, labels)
+    return {
+        name: value - before.get(name, 0.0) if value >= before.get(name, 0.0) else value
+        for name, value in now.items()
+    }
+
+
+def _name(series: Series, host: str) -> str:
+    labels = ", ".join(f"{name}={value}" for name, value in series.labels)
+    return f"{labels} @ {host}" if labels else host
+
+
+# --- What follows -------------------------------------------------------------------------------
+def _evaluate(rule: AlertRule, samples: Samples, now: datetime) -> None:
+    open_alerts = {
+        alert.series: alert for alert in Alert.objects.filter(rule=rule, resolved_at__isnull=True)
+    }
+    for alert in open_alerts.values():
+        alert.rule = rule  # with its channels
+    readings = read(rule, samples, now) if rule.is_enabled else {}
+    for series, value in readings.items():
+        known = open_alerts.pop(series[:300], None)
+        if not holds(rule, value):
+            if known is not None:
+                _end(known, value, now)
+        elif known is None:
+            _begin(rule, series[:300], value, now)
+        else:
+            _go_on(known, value, now)
+    if not rule.is_enabled:
+        for alert in open_alerts.values():
+            _end(alert, alert.value, now)
+
+
+def holds(rule: AlertRule, value: float) -> bool:
+    """Whether a value is on the wrong side of the rule's threshold."""
+    if rule.comparison == Comparison.ABOVE:
+        return value > rule.threshold
+    return value < rule.threshold
+
+
+def _begin(rule: AlertRule, series: str, value: float, now: datetime) -> None:
+    alert = Alert(rule=rule, series=series, value=value, since=now)
+    # Another machine may make it at the same time: then it is that one's.
+    made = Alert.objects.bulk_create([alert], ignore_conflicts=True)
+    open_one = Alert.objects.filter(rule=rule, series=series, resolved_at__isnull=True)
+    if made and rule.for_seconds == 0:
+        for alert in open_one.filter(raised_at__isnull=True):
+            alert.rule = rule
+            _go_on(alert, value, now)
+
+
+def _go_on(alert: Alert, value: float, now: datetime) -> None:
+    mine = Alert.objects.filter(pk=alert.pk, resolved_at__isnull=True)
+    rule = alert.rule
+    if alert.raised_at is None:
+        if now - alert.since < timedelta(seconds=rule.for_seconds):
+            return
+        if not mine.filter(raised_at__isnull=True).update(raised_at=now, value=value):
+            return
+        alert.raised_at, alert.value = now, value
+    elif value != alert.value:
+        mine.update(value=value)
+        alert.value = value
+    if rule.silenced_until is not None and rule.silenced_until > now:
+        return
+    if alert.told_at is None:
+        tell(alert, NoticeKind.RAISED, now)
+    elif (
+        rule.repeat_seconds
+        and now - alert.told_at >= timedelta(seconds=rule.repeat_seconds)
+        and quiet_until(rule, now) is None
+    ):
+        tell(alert, NoticeKind.REPEATED, now)
+
+
+def _end(alert: Alert, value: float, now: datetime) -> None:
+    mine = Alert.objects.filter(pk=alert.pk, resolved_at__isnull=True)
+    if alert.raised_at is None:
+        mine.filter(raised_at__isnull=True).delete()
+        return
+    if mine.update(resolved_at=now, value=value) and alert.told_at is not None:
+        alert.value = value
+        tell(alert, NoticeKind.RESOLVED, now)
+
+
+# --- Who is told --------------------------------------------------------------------------------
+def tell(alert: Alert, kind: NoticeKind, now: datetime) -> None:
+    """Leave a notice for each channel of an alert; it is sent by `ops.monitoring.delivery`.
+
+    In quiet hours what is not critical waits for their end; what is over by then is not told.
+    """
+    rule = alert.rule
+    if not Alert.objects.filter(pk=alert.pk, told_times=alert.told_times).update(
+        told_at=now, told_times=F("told_times") + 1
+    ):
+        return
+    alert.told_at, alert.told_times = now, alert.told_times + 1
+    waiting = AlertNotice.objects.filter(
+        alert=alert, delivered_at__isnull=True, given_up_at__isnull=True, attempts=0
+    )
+    channels = channels_of(rule)
+    if kind == NoticeKind.RESOLVED:
+        unheard = set(
+            waiting.filter(next_try_at__gt=now).values_list("channel_id", flat=True).distinct()
+        )
+        waiting.filter(next_try_at__gt=now).delete()
+        heard = set(alert.notices.values_list("channel_id", flat=True))
+        channels = [one for one in channels if one.pk in heard or one.pk not in unheard]
+    said = words.message(alert, kind)
+    AlertNotice.objects.bulk_create(
+        [
+            AlertNotice(
+                alert=alert,
+                channel=channel,
+                kind=kind,
+                number=alert.told_times,
+                message=said,
+                created_at=now,
+                next_try_at=quiet_until(rule, now) or now,
+            )
+            for channel in channels
+        ],
+        ignore_conflicts=True,
+    )
+
+
+def channels_of(rule: AlertRule) -> list[AlertChannel]:
+    """The channels that a rule names, else all that take its severity; none that is disabled."""
+    named = [channel for channel in rule.channels.all() if channel.is_enabled]
+    if named:
+        return named
+    enabled: Iterable[AlertChannel] = AlertChannel.objects.filter(is_enabled=True).order_by("pk")
+    return [channel for channel in enabled if channel.takes(rule.severity)]
+
+
+def quiet_until(rule: AlertRule, now: datetime) -> datetime | None:
+    """When the quiet hours end that it is now, in the deployment's time zone; None when it is not.
+
+    They may pass midnight. There are none for what is critical.
+    """
+    if rule.quiet_from is None or rule.quiet_until is None or rule.severity == Severity.CRITICAL:
+        return None
+    local = timezone.localtime(now)
+    begin = local.replace(hour=rule.quiet_from.hour, minute=rule.quiet_from.minute, second=0)
+    end = local.replace(hour=rule.quiet_until.hour, minute=rule.quiet_until.minute, second=0)
+    if begin < end:
+        return end if begin <= local < end else None
+    if local < end:
+        return end
+    return end + timedelta(days=1) if local >= begin else None

@@ -1,0 +1,51 @@
+"""The periodic jobs of monitoring."""
+
+from datetime import datetime, timedelta
+
+from django.utils.translation import gettext_lazy as _
+
+from ops.monitoring import delivery, first_channels, heartbeat, samples
+from ops.monitoring.evaluation import evaluate
+from ops.services.jobs import Job, jobs
+
+
+def register() -> None:
+    """Register what rules, notices and samples need of the scheduler."""
+    jobs.register(
+        "evaluate alert rules",
+        Job(run=evaluate, every=timedelta(seconds=10), label=_("Compare alert rules with metrics")),
+    )
+    jobs.register(
+        "first alert channels",
+        Job(
+            run=make_first_channels,
+            every=timedelta(minutes=1),
+            label=_("Make the alert channels of the environment"),
+        ),
+    )
+    jobs.register(
+        "outside heartbeat",
+        Job(
+            run=beat_outside,
+            every=timedelta(minutes=1),
+            label=_("Tell somebody outside that the alerts are alive"),
+        ),
+    )
+    jobs.register(
+        "thin metric samples",
+        Job(run=samples.thin, every=timedelta(minutes=10), label=_("Thin old metric samples")),
+    )
+    jobs.register(
+        "old alert notices",
+        Job(run=delivery.forget_old, every=timedelta(hours=1), label=_("Forget old alert notices")),
+    )
+
+
+def make_first_channels(*, now: datetime) -> int:
+    """Make the channels of the environment where there is none; returns how many were made."""
+    return first_channels.make_first()
+
+
+def beat_outside(*, now: datetime) -> str:
+    """Give the outside heartbeat; returns what was answered."""
+    return heartbeat.beat()

@@ -1,0 +1,81 @@
+"""What is read of the queue, of jobs and of the outside, beyond what services count."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from django.conf import settings
+from django.utils import timezone
+
+from ops.measures import Gauge, Label
+from ops.monitoring import certificate
+from ops.services import processes, queue, schedules
+
+AN_HOUR = 3600  # seconds
+
+
+def _certificate() -> Mapping[tuple[str, ...], float]:
+    days = certificate.days_left(settings.PUBLIC_URL)
+    return {} if days is None else {(): days}
+
+
+def _silence() -> dict[tuple[str, ...], float]:
+    now = timezone.now()
+    seen: dict[str, datetime | None] = {
+        "worker": processes.last_seen("worker"),
+        "scheduler": processes.last_seen("scheduler"),
+    }
+    return {
+        (part,): max(0.0, (now - moment).total_seconds())
+        for part, moment in seen.items()
+        if moment is not None
+    }
+
+
+CERTIFICATE = Gauge(
+    "platform_certificate_days",
+    "For how many days the certificate is good that PUBLIC_URL shows; nothing without TLS.",
+    read=_certificate,
+    keep=AN_HOUR,
+)
+SILENCE = Gauge(
+    "platform_silent_seconds",
+    "For how long no worker, or no scheduler, was heard of on any machine.",
+    Label("part", ("worker", "scheduler")),
+    read=_silence,
+    keep=5,
+)
+QUEUE_TASKS = Gauge(
+    "platform_queue_tasks",
+    "Tasks that wait in the queue.",
+    read=lambda: queue.waiting().length,
+)
+QUEUE_OLDEST = Gauge(
+    "platform_queue_oldest_seconds",
+    "For how long the oldest task has waited in the queue.",
+    read=lambda: queue.waiting().oldest_seconds,
+)
+
+
+def _failures() -> dict[tuple[str, ...], float]:
+    failures = queue.failures()
+    return {("failed",): failures.failed, ("lost",): failures.lost}
+
+
+QUEUE_FAILURES = Gauge(
+    "platform_queue_failures",
+    "Tasks of the last hour that failed, and that lost their worker.",
+    Label("how", ("failed", "lost")),
+    read=_failures,
+)
+JOB_FAILURES = Gauge(
+    "platform_job_failures_in_a_row",
+    "How often a periodic job has failed since it last went well.",
+    Label("job", most=60),
+    read=lambda: {(one.job,): one.failures for one in schedules.standings()},
+)
+JOB_LATE = Gauge(
+    "platform_job_late_seconds",
+    "For how long a periodic job has been due without anybody taking it.",
+    Label("job", most=60),
+    read=lambda: {(one.job,): one.late_seconds for one in schedules.standings()},
+)

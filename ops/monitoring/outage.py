@@ -1,0 +1,118 @@
+"""While the database is away: who has to be told is remembered, and told without it.
+
+The rule, its channels and their addresses are read as long as the database answers. What was told
+meanwhile becomes an alert once it is back.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from threading import Thread
+from typing import Any
+
+from cryptography.fernet import InvalidToken
+from django.db import DatabaseError, InterfaceError, connection, transaction
+from django.utils import timezone
+
+from ops.models import Alert, AlertRule, NoticeKind
+from ops.monitoring import words
+from ops.monitoring.channels import NotDelivered, Target, send
+from ops.monitoring.evaluation import channels_of
+
+logger = logging.getLogger(__name__)
+
+SLUG = "database-away"
+LEARNT_EVERY = 60  # seconds between two looks at who has to be told
+
+
+@dataclass(slots=True)
+class Watch:
+    """What one process that does background work knows of the database, and whom it would tell.
+
+    `host` is the name of the machine. Times are `now`, which a test hands in.
+    """
+
+    host: str
+    clock: Callable[[], datetime] = timezone.now
+    rule: AlertRule | None = None
+    targets: list[Target] = field(default_factory=list)
+    learnt_at: float = 0.0
+    away_since: datetime | None = None
+    is_told: bool = False
+
+    def look(self) -> None:
+        """Ask the database for a sign of life; tell when it has been away for long enough."""
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT 1")
+            if time.monotonic() - self.learnt_at >= LEARNT_EVERY or not self.learnt_at:
+                self._learn()
+        except (DatabaseError, InterfaceError) as error:
+            self._is_away(error)
+        else:
+            self._is_back()
+        finally:
+            connection.close()
+
+    def _learn(self) -> None:
+        self.rule = AlertRule.objects.filter(slug=SLUG, is_enabled=True).first()
+        self.targets = []
+        for channel in channels_of(self.rule) if self.rule else []:
+            try:
+                self.targets.append(Target.of(channel))
+            except InvalidToken:
+                logger.warning("The key of the address of channel %s is gone", channel.pk)
+        self.learnt_at = time.monotonic()
+
+    def _is_away(self, error: Exception) -> None:
+        now = self.clock()
+        if self.away_since is None:
+            self.away_since = now
+            logger.error("The database cannot be reached: %s", type(error).__name__)
+        if self.is_told or self.rule is None:
+            return
+        if (now - self.away_since).total_seconds() >= self.rule.for_seconds:
+            self._tell(self.rule, self.away_since, NoticeKind.RAISED)
+            self.is_told = True
+
+    def _is_back(self) -> None:
+        if self.away_since is None:
+            return
+        logger.warning("The database is back")
+        if self.is_told and self.rule is not None:
+            with transaction.atomic():
+                Alert.objects.create(
+                    rule=self.rule,
+                    series=self.host,
+                    value=0,
+                    since=self.away_since,
+                    raised_at=self.away_since,
+                    resolved_at=self.clock(),
+                    told_at=self.away_since,
+                    told_times=1,
+                )
+            self._tell(self.rule, self.away_since, NoticeKind.RESOLVED)
+        self.away_since, self.is_told = None, False
+
+    def _tell(self, rule: AlertRule, since: datetime, kind: NoticeKind) -> None:
+        """Send it to everybody at the same time; nobody waits for one that hangs."""
+        alert = Alert(rule=rule, series=self.host, value=0, since=since)
+        said = words.message(alert, kind)
+        for target in self.targets:
+            Thread(target=_send, args=(target, said), daemon=True).start()
+
+
+TRIES, BETWEEN = 5, 5.0  # and the seconds between two of them
+
+
+def _send(target: Target, said: dict[str, Any]) -> None:
+    for number in range(TRIES):
+        try:
+            send(target, said)
+        except NotDelivered as error:
+            logger.warning("Channel %s was not told of the database: %s", target.name, error)
+            time.sleep(BETWEEN * (number + 1))
+        else:
+            return

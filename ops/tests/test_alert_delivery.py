@@ -1,0 +1,317 @@
+"""Notices reach their channels, in the form that each vendor documents."""
+
+import json
+from datetime import timedelta
+
+import pytest
+from apprise.plugins.dingtalk import NotifyDingTalk
+from apprise.plugins.feishu import NotifyFeishu
+from apprise.plugins.slack import NotifySlack
+from apprise.plugins.wecombot import NotifyWeComBot
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+
+from ops.models import Alert, AlertChannel, AlertNotice, ChannelKind, NoticeKind
+from ops.monitoring import channels, delivery, words
+from ops.monitoring.channels import BadAddress, NotDelivered, Target, send
+from ops.services.encryption import decrypt
+from ops.tests.alerts import NOW, NOWHERE, catcher, later, make_channel, make_rule
+
+pytestmark = pytest.mark.django_db
+
+
+def make_notice(channel, **fields):
+    alert = Alert.objects.create(rule=make_rule(name="Queue"), value=500, since=NOW, raised_at=NOW)
+    said = words.message(alert, NoticeKind.RAISED)
+    facts = {"alert": alert, "channel": channel, "kind": NoticeKind.RAISED, "message": said}
+    return AlertNotice.objects.create(**facts | fields)
+
+
+# --- One channel --------------------------------------------------------------------------------
+def test_a_webhook_gets_what_the_documents_say():
+    with catcher() as server:
+        channel = make_channel(server.address)
+        notice = make_notice(channel)
+        delivery.deliver_to(channel.pk)
+
+    [(path, said, _headers)] = server.taken
+    assert path == "/hook?token=s3cret"
+    assert set(said) == {"id", "rule", "severity", "title", "message", "timestamp", "data"}
+    assert (said["id"], said["rule"], said["severity"]) == (notice.alert_id, "Queue", "warning")
+    assert said["title"] == "Queue: 500"
+    assert said["data"]["kind"] == "raised"
+    notice.refresh_from_db()
+    assert notice.delivered_at is not None
+    assert notice.attempts == 1
+
+
+SAID = {
+    "id": 1,
+    "rule": "r",
+    "kind": "raised",
+    "severity": "critical",
+    "title": "Title",
+    "text": "Text",
+    "link": "https://points.example.com/admin/",
+}
+
+
+def test_dingtalk(monkeypatch):
+    """https://open.dingtalk.com/document/robots/custom-robot-access."""
+    with catcher(answer={"errcode": 0}) as server:
+        monkeypatch.setattr(NotifyDingTalk, "notify_url", f"{server.address}&key={{token}}")
+        send(Target("d", ChannelKind.DINGTALK, "dingtalk://" + "a" * 32), SAID)
+
+    [(_path, said, _headers)] = server.taken
+    assert said["msgtype"] == "text"
+    assert "Title" in said["text"]["content"]
+    assert "Text" in said["text"]["content"]
+
+
+def test_wecom(monkeypatch):
+    """https://developer.work.weixin.qq.com/document/path/91770."""
+    with catcher(answer={"errcode": 0}) as server:
+        monkeypatch.setattr(NotifyWeComBot, "notify_url", f"{server.address}&key={{key}}")
+        send(Target("w", ChannelKind.WECOM, "wecombot://" + "a" * 32), SAID)
+
+    [(_path, said, _headers)] = server.taken
+    assert said["msgtype"] == "text"
+    assert "Title" in said["text"]["content"]
+
+
+def test_feishu(monkeypatch):
+    """https://open.feishu.cn/document/client-docs/bot-v3/add-custom-bot."""
+    with catcher(answer={"code": 0}) as server:
+        monkeypatch.setattr(NotifyFeishu, "notify_url", f"{server.address}&token={{token}}")
+        send(Target("f", ChannelKind.FEISHU, "feishu://abc123"), SAID)
+
+    [(_path, said, _headers)] = server.taken
+    assert said["msg_type"] == "text"
+    assert "Title" in said["content"]["text"]
+
+
+def test_slack(monkeypatch):
+    """https://api.slack.com/messaging/webhooks."""
+    with catcher() as server:
+        monkeypatch.setattr(NotifySlack, "webhook_url", server.address)
+        address = f"slack://T1234567/B12345678/{'a' * 24}/#alerts"
+        with pytest.raises(NotDelivered):  # the catcher does not answer with Slack's word ok
+            send(Target("s", ChannelKind.SLACK, address), SAID)
+
+    assert "Title" in json.dumps(server.taken[0][1])
+
+
+@pytest.mark.parametrize("status", [302, 400, 404, 500])
+def test_what_a_webhook_does_not_take(status):
+    with (
+        catcher(statuses=[status]) as server,
+        pytest.raises(NotDelivered, match=f"HTTP {status}"),
+    ):
+        send(Target("w", ChannelKind.WEBHOOK, server.address), words.message_of_a_test())
+
+
+def test_an_error_never_names_the_address():
+    with pytest.raises(NotDelivered) as caught:
+        send(Target("w", ChannelKind.WEBHOOK, f"{NOWHERE}?token=s3cret"), SAID)
+
+    assert "s3cret" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+# --- Again and again ----------------------------------------------------------------------------
+def test_one_that_fails_is_tried_again_later_and_later():
+    with catcher(statuses=[500, 500]) as server:
+        channel = make_channel(server.address)
+        notice = make_notice(channel)
+        waits = []
+        for _round in range(2):
+            begun = timezone.now()
+            delivery.deliver_to(channel.pk)
+            notice.refresh_from_db()
+            assert notice.error == "HTTP 500"
+            waits.append(round((notice.next_try_at - begun).total_seconds()))
+            AlertNotice.objects.update(next_try_at=begun)
+        delivery.deliver_to(channel.pk)
+
+    notice.refresh_from_db()
+    assert waits == [5, 10]
+    assert notice.delivered_at is not None
+    assert (notice.attempts, notice.error) == (3, "")
+
+
+def test_it_is_given_up_after_a_day():
+    channel = make_channel()
+    notice = make_notice(channel, created_at=timezone.now() - timedelta(hours=25))
+
+    delivery.deliver_to(channel.pk)
+
+    notice.refresh_from_db()
+    assert notice.given_up_at is not None
+    assert not delivery.waiting(later(days=365)).exists()
+
+
+def test_one_that_fails_lets_the_next_ones_wait():
+    """What is over must not be told before that it began."""
+    with catcher(statuses=[500]) as server:
+        channel = make_channel(server.address)
+        first = make_notice(channel)
+        AlertNotice.objects.create(
+            alert=first.alert, channel=channel, kind=NoticeKind.RESOLVED, message=first.message
+        )
+        delivery.deliver_to(channel.pk)
+
+    assert len(server.taken) == 1
+
+
+def test_two_that_look_at_the_same_time_send_it_once():
+    with catcher() as server:
+        channel = make_channel(server.address)
+        notice = make_notice(channel)
+        assert delivery._claimed(notice)
+
+        assert not delivery._claimed(notice)
+        delivery.deliver_to(channel.pk)
+
+    assert server.taken == []
+
+
+def test_a_claim_of_somebody_who_was_killed_ends():
+    channel = make_channel()
+    notice = make_notice(channel)
+    delivery._claimed(notice)
+
+    assert delivery.waiting(timezone.now() + delivery.CLAIMED_FOR).get() == notice
+
+
+def test_a_disabled_channel_is_told_nothing():
+    make_notice(make_channel(is_enabled=False))
+
+    assert not delivery.waiting(timezone.now()).exists()
+
+
+@pytest.mark.postgresql  # threads of SQLite in memory share a connection
+@pytest.mark.django_db(transaction=True)
+def test_a_hanging_channel_delays_no_other():
+    with catcher(hangs=True) as hanging, catcher() as other:
+        make_notice(make_channel(hanging.address))
+        assert Alert.objects.update(resolved_at=NOW) == 1
+        rule = Alert.objects.get().rule
+        channel = make_channel(other.address)
+        alert = Alert.objects.create(rule=rule, value=1, since=NOW, raised_at=NOW)
+        AlertNotice.objects.create(
+            alert=alert,
+            channel=channel,
+            kind=NoticeKind.RAISED,
+            message=SAID,
+        )
+
+        delivery.deliver(now=timezone.now())
+
+        assert hanging.waits_for_one()
+        assert other.waits_for_one()
+        hanging.released.set()
+        delivery.wait()
+
+
+def test_old_notices_are_forgotten():
+    make_notice(make_channel(), created_at=NOW)
+
+    assert delivery.forget_old(now=NOW + delivery.KEPT_FOR) == 0
+    assert delivery.forget_old(now=NOW + delivery.KEPT_FOR + timedelta(seconds=1)) == 1
+
+
+# --- Addresses ----------------------------------------------------------------------------------
+@pytest.mark.parametrize("kind", ChannelKind.values)
+def test_the_example_of_each_kind_is_good(kind):
+    example = channels.EXAMPLES[kind].replace("…", "x")
+    example = example.replace("SECRET@ACCESS_TOKEN", f"{'s' * 20}@{'a' * 32}")
+    example = example.replace("TOKEN_A/TOKEN_B/TOKEN_C", f"T1234567/B12345678/{'a' * 24}")
+
+    channels.check(kind, example)
+    assert channels.kind_of(example) == kind
+
+
+@pytest.mark.parametrize(
+    ("kind", "address"),
+    [
+        (ChannelKind.WEBHOOK, "http://alerts.example.com/hook"),
+        (ChannelKind.EMAIL, "mailto://user:password@smtp.example.com"),
+        (ChannelKind.WEBHOOK, "http://127.0.0.1.example.com/hook"),
+        (ChannelKind.WEBHOOK, "http://localhost@example.com/hook"),
+        (ChannelKind.WEBHOOK, "file:///etc/passwd"),
+        (ChannelKind.WEBHOOK, "alerts.example.com"),
+        (ChannelKind.SLACK, "https://hooks.example.com"),
+        (ChannelKind.DINGTALK, "dingtalk://"),
+        (ChannelKind.DINGTALK, "syslog://localhost"),
+        (ChannelKind.SLACK, "slack://"),
+        (ChannelKind.FEISHU, ""),
+    ],
+)
+def test_addresses_that_are_refused(kind, address):
+    with pytest.raises(BadAddress):
+        channels.check(kind, address)
+
+
+def test_the_address_is_encrypted_and_what_is_shown_tells_nothing():
+    channel = make_channel("https://alerts.example.com/hook?token=s3cret")
+
+    assert decrypt(channel.address) == "https://alerts.example.com/hook?token=s3cret"
+    assert channel.shown_address == "https://…et"
+
+
+# --- The command --------------------------------------------------------------------------------
+def test_the_command_tries_every_channel(capsys):
+    with catcher() as server:
+        make_channel(server.address, name="one")
+        make_channel(name="nowhere")
+        make_channel(name="off", is_enabled=False)
+        with pytest.raises(CommandError):
+            call_command("test_alert")
+
+    output = capsys.readouterr()
+    assert "one" in output.out
+    assert "nowhere" in output.err
+    assert "off" not in output.out + output.err
+    assert server.taken[0][1]["rule"] == "test"
+
+
+def test_the_command_tries_one(capsys):
+    with catcher() as server:
+        make_channel(server.address, name="one", is_enabled=False)
+        make_channel(name="nowhere")
+        call_command("test_alert", channel="one")
+
+    assert len(server.taken) == 1
+
+
+def test_the_command_names_the_channels_there_are():
+    make_channel(name="staff")
+
+    with pytest.raises(CommandError, match="staff"):
+        call_command("test_alert", channel="nobody")
+
+
+# --- Those of the environment -------------------------------------------------------------------
+def test_the_environment_names_the_first_channels(settings):
+    from ops.monitoring.first_channels import make_first
+
+    settings.ALERT_CHANNELS = ["feishu://abc123", "https://alerts.example.com/hook"]
+    settings.EMAIL_URL = "mailtos://user:password@smtp.example.com?to=staff@example.com"
+
+    assert make_first() == 3
+    assert make_first() == 0
+    assert [one.kind for one in AlertChannel.objects.order_by("pk")] == [
+        "feishu",
+        "webhook",
+        "email",
+    ]
+
+
+def test_a_bad_address_makes_none(settings):
+    from ops.monitoring.first_channels import make_first
+
+    settings.ALERT_CHANNELS = ["feishu://abc123", "gopher://x"]
+
+    with pytest.raises(BadAddress):
+        make_first()
+    assert not AlertChannel.objects.exists()

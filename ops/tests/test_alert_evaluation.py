@@ -1,0 +1,372 @@
+"""Alerts are raised once, after long enough, repeated, resolved; and told to whom it concerns."""
+
+from datetime import time, timedelta
+
+import pytest
+
+from ops.models import Alert, AlertNotice, AlertRule, MetricSample, OperationalEvent
+from ops.monitoring import evaluation, samples
+from ops.monitoring.evaluation import evaluate, quiet_until
+from ops.monitoring.series import Series
+from ops.tests.alerts import NOW, later, make_channel, make_rule, says
+from tests.races import race, without_constraint
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def no_other_rules():
+    AlertRule.objects.all().delete()
+
+
+@pytest.fixture
+def channel():
+    return make_channel()
+
+
+def told():
+    return list(AlertNotice.objects.order_by("pk").values_list("kind", flat=True))
+
+
+def test_it_is_raised_and_resolved(channel):
+    make_rule()
+    says(101, at=NOW)
+    evaluate(now=NOW)
+    alert = Alert.objects.get()
+    assert (alert.raised_at, alert.value, alert.series) == (NOW, 101, "one")
+
+    says(100, at=later(seconds=10))
+    evaluate(now=later(seconds=10))
+
+    alert.refresh_from_db()
+    assert (alert.resolved_at, alert.value) == (later(seconds=10), 100)
+    assert told() == ["raised", "resolved"]
+
+
+def test_below(channel):
+    make_rule(comparison="below", threshold=1)
+    says(0, at=NOW)
+
+    evaluate(now=NOW)
+
+    assert Alert.objects.get().raised_at == NOW
+
+
+def test_it_has_to_hold_for_long_enough(channel):
+    make_rule(for_seconds=30)
+    for second in (0, 10, 20):
+        says(500, at=later(seconds=second))
+        evaluate(now=later(seconds=second))
+    assert Alert.objects.get().raised_at is None
+    assert told() == []
+
+    says(500, at=later(seconds=30))
+    evaluate(now=later(seconds=30))
+
+    assert Alert.objects.get().raised_at == later(seconds=30)
+    assert told() == ["raised"]
+
+
+def test_what_ends_before_it_was_raised_leaves_nothing(channel):
+    make_rule(for_seconds=30)
+    says(500, at=NOW)
+    evaluate(now=NOW)
+    says(1, at=later(seconds=10))
+
+    evaluate(now=later(seconds=10))
+
+    assert Alert.objects.count() == 0
+    assert told() == []
+
+
+def test_it_is_repeated_as_long_as_it_goes_on(channel):
+    make_rule(repeat_seconds=60)
+    for second in range(0, 150, 10):
+        says(500, at=later(seconds=second))
+        evaluate(now=later(seconds=second))
+
+    assert told() == ["raised", "repeated", "repeated"]
+    assert Alert.objects.get().told_times == 3
+
+
+def test_without_a_repeat_it_is_told_once(channel):
+    make_rule(repeat_seconds=0)
+    for hour in range(3):
+        says(500, at=later(hours=hour))
+        evaluate(now=later(hours=hour))
+
+    assert told() == ["raised"]
+
+
+def test_a_machine_that_says_nothing_changes_nothing(channel):
+    make_rule()
+    says(500, at=NOW)
+    evaluate(now=NOW)
+
+    evaluate(now=later(minutes=10))
+
+    assert Alert.objects.get().resolved_at is None
+    assert told() == ["raised"]
+
+
+def test_each_machine_and_each_label_has_an_alert_of_its_own(channel):
+    make_rule(metric="platform_process_memory_bytes")
+    says(500, at=NOW, metric="platform_process_memory_bytes", host="one", kind="web")
+    says(500, at=NOW, metric="platform_process_memory_bytes", host="two", kind="web")
+    says(1, at=NOW, metric="platform_process_memory_bytes", host="three", kind="web")
+
+    evaluate(now=NOW)
+
+    assert sorted(Alert.objects.values_list("series", flat=True)) == [
+        "kind=web @ one",
+        "kind=web @ two",
+    ]
+
+
+def test_all_together(channel):
+    make_rule(spread="sum", threshold=100)
+    says(60, at=NOW, host="one")
+    says(60, at=NOW, host="two")
+
+    evaluate(now=NOW)
+
+    assert (Alert.objects.get().series, Alert.objects.get().value) == ("", 120)
+
+
+def test_only_series_with_the_labels(channel):
+    make_rule(metric="platform_requests_total", labels={"status": "5*"})
+    says(500, at=NOW, metric="platform_requests_total", status="200")
+
+    evaluate(now=NOW)
+
+    assert Alert.objects.count() == 0
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "increase"), [(100, 130, 30), (100, 20, 20), (None, 20, 20)]
+)
+def test_an_increase(channel, before, now, increase):
+    """A counter that is smaller than before began anew; one that was not there began at nothing."""
+    rule = make_rule(reading="increase", window_seconds=60, threshold=5)
+    says(1, at=NOW, metric="another")
+    if before is not None:
+        MetricSample.objects.all().delete()
+        says(before, at=NOW)
+    says(now, at=later(seconds=60))
+
+    read = evaluation.read(rule, samples.Samples(later(seconds=60)), later(seconds=60))
+
+    assert read == {"one": increase}
+
+
+def test_a_share(channel):
+    rule = make_rule(
+        metric="platform_requests_total",
+        labels={"status": "5*"},
+        reading="share",
+        of_metric="platform_requests_total",
+        window_seconds=60,
+        threshold=0.05,
+    )
+    for moment, good, bad in ((NOW, 1000, 10), (later(seconds=60), 1090, 20)):
+        samples.keep(
+            {
+                Series.of("platform_requests_total", {"status": "200"}): good,
+                Series.of("platform_requests_total", {"status": "503"}): bad,
+            },
+            host="one",
+            now=moment,
+        )
+
+    read = evaluation.read(rule, samples.Samples(later(seconds=60)), later(seconds=60))
+
+    assert read == {"": 0.1}
+
+
+def test_a_share_of_nothing_is_none(channel):
+    rule = make_rule(reading="share", of_metric="platform_requests_total", threshold=0.05)
+
+    assert evaluation.read(rule, samples.Samples(NOW), NOW) == {"": 0.0}
+
+
+def test_events(channel):
+    make_rule(
+        metric="slow_request",
+        reading="events",
+        window_seconds=60,
+        threshold=0,
+        labels={"route": "a"},
+        text="The newest: {details}",
+    )
+    OperationalEvent.objects.create(kind="slow_request", facts={"route": "b"}, happened_at=NOW)
+    evaluate(now=NOW)
+    assert Alert.objects.count() == 0
+    OperationalEvent.objects.create(kind="slow_request", facts={"route": "a"}, happened_at=NOW)
+
+    evaluate(now=later(seconds=10))
+    evaluate(now=later(seconds=61))
+
+    assert told() == ["raised", "resolved"]
+    assert AlertNotice.objects.earliest("pk").message["text"] == "The newest: route=a"
+
+
+def test_a_rule_that_cannot_be_evaluated_keeps_no_other_from_being_so(channel, caplog):
+    make_rule(reading="events", metric="x", labels={"a": {"not": object.__name__}}, threshold=-1)
+    AlertRule.objects.update(labels=[1])
+    make_rule()
+    says(500, at=NOW)
+
+    evaluate(now=NOW)
+
+    assert [alert.value for alert in Alert.objects.all()] == [500]
+    assert "could not be evaluated" in caplog.text
+
+
+# --- Who is told --------------------------------------------------------------------------------
+def test_channels_by_severity():
+    everything = make_channel(takes_info=True)
+    critical = make_channel(takes_warning=False)
+    make_channel(takes_info=True, is_enabled=False)
+    rules = {severity: make_rule(severity=severity) for severity in ("info", "critical")}
+
+    assert evaluation.channels_of(rules["info"]) == [everything]
+    assert evaluation.channels_of(rules["critical"]) == [everything, critical]
+
+
+def test_channels_that_the_rule_names():
+    make_channel()
+    named = make_channel(takes_warning=False)
+    rule = make_rule()
+    rule.channels.add(named)
+
+    assert evaluation.channels_of(rule) == [named]
+
+
+def test_while_it_is_silenced_nobody_is_told(channel):
+    make_rule(silenced_until=later(minutes=5))
+    says(500, at=NOW)
+    evaluate(now=NOW)
+    assert Alert.objects.get().raised_at == NOW
+    assert told() == []
+
+    says(500, at=later(minutes=5))
+    evaluate(now=later(minutes=5))
+
+    assert told() == ["raised"]
+
+
+def test_what_was_never_told_is_not_told_to_be_over(channel):
+    make_rule(silenced_until=later(minutes=5))
+    says(500, at=NOW)
+    evaluate(now=NOW)
+    says(1, at=later(seconds=10))
+
+    evaluate(now=later(seconds=10))
+
+    assert Alert.objects.get().resolved_at == later(seconds=10)
+    assert told() == []
+
+
+def test_a_rule_that_is_disabled_ends_its_alerts(channel):
+    rule = make_rule()
+    says(500, at=NOW)
+    evaluate(now=NOW)
+    AlertRule.objects.filter(pk=rule.pk).update(is_enabled=False)
+
+    evaluate(now=later(seconds=10))
+
+    assert Alert.objects.get().resolved_at == later(seconds=10)
+    assert told() == ["raised", "resolved"]
+
+
+QUIET = {"quiet_from": time(22), "quiet_until": time(7)}
+
+
+@pytest.mark.parametrize(
+    ("hours", "waits"),
+    [
+        (9, None),  # 21:00 in Shanghai
+        (10, 9),  # 22:00, until 07:00
+        (15, 4),  # 03:00
+        (19, None),  # 07:00
+    ],
+)
+def test_quiet_hours_pass_midnight(hours, waits):
+    rule = make_rule(**QUIET)
+    due = quiet_until(rule, later(hours=hours))
+    assert due == (None if waits is None else later(hours=hours + waits))
+
+
+def test_quiet_hours_of_one_day():
+    rule = make_rule(quiet_from=time(11), quiet_until=time(13))
+    assert quiet_until(rule, NOW) == later(hours=1)
+    assert quiet_until(rule, later(hours=1)) is None
+
+
+def test_nothing_critical_waits():
+    assert quiet_until(make_rule(severity="critical", **QUIET), later(hours=12)) is None
+
+
+def test_in_quiet_hours_a_notice_waits_and_is_not_repeated(channel):
+    make_rule(repeat_seconds=60, **QUIET)
+    for hour in (12, 13):
+        says(500, at=later(hours=hour))
+        evaluate(now=later(hours=hour))
+
+    assert told() == ["raised"]
+    assert AlertNotice.objects.get().next_try_at == later(hours=19)
+
+
+def test_what_is_over_within_quiet_hours_is_not_told(channel):
+    make_rule(**QUIET)
+    says(500, at=later(hours=12))
+    evaluate(now=later(hours=12))
+    says(1, at=later(hours=13))
+
+    evaluate(now=later(hours=13))
+
+    assert told() == []
+    assert Alert.objects.get().resolved_at == later(hours=13)
+
+
+# --- Many machines ------------------------------------------------------------------------------
+def race_to_raise():
+    """Eight machines evaluate what holds for long enough, and what holds since now."""
+    AlertRule.objects.all().delete()
+    make_channel()
+    make_rule(for_seconds=5)
+    says(500, at=NOW)
+    evaluate(now=NOW)
+    make_rule()
+    says(500, at=later(seconds=5))
+    race([lambda: evaluate(now=later(seconds=5))] * 8)
+    return Alert.objects.filter(raised_at=later(seconds=5)).count()
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_however_many_evaluate_it_is_raised_and_told_once():
+    assert race_to_raise() == 2
+    assert told() == ["raised", "raised"]
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_twin_without_the_constraint_it_is_raised_many_times():
+    with without_constraint(Alert, "alert_one_open_per_series"):
+        assert race_to_raise() > 2
+
+
+def test_samples_are_thinned_with_age():
+    for second in range(0, 3600, 10):
+        says(1, at=NOW + timedelta(seconds=second))
+    assert samples.thin(now=later(hours=1)) == 0
+
+    samples.thin(now=later(hours=2))
+    assert MetricSample.objects.count() == 60
+    samples.thin(now=later(days=2))
+    assert MetricSample.objects.count() == 12
+    samples.thin(now=later(days=8))
+    assert MetricSample.objects.count() == 1
+    samples.thin(now=later(days=91))
+    assert MetricSample.objects.count() == 0

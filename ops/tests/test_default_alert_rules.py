@@ -1,0 +1,53 @@
+"""The rules that every platform begins with: each has its words, its page, and its metric."""
+
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.utils import translation
+
+from ops import measures
+from ops.admin.alert_rules import exported_names
+from ops.models import AlertRule, Reading
+from ops.monitoring import words
+from ops.monitoring.default_rules import WORDS
+
+pytestmark = pytest.mark.django_db
+
+PAGES = Path(settings.BASE_DIR) / "docs" / "operations" / "alerts"
+
+
+def rules():
+    return AlertRule.objects.exclude(slug="")
+
+
+def test_there_is_one_for_each_of_the_words():
+    assert sorted(rules().values_list("slug", flat=True)) == sorted(WORDS)
+
+
+def test_each_has_a_page_that_says_what_to_do():
+    for slug in WORDS:
+        page = (PAGES / f"{slug}.md").read_text(encoding="utf-8")
+        assert page.startswith(f"# {WORDS[slug].title}") or translation.get_language() != "en"
+        assert "## What to do" in page
+        assert f"({slug}.md)" in (PAGES / "README.md").read_text(encoding="utf-8")
+
+
+def test_each_metric_and_event_exists():
+    for rule in rules():
+        known = measures.event_kinds.names() if rule.reading == Reading.EVENTS else exported_names()
+        assert rule.metric in known, rule.slug
+        assert not rule.of_metric or rule.of_metric in known
+
+
+def test_the_words_name_facts_alone_in_both_languages():
+    for language in ("en", "zh-hans"):
+        with translation.override(language):
+            for said in WORDS.values():
+                words.check_template(str(said.title))
+                words.check_template(str(said.text))
+
+
+def test_a_rule_is_filled_in_as_a_form_wants_it():
+    for rule in rules():
+        rule.full_clean()
