@@ -107,13 +107,13 @@ def test_an_exception_is_a_masked_trace_in_the_same_line(lines):
     assert line["trace"].startswith("Traceback")
 
 
-def test_what_is_long_is_cut_and_what_is_no_text_is_written(lines):
-    logger.warning("x" * 10 * LONGEST_MESSAGE)
-    logger.warning("half \udc80 of a sign")
-    record = logger.makeRecord("probe", logging.ERROR, "f", 1, "m", (), None)
-    record.exc_text = "y" * 10 * LONGEST_TRACE
-    logger.handle(record)
-    long, half, trace = lines
+def test_what_is_long_is_cut_and_what_is_no_text_is_written():
+    keeping = Keeping()  # not by the root: what pytest keeps of the log has to be text
+    for message in ("x" * 10 * LONGEST_MESSAGE, "half \udc80 of a sign", "m"):
+        record = logger.makeRecord("probe", logging.ERROR, "f", 1, message, (), None)
+        record.exc_text = "y" * 10 * LONGEST_TRACE if message == "m" else None
+        keeping.handle(record)
+    long, half, trace = keeping.lines
     assert len(long["message"]) == LONGEST_MESSAGE
     assert half["message"].startswith("half ")
     assert len(trace["trace"]) == LONGEST_TRACE
