@@ -1,6 +1,7 @@
 from django.apps import AppConfig
 from django.conf import settings
 from django.db.backends.signals import connection_created
+from django.utils.module_loading import autodiscover_modules
 from django.utils.translation import gettext_lazy as _
 
 
@@ -15,10 +16,12 @@ class OpsConfig(AppConfig):
         from ops.models import LiveSetting
         from ops.monitoring import jobs as monitoring_jobs
         from ops.monitoring import metrics, watch  # noqa: F401  metrics declare themselves
-        from ops.services import health, live_settings, maintenance, query_times
+        from ops.services import health, live_settings, maintenance
         from ops.services.freshness import topics
         from ops.services.jobs import pauses
 
+        # Of every app: a process that never comes to a service has its measures all the same.
+        autodiscover_modules("metrics")
         beats.register()
         health_checks.register()
         integrity.register()
@@ -32,7 +35,6 @@ class OpsConfig(AppConfig):
         maintenance.open_pages.register("settings", "admin:ops_livesetting_changelist")
         maintenance.open_pages.register("jobs", "admin:ops_schedule_changelist")
         topics.register(live_settings.TOPIC, (LiveSetting,))
-        query_times.measure_queries()
         connection_created.connect(queries.watch_connection)
         tasks.follow()
         if settings.SENTRY_DSN:

@@ -13,7 +13,9 @@ import os
 import re
 import threading
 from bisect import bisect_left
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, override
@@ -26,6 +28,7 @@ from ops.registry import Registry
 PREFIX = "platform_"
 OTHER = "other"
 WELL_NAMED = re.compile(r"\Aplatform_[a-z][a-z0-9_]*\Z")
+MOST_LATE = 200_000  # observations that wait to be counted; a beat comes round every second
 UP_TO_TEN_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 type Key = tuple[str, ...]  # the values of the labels, in their order
@@ -139,7 +142,16 @@ class Histogram(_Counted):
         self, name: str, meaning: str, *labels: Label, bounds: Sequence[float] = UP_TO_TEN_SECONDS
     ) -> None:
         self.bounds = tuple(bounds)
+        self._late: deque[tuple[float, *Key]] = deque(maxlen=MOST_LATE)
+        # For what happens many times in a request: takes (value, *labels), to be counted when
+        # somebody asks for the series. It is not even a function of ours.
+        self.observe_late = self._late.append
         super().__init__(name, meaning, *labels)
+
+    @override
+    def forget(self) -> None:
+        super().forget()
+        self._late.clear()
 
     def observe(self, value: float, *labels: str) -> None:
         """Count one that took so long."""
@@ -158,6 +170,10 @@ class Histogram(_Counted):
 
     @override
     def series(self) -> dict[Key, list[float]]:
+        with suppress(IndexError):  # until none waits: another thread may take the last one
+            while True:
+                value, *labels = self._late.popleft()
+                self.observe(value, *labels)
         with self._lock:
             return {key: list(row) for key, row in self._series.items()}
 

@@ -34,13 +34,6 @@ REQUEST_SECONDS = Histogram(
 )
 
 # --- Database, Redis, storage ---------------------------------------------------------------------
-STATEMENTS = ("SELECT", "INSERT", "UPDATE", "DELETE")
-QUERY_SECONDS = Histogram(
-    "platform_query_seconds",
-    "Seconds of a statement, by its verb; COMMIT and the wait for a connection are not among them.",
-    Label("statement", STATEMENTS),
-    bounds=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10.0),
-)
 
 
 def _pools() -> list[dict[str, Any]]:

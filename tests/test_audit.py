@@ -695,7 +695,6 @@ TELLS = {
     "ops.services.metrics.write_last",
     "ops.services.metrics.write_until_the_end",
     "ops.services.processes.beat",
-    "ops.services.query_times.timed",
     "ops.services.storage_probe.forget",
     "ops.services.storage_probe.probe",
 }
@@ -707,7 +706,6 @@ LOCKS = {
     "lottery.services.availability.lock",
 }
 AT_THE_START = {
-    "ops.services.query_times.measure_queries",
     "ops.services.key_uses.register",
     "catalog.services.mall.set_favorite_test",
 }

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from ops.measures import Counter
+from ops.measures import Counter, Histogram, Label
 
 type Counted = Literal["slow_requests", "slow_queries", "errors", "errors_dropped", "lines_lost"]
 
@@ -20,6 +20,15 @@ _COUNTERS: dict[Counted, Counter] = {
     ),
     "lines_lost": Counter("platform_log_lines_lost_total", "Lines of the log that no file took."),
 }
+
+
+STATEMENTS = ("SELECT", "INSERT", "UPDATE", "DELETE")
+QUERY_SECONDS = Histogram(
+    "platform_query_seconds",
+    "Seconds of a statement, by its verb; COMMIT and the wait for a connection are not among them.",
+    Label("statement", STATEMENTS),
+    bounds=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10.0),
+)
 
 
 def count(what: Counted, times: int = 1) -> None:

@@ -11,11 +11,13 @@ from typing import Any
 
 from django.conf import settings
 
-from ops.logs.counts import count
+from ops.logs.counts import QUERY_SECONDS, count
 
 logger = logging.getLogger("queries.slow")
 
 LONGEST_FORM = 2_000  # signs of a statement
+_VERB = len("SELECT")  # all that are told apart have as many letters
+_observe = QUERY_SECONDS.observe_late
 
 _VALUES = re.compile(
     r"""
@@ -62,6 +64,8 @@ def watch(execute: Callable[..., Any], sql: Any, params: Any, *rest: Any) -> Any
         return execute(sql, params, *rest)
     finally:
         seconds = perf_counter() - begun
+        # psycopg has statements that are no texts.
+        _observe((seconds, sql[:_VERB] if type(sql) is str else "other"))
         tally = _tally.get()
         if tally is not None:
             tally.queries += 1

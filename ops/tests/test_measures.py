@@ -30,6 +30,15 @@ def test_a_histogram_counts_each_within_the_first_bound_that_holds_it():
     assert histogram.series() == {(): [2, 1, 1, pytest.approx(7.65)]}
 
 
+def test_what_is_observed_late_is_counted_when_somebody_asks():
+    histogram = Histogram("platform_x_seconds", "X.", Label("kind", ("a",)), bounds=(0.1,))
+    histogram.observe(0.05, "a")
+    histogram.observe_late((0.05, "a"))
+    histogram.observe_late((5, "b"))
+    assert histogram.series() == {("a",): [2, 0, 0.1], (OTHER,): [0, 1, 5]}
+    assert histogram.series() == {("a",): [2, 0, 0.1], (OTHER,): [0, 1, 5]}, "once"
+
+
 def test_what_is_not_declared_is_other():
     counter = Counter("platform_x_total", "X.", Label("kind", ("a",)))
     counter.add(1, "13800138000")

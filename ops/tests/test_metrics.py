@@ -2,20 +2,25 @@
 
 import itertools
 import math
+import os
+import subprocess
+import sys
 import threading
 import time
 
 import pytest
+from django.conf import settings as given
 from django.db import DatabaseError, connection
 from prometheus_client.parser import text_string_to_metric_families
 
 from ops import beats, measures
+from ops.logs.counts import QUERY_SECONDS
+from ops.logs.queries import watch
 from ops.measures import Counter, Gauge, Histogram, Label, ProcessGauge
 from ops.metrics import (
     CPU_SECONDS,
     DATABASE_UP,
     PUSH_SECONDS,
-    QUERY_SECONDS,
     REDIS_SECONDS,
     REDIS_UP,
     REQUEST_SECONDS,
@@ -242,12 +247,10 @@ def test_statements_are_timed_by_their_verb():
 
 
 def test_a_block_that_watches_statements_takes_away_what_it_added():
-    from ops.services.query_times import timed
-
-    assert connection.execute_wrappers[0] is timed
+    assert connection.execute_wrappers[0] is watch
     with connection.execute_wrapper(lambda execute, *statement: execute(*statement)):
         assert len(connection.execute_wrappers) == 2
-    assert connection.execute_wrappers == [timed]
+    assert connection.execute_wrappers == [watch]
 
 
 # --- Beats ----------------------------------------------------------------------------------------
@@ -312,6 +315,27 @@ def test_labels_are_words_of_the_platform_and_bounded():
             assert label.name in LABELS, measure
             assert len(label.values) + label.most <= MOST_SERIES_OF_A_LABEL, (measure, label.name)
             assert label.bounded("x" * 5) in ({"other"} if label.values else {"x" * 5, "other"})
+
+
+def test_every_process_knows_those_of_every_app():
+    """Also one that never comes to a service of theirs, as what evaluates rules."""
+    program = (
+        "import django; django.setup(); from ops.measures import measures; print(*measures.names())"
+    )
+    names = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            program,
+        ],
+        cwd=given.BASE_DIR,
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "config.settings"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    assert sorted(names) == measures.measures.names()
+    assert "platform_draws_total" in names
 
 
 def test_each_says_what_it_means():
