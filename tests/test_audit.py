@@ -681,6 +681,8 @@ READS = {
 # What a process tells of itself, and of what a command did once.
 TELLS = {
     "ops.services.events.record",
+    "ops.services.slow_requests.note",
+    "ops.services.slow_requests.write_waiting",
     "ops.services.metric_files.add_up",
     "ops.services.metric_files.compact",
     "ops.services.metric_files.folder",
@@ -808,6 +810,7 @@ EXEMPT_COMMANDS = {
     "jobs": "runs jobs",
     "logs": "reads",
     "serve": "what it starts with is seed_demo",
+    "test_alert": "tells channels something",
     "worker": "runs jobs",
 }
 

@@ -40,7 +40,16 @@ from lottery.services import draws, seeds
 from lottery.tests.factories import make_wheel, points_prize
 from ops import metrics as of_ops
 from ops.models import FilePurpose, IdempotencyRecord, OperationalEvent, ProcessBeat
-from ops.services import events, failed_rows, files, idempotency, processes, purge, seals
+from ops.services import (
+    events,
+    failed_rows,
+    files,
+    idempotency,
+    processes,
+    purge,
+    scheduler,
+    seals,
+)
 from reviews import metrics as of_reviews
 from reviews.models import ProcessError, ProcessRecord, ProcessStatus
 from reviews.services import process
@@ -266,6 +275,10 @@ COUNTED: dict[str, tuple[Any, Callable[[], Any]]] = {
     "ops.services.idempotency.forget_expired": (of_ops.ROWS_PURGED, old_key),
     "ops.services.processes.forget_old": (of_ops.ROWS_PURGED, old_process),
     "ops.services.purge.purge": (of_ops.ROWS_PURGED, something_to_purge),
+    "ops.services.scheduler.run_by_hand": (
+        of_ops.JOB_RUNS,
+        lambda: partial(scheduler.run_by_hand, "old job runs"),
+    ),
     "ops.services.seals.seal_ledgers": (of_ops.EVENTS, partial(seal, seals.seal_ledgers)),
     "reviews.services.process.claim": (
         of_reviews.READINGS,
@@ -308,12 +321,21 @@ NOT_BY_ITSELF = {
     "catalog.services.virtual_codes.hand_out": "exchange, draw",
     "lottery.services.seeds.lock_active": "draw, rotate",
     "lottery.services.seeds.pairs_of": "makes the first seeds of somebody, before any draw",
-    "ops.services.background.mark_lost_tasks": "the queue's own metrics",
     "ops.services.files.discard": "discard_expired",
     "ops.services.files.make_permanent": "add_picture, an upload",
     "ops.services.freshness.forget_old": "as rows that were purged, on PostgreSQL alone",
     "ops.services.idempotency.run_once": "whatever it runs once, and the request",
-    "ops.services.jobs.run_jobs": "each job by itself",
+    "ops.services.error_groups.write_waiting": "lines with a stack trace are counted",
+    "ops.services.maintenance.keep_up": "what a process has in hand, every two seconds",
+    "ops.services.queue.mark_lost_tasks": "the queue's own gauges",
+    "ops.services.schedules.add_missing": "its jobs, once they run",
+    "ops.services.schedules.adopt_timings": "its jobs, once they run",
+    "ops.services.schedules.claim": "the run, once it ended",
+    "ops.services.schedules.claim_now": "the run, once it ended",
+    "ops.services.schedules.finish": "the run, by what works on it",
+    "ops.services.schedules.forget_old": "as rows that were purged",
+    "ops.services.schedules.renew": "the run, once it ended",
+    "ops.services.scheduler.work": "run_by_hand",
     "ops.services.pictures.store": "store",
     "ops.services.seal_files.set_aside": "set_newer_aside",
     "ops.services.seal_files.write": "seal_ledgers",
@@ -323,11 +345,16 @@ COMMANDS: dict[str, Any] = {
     "audit": None,  # reads
     "changepassword": of_ops.CHANGES,
     "check_integrity": of_ops.INTEGRITY_CHECKED,
+    "jobs": of_ops.JOB_RUNS,
+    "logs": None,  # reads
+    "maintenance": of_ops.CHANGES,
     "rotate_keys": of_ops.KEYS_RENEWED,
     "seal_ledgers": of_ops.LEDGERS_SEALED,
     "seed_demo": of_ops.DEMO_LOADED,
     "serve": None,  # tells by its heartbeat and its metrics
     "set_password": of_ops.CHANGES,
+    "settings": of_ops.CHANGES,
+    "test_alert": None,  # says itself who took it
     "worker": None,  # the same
 }
 

@@ -47,7 +47,7 @@ def test_the_database_refuses_a_wrong_row(make, constraint):
 
 def test_a_rule_has_one_open_alert():
     rule = make_rule()
-    Alert.objects.create(rule=rule, value=6, resolved_at=MOMENT)
+    Alert.objects.create(rule=rule, value=6, raised_at=MOMENT, resolved_at=MOMENT)
     Alert.objects.create(rule=rule, value=6)
     with pytest.raises(IntegrityError):
         Alert.objects.create(rule=rule, value=7)
