@@ -1,6 +1,6 @@
 """What is counted of orders and stock."""
 
-from catalog import live_settings
+from catalog.live_settings import LOW_STOCK as THRESHOLD
 from catalog.models import Product, ProductKind, StockOperation
 from ops.measures import Counter, Gauge, Label
 
@@ -21,7 +21,7 @@ STOCK_UNITS = Counter(
 
 
 def _low_stock() -> float:
-    return Product.objects.visible().filter(stock__lte=live_settings.LOW_STOCK.value).count()
+    return Product.objects.visible().filter(stock__lte=THRESHOLD.value).count()
 
 
 LOW_STOCK = Gauge(

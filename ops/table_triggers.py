@@ -34,18 +34,19 @@ class TableTriggers(Operation):
         self.take_off(app_label, schema_editor, state)
         is_postgresql = schema_editor.connection.vendor == "postgresql"
         statements = self.on_postgresql if is_postgresql else self.on_sqlite
-        self._execute(statements, app_label, schema_editor, state)
+        self._execute(statements, schema_editor, table=self._table(app_label, state))
 
     def take_off(self, app_label: str, schema_editor: Any, state: ProjectState) -> None:
         """Take the triggers off, those of them that are there."""
         is_postgresql = schema_editor.connection.vendor == "postgresql"
         statements = self.off_postgresql if is_postgresql else self.off_sqlite
-        self._execute(statements, app_label, schema_editor, state)
+        self._execute(statements, schema_editor, table=self._table(app_label, state))
 
-    def _execute(
-        self, statements: Iterable[str], app_label: str, schema_editor: Any, state: ProjectState
-    ) -> None:
-        table = state.apps.get_model(app_label, self.model_name)._meta.db_table
+    def _table(self, app_label: str, state: ProjectState) -> str:
+        table: str = state.apps.get_model(app_label, self.model_name)._meta.db_table
+        return table
+
+    def _execute(self, statements: Iterable[str], schema_editor: Any, *, table: str) -> None:
         for statement in statements:
             schema_editor.execute(statement.format(table=table, **self.words()), params=None)
 

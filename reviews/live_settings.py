@@ -63,7 +63,7 @@ READING_LEASE = declare(
     Duration(
         key="receipts.reading_lease",
         default=lambda: settings.READING_LEASE,
-        least=timedelta(seconds=5),
+        least=timedelta(seconds=1),
         most=timedelta(hours=1),
         group=RECEIPTS,
         label=_("Time to read a receipt"),
@@ -75,7 +75,7 @@ READING_QUEUED_TOO_LONG = declare(
     Duration(
         key="receipts.reading_queued_too_long",
         default=lambda: settings.READING_QUEUED_TOO_LONG,
-        least=timedelta(seconds=5),
+        least=timedelta(seconds=1),
         most=timedelta(hours=24),
         group=RECEIPTS,
         label=_("Waiting to be read"),

@@ -42,14 +42,14 @@ AROUND = """
 @pytest.mark.postgresql
 def test_the_large_set_is_honest_and_leaves_everything_around_it_as_it_was():
     before = rows_of(AROUND)
-    large_set.fill(people=60, products=90)
+    large_set.fill(people=120, products=90)
     assert rows_of(AROUND) == before
     assert findings() == []
     people = User.objects.filter(points_version__gt=0)
-    assert people.count() == 60 + large_set.SHOPS * large_set.STAFF_OF_A_SHOP
+    assert people.count() == 120 + large_set.SHOPS * large_set.STAFF_OF_A_SHOP
     assert Product.objects.count() == 90
     assert set(Receipt.objects.values_list("status", flat=True)) == set(ReceiptStatus.values)
-    assert Receipt.objects.count() == 60
+    assert Receipt.objects.count() == 120
     assert Draw.objects.filter(is_pity=True).exists()
     assert PointsEntry.objects.count() > 9 * 60
     assert {OrderStatus.PENDING, OrderStatus.REDEEMED} <= set(

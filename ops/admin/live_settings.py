@@ -49,6 +49,8 @@ class LiveSettingAdmin(ReadOnlyAdmin):
     # --- One of them -----------------------------------------------------------------------
     def changeform_view(self, request, object_id=None, *args, **options):
         key = unquote(object_id or "")
+        if "\x00" in key:  # PostgreSQL would not even look for it
+            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
         if request.method == "POST" or key not in declared.names():
             return super().changeform_view(request, object_id, *args, **options)
         if not self.has_view_permission(request):

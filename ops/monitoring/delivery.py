@@ -97,10 +97,10 @@ def _claimed(notice: AlertNotice) -> bool:
 
 def _failed(notice: AlertNotice, why: str) -> None:
     now = timezone.now()
-    wait = min(FIRST_RETRY * 2**notice.attempts, LONGEST_RETRY)  # those before this one
+    pause = min(FIRST_RETRY * 2**notice.attempts, LONGEST_RETRY)  # those before this one
     given_up_at = now if now - notice.created_at >= GIVEN_UP_AFTER else None
     AlertNotice.objects.filter(pk=notice.pk).update(
-        next_try_at=now + wait, error=why[:300], given_up_at=given_up_at
+        next_try_at=now + pause, error=why[:300], given_up_at=given_up_at
     )
     logger.warning("Channel %s did not take notice %s: %s", notice.channel_id, notice.pk, why)
 

@@ -66,11 +66,11 @@ def read(rule: AlertRule, samples: Samples, now: datetime) -> dict[str, float]:
         fitting = {f"facts__{name}": value for name, value in rule.labels.items()}
         return {"": float(events.filter(**fitting).count())}
     if rule.reading == Reading.SHARE:
-        part = sum(_increase(samples, rule.metric, rule.labels, window).values())
-        whole = sum(_increase(samples, rule.of_metric, {}, window).values())
+        part = sum(_increase(samples, rule.metric, rule.labels, seconds=window).values())
+        whole = sum(_increase(samples, rule.of_metric, {}, seconds=window).values())
         return {"": part / whole if whole else 0.0}
     if rule.reading == Reading.INCREASE:
-        found = _increase(samples, rule.metric, rule.labels, window)
+        found = _increase(samples, rule.metric, rule.labels, seconds=window)
     else:
         found = _values(samples.newest(), rule.metric, rule.labels)
     if rule.spread == Spread.SUM and found:
@@ -88,7 +88,7 @@ def _values(machines: Mapping[str, Readings], metric: str, labels: Labels) -> di
     }
 
 
-def _increase(samples: Samples, metric: str, labels: Labels, seconds: int) -> dict[str, float]:
+def _increase(samples: Samples, metric: str, labels: Labels, *, seconds: int) -> dict[str, float]:
     """By how much each series of a counter grew; one that is smaller than before began anew."""
     now = _values(samples.newest(), metric, labels)
     before = _values(samples.before(seconds), metric, labels)
@@ -117,7 +117,7 @@ def _evaluate(rule: AlertRule, samples: Samples, now: datetime) -> None:
             if known is not None:
                 _end(known, value, now)
         elif known is None:
-            _begin(rule, series[:300], value, now)
+            _begin(rule, series[:300], value, now=now)
         else:
             _go_on(known, value, now)
     if not rule.is_enabled:
@@ -132,7 +132,7 @@ def holds(rule: AlertRule, value: float) -> bool:
     return value < rule.threshold
 
 
-def _begin(rule: AlertRule, series: str, value: float, now: datetime) -> None:
+def _begin(rule: AlertRule, series: str, value: float, *, now: datetime) -> None:
     alert = Alert(rule=rule, series=series, value=value, since=now)
     # Another machine may make it at the same time: then it is that one's.
     made = Alert.objects.bulk_create([alert], ignore_conflicts=True)

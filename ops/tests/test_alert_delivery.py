@@ -28,7 +28,8 @@ def make_notice(channel, **fields):
 
 
 # --- One channel --------------------------------------------------------------------------------
-def test_a_webhook_gets_what_the_documents_say():
+def test_a_webhook_gets_what_the_documents_say(settings):
+    settings.LANGUAGE_CODE = "en"
     with catcher() as server:
         channel = make_channel(server.address)
         notice = make_notice(channel)

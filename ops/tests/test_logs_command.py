@@ -21,7 +21,7 @@ def folder(settings, tmp_path):
 def write(folder, *lines, day=None, machine="a", packed=False):
     day = day or datetime.now(UTC)
     path = folder / f"{day:%Y-%m-%d}.{machine}.jsonl{'.gz' if packed else ''}"
-    text = "".join(f"{line if isinstance(line, str) else json.dumps(line)}\n" for line in lines)
+    text = "".join(f"{one if isinstance(one, str) else json.dumps(one)}\n" for one in lines)
     path.write_bytes(gzip.compress(text.encode()) if packed else text.encode())
 
 

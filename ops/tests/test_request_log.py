@@ -9,7 +9,7 @@ import pytest
 from django.urls import path
 
 from ops.api.views import OpenView
-from ops.logs import lines
+from ops.logs import lines as log_lines
 from ops.logs.counts import counts
 from ops.logs.lines import REQUESTS, Backlog, Console, JsonFormatter, RequestLine, TakesLines
 from ops.request_context import at_shop
@@ -46,12 +46,12 @@ class Taking(TakesLines):
 @pytest.fixture
 def written():
     """What was written of the requests of a test, when it is asked for."""
-    lines.backlog.write()
+    log_lines.backlog.write()
     handler = Taking()
     logging.getLogger(REQUESTS).addHandler(handler)
 
     def take():
-        lines.backlog.write()
+        log_lines.backlog.write()
         return handler.taken
 
     yield take
@@ -157,7 +157,7 @@ def test_an_urgent_line_waits_for_nothing_and_takes_the_others_along(taken):
 
 
 def test_so_many_lines_wait_and_no_more(taken, monkeypatch):
-    monkeypatch.setattr(lines, "MOST_WAITING", 3)
+    monkeypatch.setattr(log_lines, "MOST_WAITING", 3)
     backlog = Backlog()
     backlog.write()
     for number in range(4):
