@@ -12,6 +12,7 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
+from ops import measures
 from ops.models import (
     Alert,
     AlertChannel,
@@ -79,7 +80,13 @@ def read(rule: AlertRule, samples: Samples, now: datetime) -> dict[str, float]:
 
 
 def _values(machines: Mapping[str, Readings], metric: str, labels: Labels) -> dict[str, float]:
-    """The series of a metric with these labels, on all machines."""
+    """The series of a metric with these labels, on all machines.
+
+    What all machines share, such as rows of the database, is read of one and belongs to none: two
+    would tell of one queue twice.
+    """
+    if machines and isinstance(dict(measures.measures.items()).get(metric), measures.Gauge):
+        machines = {"": machines[min(machines)]}
     return {
         _name(series, host): value
         for host, readings in machines.items()
@@ -100,7 +107,7 @@ def _increase(samples: Samples, metric: str, labels: Labels, *, seconds: int) ->
 
 def _name(series: Series, host: str) -> str:
     labels = ", ".join(f"{name}={value}" for name, value in series.labels)
-    return f"{labels} @ {host}" if labels else host
+    return " @ ".join(part for part in (labels, host) if part)
 
 
 # --- What follows -------------------------------------------------------------------------------

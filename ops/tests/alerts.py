@@ -23,7 +23,7 @@ def later(**span):
 def make_rule(**fields):
     facts = {
         "name": f"Rule {next(_numbers)}",
-        "metric": "platform_queue_oldest_seconds",
+        "metric": "platform_disk_free_bytes",
         "comparison": "above",
         "threshold": 100,
     }
@@ -35,7 +35,7 @@ def make_channel(address=NOWHERE, kind=ChannelKind.WEBHOOK, **fields):
     return AlertChannel.objects.create(**facts | fields)
 
 
-def says(value, *, at, metric="platform_queue_oldest_seconds", host="one", **labels):
+def says(value, *, at, metric="platform_disk_free_bytes", host="one", **labels):
     """Let a machine read this value of a metric at this moment."""
     samples.keep({Series.of(metric, labels): value}, host=host, now=at)
 

@@ -133,6 +133,16 @@ def test_all_together(channel):
     assert (Alert.objects.get().series, Alert.objects.get().value) == ("", 120)
 
 
+def test_what_all_machines_share_is_told_once(channel):
+    make_rule(metric="platform_queue_oldest_seconds")
+    for number, host in enumerate(("one", "two")):
+        says(500 + number, at=NOW, host=host, metric="platform_queue_oldest_seconds")
+
+    evaluate(now=NOW)
+
+    assert [alert.series for alert in Alert.objects.all()] == [""]
+
+
 def test_only_series_with_the_labels(channel):
     make_rule(metric="platform_requests_total", labels={"status": "5*"})
     says(500, at=NOW, metric="platform_requests_total", status="200")
