@@ -1,6 +1,7 @@
 from django import forms
 from django.contrib import admin, messages
 from django.utils.translation import gettext_lazy as _
+from unfold.widgets import UnfoldAdminPasswordToggleWidget
 
 from ops.admin_base import EditAdmin, ReadOnlyAdmin
 from ops.models import AlertChannel, AlertNotice
@@ -17,7 +18,7 @@ class ChannelForm(forms.ModelForm):
         label=_("address"),
         required=False,
         max_length=1000,
-        widget=forms.PasswordInput(attrs={"autocomplete": "off"}),
+        widget=UnfoldAdminPasswordToggleWidget(attrs={"autocomplete": "off"}),
         help_text=_("It holds a secret and is not shown again. Empty: it stays as it is."),
     )
 
@@ -60,12 +61,17 @@ class ChannelForm(forms.ModelForm):
 class AlertChannelAdmin(EditAdmin):
     wall = OfPlatform()
     form = ChannelForm
-    fields = [*ChannelForm.Meta.fields, "shown_address", "updated_at"]
     readonly_fields = ["shown_address", "updated_at"]
     list_display = ["name", "kind", "shown_address", "takes_info", "takes_warning", "is_enabled"]
     list_filter = ["kind", "is_enabled"]
     search_fields = ["name"]
     actions = ["send_a_test"]
+
+    def get_fields(self, request, obj=None):
+        name, kind, *rest = ChannelForm.Meta.fields
+        if obj is None:
+            return [name, kind, *rest]
+        return [name, kind, "shown_address", *rest, "updated_at"]
 
     @admin.action(description=_("Send a test message"), permissions=["change"])
     def send_a_test(self, request, queryset):

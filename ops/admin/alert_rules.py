@@ -1,12 +1,18 @@
 from django import forms
 from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
+from unfold.widgets import UnfoldAdminTextareaWidget
 
 from ops import measures
 from ops.admin_base import EditAdmin
 from ops.models import AlertRule, Reading
 from ops.monitoring import words
 from ops.walls import OfPlatform
+
+_WORDS = _(
+    "Empty: the platform's own words. These are filled in: {rule}, {value}, {threshold}, {series}, "
+    "{since}, {severity}, {details}."
+)
 
 
 class RuleForm(forms.ModelForm):
@@ -33,6 +39,7 @@ class RuleForm(forms.ModelForm):
             "title",
             "text",
         ]
+        widgets = {"labels": UnfoldAdminTextareaWidget(attrs={"rows": 2})}
 
     def clean_labels(self):
         labels = self.cleaned_data["labels"] or {}
@@ -96,4 +103,39 @@ class AlertRuleAdmin(EditAdmin):
     search_fields = ["name", "metric"]
     filter_horizontal = ["channels"]
     readonly_fields = ["updated_at"]
-    fields = [*RuleForm.Meta.fields, "updated_at"]
+    fieldsets = [
+        (
+            None,
+            {
+                "fields": ["name", "is_enabled", "severity"],
+            },
+        ),
+        (
+            _("What is read"),
+            {
+                "fields": [
+                    "metric",
+                    "labels",
+                    "reading",
+                    "of_metric",
+                    "window_seconds",
+                    "spread",
+                ]
+            },
+        ),
+        (_("When it is raised"), {"fields": ["comparison", "threshold", "for_seconds"]}),
+        (
+            _("Who is told, and when"),
+            {
+                "fields": [
+                    "channels",
+                    "repeat_seconds",
+                    "quiet_from",
+                    "quiet_until",
+                    "silenced_until",
+                ]
+            },
+        ),
+        (_("In which words"), {"fields": ["title", "text"], "description": _WORDS}),
+        (None, {"fields": ["updated_at"]}),
+    ]

@@ -48,7 +48,9 @@ class Migration(migrations.Migration):
                 ("address", models.TextField(editable=False, verbose_name="address")),
                 (
                     "shown_address",
-                    models.CharField(editable=False, max_length=200, verbose_name="address"),
+                    models.CharField(
+                        editable=False, max_length=200, verbose_name="present address"
+                    ),
                 ),
                 (
                     "takes_info",

@@ -30,7 +30,7 @@ class AlertChannel(Mutable):
     sensitive: ClassVar = {"address": sensitive.Kind.SECRET}
 
     address = models.TextField(_("address"), editable=False)
-    shown_address = models.CharField(_("address"), max_length=200, editable=False)
+    shown_address = models.CharField(_("present address"), max_length=200, editable=False)
     takes_info = models.BooleanField(_("takes information"), default=False)
     takes_warning = models.BooleanField(_("takes warnings"), default=True)
     takes_critical = models.BooleanField(_("takes what is critical"), default=True)

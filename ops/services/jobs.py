@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from cronsim import CronSim, CronSimError
 from django.core.exceptions import ImproperlyConfigured
 from django.utils import timezone
-from django.utils.translation import gettext, ngettext_lazy
+from django.utils.translation import gettext
 
 from ops.registry import Registry
 
@@ -111,11 +111,11 @@ def interval_in_words(job: Job) -> str:
         return gettext("by the cron line %(line)s") % {"line": job.cron}
     seconds = round(job.every.total_seconds())
     if seconds % 86_400 == 0:
-        number, words = seconds // 86_400, ngettext_lazy("every day", "every %(n)d days", "n")
+        number, one, many = seconds // 86_400, gettext("every day"), gettext("every %(n)d days")
     elif seconds % 3_600 == 0:
-        number, words = seconds // 3_600, ngettext_lazy("every hour", "every %(n)d hours", "n")
+        number, one, many = seconds // 3_600, gettext("every hour"), gettext("every %(n)d hours")
     elif seconds % 60 == 0:
-        number, words = seconds // 60, ngettext_lazy("every minute", "every %(n)d minutes", "n")
+        number, one, many = seconds // 60, gettext("every minute"), gettext("every %(n)d minutes")
     else:
-        number, words = seconds, ngettext_lazy("every second", "every %(n)d seconds", "n")
-    return str(words % {"n": number})
+        number, one, many = seconds, gettext("every second"), gettext("every %(n)d seconds")
+    return one if number == 1 else many % {"n": number}
