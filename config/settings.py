@@ -434,7 +434,7 @@ METRICS_TOKEN = env.confidential("METRICS_TOKEN")
 # Where people reach the platform: links in notices lead there, its certificate is looked at.
 PUBLIC_URL = env.base("PUBLIC_URL")
 # What a new platform is told by, until staff change it in the console.
-ALERT_CHANNELS = [one for one in env.confidential("ALERT_CHANNELS").split(",") if one]
+ALERT_CHANNELS = env.confidential("ALERT_CHANNELS").split()
 EMAIL_URL = env.confidential("EMAIL_URL")
 # Asked for every minute; whoever is there says so when it stays away.
 ALERT_HEARTBEAT_URL = env.address("ALERT_HEARTBEAT_URL", "https", "http")

@@ -27,6 +27,7 @@ OF_REQUESTS = frozenset(
         "email",
         "exchange_code",
         "idempotency_key",
+        "key",  # of an idempotent request; a live setting is called by its key as well
         "mobile",
         "server_seed",
         "sessionid",

@@ -105,6 +105,13 @@ def _one_of_its_kind() -> dict[Key, float]:
 
 
 PROCESSES = ProcessGauge("platform_processes", "Living processes.", _KIND, read=_one_of_its_kind)
+LARGEST = ProcessGauge(
+    "platform_process_largest_bytes",
+    "Resident memory of the largest process.",
+    _KIND,
+    read=_memory,
+    merge=max,
+)
 MEMORY = ProcessGauge(
     "platform_process_memory_bytes", "Resident memory of the processes.", _KIND, read=_memory
 )

@@ -12,7 +12,7 @@ from ops.walls import OfPlatform
 class ChannelForm(forms.ModelForm):
     """Takes an address and never shows it again."""
 
-    stands_for = {"new_address": "address"}
+    stands_for = {"new_address": "address_encrypted"}
 
     new_address = forms.CharField(
         label=_("address"),

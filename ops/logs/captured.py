@@ -162,7 +162,12 @@ def told(failure: Failure) -> str:
     """The stack trace, without values of variables and without what messages quote."""
     trace = traceback.TracebackException(*failure, compact=True)
     text = "".join(_told_parts(trace)).rstrip("\n")
-    return text.replace(f"{settings.BASE_DIR}/", "")[-LONGEST_SAMPLE:]
+    return storable(text.replace(f"{settings.BASE_DIR}/", ""))[-LONGEST_SAMPLE:]
+
+
+def storable(text: str) -> str:
+    """A text as a database takes it: without NUL, and with a question mark for half a sign."""
+    return text.replace("\x00", "").encode("utf-8", "replace").decode()
 
 
 def without_quotes(text: str) -> str:

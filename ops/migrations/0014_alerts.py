@@ -45,7 +45,7 @@ class Migration(migrations.Migration):
                         verbose_name="kind",
                     ),
                 ),
-                ("address", models.TextField(editable=False, verbose_name="address")),
+                ("address_encrypted", models.TextField(editable=False, verbose_name="address")),
                 (
                     "shown_address",
                     models.CharField(

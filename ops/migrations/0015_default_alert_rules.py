@@ -12,7 +12,7 @@ ROWS = [
         "slug": "error-rate",
         "name": "Requests fail",
         "metric": "platform_requests_total",
-        "labels": {"status": "5*"},
+        "labels": {"status": "500"},
         "reading": "share",
         "of_metric": "platform_requests_total",
         "window_seconds": 120,
@@ -85,6 +85,20 @@ ROWS = [
         "threshold": 2,
     },
     {
+        "slug": "tasks-lost",
+        "name": "Background tasks fail or lose their worker",
+        "metric": "platform_queue_failures",
+        "comparison": "above",
+        "threshold": 0,
+    },
+    {
+        "slug": "job-late",
+        "name": "A periodic job is not taken up",
+        "metric": "platform_job_late_seconds",
+        "comparison": "above",
+        "threshold": 300,
+    },
+    {
         "slug": "worker-silent",
         "name": "No worker does the background work",
         "metric": "platform_silent_seconds",
@@ -112,7 +126,7 @@ ROWS = [
     {
         "slug": "memory",
         "name": "A process takes much memory",
-        "metric": "platform_process_memory_bytes",
+        "metric": "platform_process_largest_bytes",
         "comparison": "above",
         "threshold": 1.5 * _GIB,
         "for_seconds": 300,

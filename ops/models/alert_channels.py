@@ -27,9 +27,9 @@ class AlertChannel(Mutable):
 
     name = models.CharField(_("name"), max_length=100, unique=True)
     kind = models.CharField(_("kind"), max_length=8, choices=ChannelKind)
-    sensitive: ClassVar = {"address": sensitive.Kind.SECRET}
+    sensitive: ClassVar = {"address_encrypted": sensitive.Kind.SECRET}
 
-    address = models.TextField(_("address"), editable=False)
+    address_encrypted = models.TextField(_("address"), editable=False)
     shown_address = models.CharField(_("present address"), max_length=200, editable=False)
     takes_info = models.BooleanField(_("takes information"), default=False)
     takes_warning = models.BooleanField(_("takes warnings"), default=True)

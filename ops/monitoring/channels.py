@@ -45,6 +45,9 @@ _TYPES = {
 }
 
 
+_GOES_AROUND = re.compile(r"[?&](mode|verify|smtp)=", re.IGNORECASE)
+
+
 class BadAddress(ValueError):
     """An address that no channel of this kind has; its text says what one looks like."""
 
@@ -64,7 +67,7 @@ class Target:
     @classmethod
     def of(cls, channel: AlertChannel) -> "Target":
         """The target of a channel; raises InvalidToken when the key of its address is gone."""
-        return cls(channel.name, channel.kind, decrypt(channel.address))
+        return cls(channel.name, channel.kind, decrypt(channel.address_encrypted))
 
 
 def kind_of(address: str) -> str:
@@ -82,6 +85,10 @@ def check(kind: str, address: str) -> None:
     example = EXAMPLES[kind]
     if "://" not in address or kind_of(address) != kind:
         raise BadAddress(_("Such an address looks like %(example)s.") % {"example": example})
+    if kind != ChannelKind.WEBHOOK and _GOES_AROUND.search(address):
+        raise BadAddress(
+            _("mode, verify and smtp are not taken: they would send it without TLS, or elsewhere.")
+        )
     is_plain = address.lower().startswith(("http://", "mailto://"))
     if is_plain and not _is_on_this_machine(address):
         raise BadAddress(
@@ -104,7 +111,7 @@ def shown(address: str) -> str:
 
 def sealed(address: str) -> dict[str, str]:
     """The columns of a channel with this address."""
-    return {"address": encrypt(address), "shown_address": shown(address)}
+    return {"address_encrypted": encrypt(address), "shown_address": shown(address)}
 
 
 def send(target: Target, message: dict[str, Any], *, now: datetime | None = None) -> None:
@@ -137,7 +144,10 @@ def _for_webhook(message: dict[str, Any], now: datetime) -> dict[str, Any]:
 
 def _post(address: str, said: dict[str, Any]) -> None:
     # A redirect could lead anywhere, into the own network as well.
-    answer = requests.post(address, json=said, timeout=TIME_LIMIT, allow_redirects=False)
+    answer = requests.post(
+        address, json=said, timeout=TIME_LIMIT, allow_redirects=False, stream=True
+    )
+    answer.close()  # unread: it could be endless
     if not 200 <= answer.status_code < 300:
         raise NotDelivered(f"HTTP {answer.status_code}")
 

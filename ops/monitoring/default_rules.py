@@ -61,6 +61,14 @@ WORDS = {
         _("A periodic job keeps failing"),
         _("{series}: {value} times in a row."),
     ),
+    "tasks-lost": Words(
+        _("Background tasks fail or lose their worker"),
+        _("{value} of them in the last hour ({series})."),
+    ),
+    "job-late": Words(
+        _("A periodic job is not taken up"),
+        _("{series}: due for {value} seconds."),
+    ),
     "worker-silent": Words(
         _("No worker does the background work"),
         _("None has been heard of for {value} seconds."),

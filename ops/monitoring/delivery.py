@@ -8,12 +8,11 @@ import logging
 import threading
 from datetime import datetime, timedelta
 
-from cryptography.fernet import InvalidToken
 from django.db import connection
-from django.db.models import F, QuerySet
+from django.db.models import Exists, F, OuterRef, QuerySet
 from django.utils import timezone
 
-from ops.models import AlertChannel, AlertNotice, NoticeKind
+from ops.models import Alert, AlertChannel, AlertNotice, NoticeKind
 from ops.monitoring import words
 from ops.monitoring.channels import NotDelivered, Target, send
 
@@ -49,10 +48,11 @@ def deliver(*, now: datetime) -> None:
             if channel_id in _busy:
                 continue
             name = f"alerts to {channel_id}"
-            _busy[channel_id] = thread = threading.Thread(
+            thread = threading.Thread(
                 target=_deliver_apart, args=(channel_id,), name=name, daemon=True
             )
-        thread.start()
+            thread.start()
+            _busy[channel_id] = thread
 
 
 def wait() -> None:
@@ -69,19 +69,36 @@ def _deliver_apart(channel_id: int) -> None:
     finally:
         connection.close()
         with _lock:
-            del _busy[channel_id]
+            _busy.pop(channel_id, None)
 
 
 def deliver_to(channel_id: int) -> None:
-    """Send what is due to one channel, in order; after one that fails the rest waits as well."""
+    """Send what is due to one channel, in order; after one that fails the rest waits as well.
+
+    Of one alert nothing is sent before what was to be told of it earlier: that it is over would
+    arrive before that it began. What nobody could be told for a day is given up.
+    """
     channel = AlertChannel.objects.get(pk=channel_id)
+    give_up_old(channel, now=timezone.now())
+    earlier = AlertNotice.objects.filter(
+        alert=OuterRef("alert"),
+        channel=channel,
+        pk__lt=OuterRef("pk"),
+        delivered_at__isnull=True,
+        given_up_at__isnull=True,
+    )
     for notice in waiting(timezone.now()).filter(channel=channel)[:AT_ONCE]:
+        if AlertNotice.objects.filter(Exists(earlier), pk=notice.pk).exists():
+            continue
         if not _claimed(notice):
             return
         try:
             send(Target.of(channel), notice.message)
-        except (NotDelivered, InvalidToken) as error:
-            _failed(notice, str(error) or type(error).__name__)
+        except NotDelivered as error:
+            _failed(notice, str(error))
+            return
+        except Exception as error:  # noqa: BLE001  whatever a library makes of an address
+            _failed(notice, type(error).__name__)
             return
         now = timezone.now()
         AlertNotice.objects.filter(pk=notice.pk).update(delivered_at=now, error="")
@@ -97,12 +114,24 @@ def _claimed(notice: AlertNotice) -> bool:
 
 def _failed(notice: AlertNotice, why: str) -> None:
     now = timezone.now()
-    pause = min(FIRST_RETRY * 2**notice.attempts, LONGEST_RETRY)  # those before this one
+    pause = min(FIRST_RETRY * 2 ** min(notice.attempts, 10), LONGEST_RETRY)  # those before this one
     given_up_at = now if now - notice.created_at >= GIVEN_UP_AFTER else None
     AlertNotice.objects.filter(pk=notice.pk).update(
         next_try_at=now + pause, error=why[:300], given_up_at=given_up_at
     )
     logger.warning("Channel %s did not take notice %s: %s", notice.channel_id, notice.pk, why)
+
+
+def give_up_old(channel: AlertChannel, *, now: datetime) -> int:
+    """Give up what has waited for a day, as for a channel that was disabled; returns how many."""
+    old = AlertNotice.objects.filter(
+        channel=channel,
+        delivered_at__isnull=True,
+        given_up_at__isnull=True,
+        attempts=0,
+        next_try_at__lt=now - GIVEN_UP_AFTER,
+    )
+    return old.update(given_up_at=now)
 
 
 def leave_test(channel: AlertChannel) -> AlertNotice:
@@ -112,6 +141,7 @@ def leave_test(channel: AlertChannel) -> AlertNotice:
 
 
 def forget_old(*, now: datetime) -> int:
-    """Delete notices of tests and of what was resolved long ago; returns how many."""
-    deleted, _by_model = AlertNotice.objects.filter(created_at__lt=now - KEPT_FOR).delete()
-    return deleted
+    """Delete notices and resolved alerts of long ago; returns how many."""
+    notices, _by_model = AlertNotice.objects.filter(created_at__lt=now - KEPT_FOR).delete()
+    alerts, _by_model = Alert.objects.filter(resolved_at__lt=now - KEPT_FOR).delete()
+    return notices + alerts

@@ -37,7 +37,7 @@ type Labels = Mapping[str, object]
 def evaluate(*, now: datetime) -> str:
     """Compare every rule with what the machines read, and let alerts take their next step.
 
-    Returns in words how many rules there are and how many alerts are raised. A rule that cannot be
+    Returns in words how many alerts are raised; nothing where none is. A rule that cannot be
     evaluated keeps no other from being so.
     """
     samples = Samples(now)
@@ -49,7 +49,7 @@ def evaluate(*, now: datetime) -> str:
         except Exception:
             logger.exception("The alert rule %s could not be evaluated", rule.pk)
     raised = Alert.objects.filter(raised_at__isnull=False, resolved_at__isnull=True).count()
-    return f"{len(rules)} rules, {raised} raised"
+    return f"{raised} raised" if raised else ""
 
 
 # --- What is read -------------------------------------------------------------------------------
@@ -68,8 +68,9 @@ def read(rule: AlertRule, samples: Samples, now: datetime) -> dict[str, float]:
         return {"": float(events.filter(**fitting).count())}
     if rule.reading == Reading.SHARE:
         part = sum(_increase(samples, rule.metric, rule.labels, seconds=window).values())
-        whole = sum(_increase(samples, rule.of_metric, {}, seconds=window).values())
-        return {"": part / whole if whole else 0.0}
+        grown = _increase(samples, rule.of_metric, {}, seconds=window)
+        whole = sum(grown.values())
+        return {"": part / whole if whole else 0.0} if grown else {}
     if rule.reading == Reading.INCREASE:
         found = _increase(samples, rule.metric, rule.labels, seconds=window)
     else:
@@ -86,13 +87,19 @@ def _values(machines: Mapping[str, Readings], metric: str, labels: Labels) -> di
     would tell of one queue twice.
     """
     if machines and isinstance(dict(measures.measures.items()).get(metric), measures.Gauge):
-        machines = {"": machines[min(machines)]}
+        # Of one that could read it: the others may have been too slow.
+        able = [host for host in sorted(machines) if _has(machines[host], metric)]
+        machines = {"": machines[able[0]]} if able else {}
     return {
         _name(series, host): value
         for host, readings in machines.items()
         for series, value in readings.items()
         if series.metric == metric and series.has(labels)
     }
+
+
+def _has(readings: Readings, metric: str) -> bool:
+    return any(series.metric == metric for series in readings)
 
 
 def _increase(samples: Samples, metric: str, labels: Labels, *, seconds: int) -> dict[str, float]:
@@ -162,8 +169,6 @@ def _go_on(alert: Alert, value: float, now: datetime) -> None:
     elif value != alert.value:
         mine.update(value=value)
         alert.value = value
-    if rule.silenced_until is not None and rule.silenced_until > now:
-        return
     if alert.told_at is None:
         tell(alert, NoticeKind.RAISED, now)
     elif (
@@ -191,6 +196,8 @@ def tell(alert: Alert, kind: NoticeKind, now: datetime) -> None:
     In quiet hours what is not critical waits for their end; what is over by then is not told.
     """
     rule = alert.rule
+    if rule.silenced_until is not None and rule.silenced_until > now:
+        return
     if not Alert.objects.filter(pk=alert.pk, told_times=alert.told_times).update(
         told_at=now, told_times=F("told_times") + 1
     ):

@@ -4,17 +4,20 @@ from django.conf import settings
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from ops.models import AlertChannel, ChannelKind
+from ops.models import AlertChannel, AuditEntry, ChannelKind
 from ops.monitoring import channels
+
+_TOUCHED = AuditEntry.objects.filter(object_type=AlertChannel._meta.label_lower)
 
 
 @transaction.atomic
 def make_first() -> int:
-    """Make the channels of ALERT_CHANNELS and EMAIL_URL where there is none at all yet.
+    """Make the channels of ALERT_CHANNELS and EMAIL_URL where there has never been one yet.
 
-    Returns how many were made. Raises BadAddress for an address that is none; nothing is made then.
+    One that staff deleted does not come back: the audit trail knows of it. Returns how many were
+    made. Raises BadAddress for an address that is none; nothing is made then.
     """
-    if AlertChannel.objects.exists():
+    if AlertChannel.objects.exists() or _TOUCHED.all().exists():
         return 0
     made = [
         AlertChannel(

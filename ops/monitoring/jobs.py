@@ -46,6 +46,6 @@ def make_first_channels(*, now: datetime) -> int:
     return first_channels.make_first()
 
 
-def beat_outside(*, now: datetime) -> str:
-    """Give the outside heartbeat; returns what was answered."""
-    return heartbeat.beat()
+def beat_outside(*, now: datetime) -> None:
+    """Give the outside heartbeat."""
+    heartbeat.beat()

@@ -1,5 +1,6 @@
 """What is read of the queue, of jobs and of the outside, beyond what services count."""
 
+import logging
 from collections.abc import Mapping
 from datetime import datetime
 
@@ -10,11 +11,18 @@ from ops.measures import Gauge, Label
 from ops.monitoring import certificate
 from ops.services import processes, queue, schedules
 
+logger = logging.getLogger(__name__)
+
 AN_HOUR = 3600  # seconds
 
 
 def _certificate() -> Mapping[tuple[str, ...], float]:
-    days = certificate.days_left(settings.PUBLIC_URL)
+    try:
+        days = certificate.days_left(settings.PUBLIC_URL)
+    except OSError as error:
+        # Not again for an hour: the other gauges wait for this one.
+        logger.warning("The certificate of PUBLIC_URL cannot be read: %s", type(error).__name__)
+        return {}
     return {} if days is None else {(): days}
 
 

@@ -13,9 +13,10 @@ from threading import Thread
 from typing import Any
 
 from cryptography.fernet import InvalidToken
-from django.db import DatabaseError, InterfaceError, connection, transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
+from ops.health_checks import database_answers
 from ops.models import Alert, AlertRule, NoticeKind
 from ops.monitoring import words
 from ops.monitoring.channels import NotDelivered, Target, send
@@ -25,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 SLUG = "database-away"
 LEARNT_EVERY = 60  # seconds between two looks at who has to be told
+ANSWERS_WITHIN = 5  # seconds
 
 
 @dataclass(slots=True)
@@ -41,18 +43,38 @@ class Watch:
     learnt_at: float = 0.0
     away_since: datetime | None = None
     is_told: bool = False
+    ask: Callable[[], None] = database_answers  # raises when it does not
+    _asking: Thread | None = None
+    _has_answered: bool = False
 
     def look(self) -> None:
-        """Ask the database for a sign of life; tell when it has been away for long enough."""
-        try:
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT 1")
-            if time.monotonic() - self.learnt_at >= LEARNT_EVERY or not self.learnt_at:
-                self._learn()
-        except (DatabaseError, InterfaceError) as error:
-            self._is_away(error)
-        else:
+        """Ask the database for a sign of life; tell when it has been away for long enough.
+
+        One that hangs is away as well: it is asked in a thread of its own.
+        """
+        if self._answers():
             self._is_back()
+        else:
+            self._is_away()
+
+    def _answers(self) -> bool:
+        if self._asking is not None and self._asking.is_alive():
+            return False
+        self._has_answered = False
+        self._asking = Thread(target=self._ask, name="database watch asks", daemon=True)
+        self._asking.start()
+        self._asking.join(ANSWERS_WITHIN)
+        return self._has_answered
+
+    def _ask(self) -> None:
+        try:
+            self.ask()
+            if not self.learnt_at or time.monotonic() - self.learnt_at >= LEARNT_EVERY:
+                self._learn()
+        except Exception as error:  # noqa: BLE001  whatever it raises, it does not answer
+            logger.info("The database gave no sign of life: %s", type(error).__name__)
+        else:
+            self._has_answered = True
         finally:
             connection.close()
 
@@ -66,12 +88,14 @@ class Watch:
                 logger.warning("The key of the address of channel %s is gone", channel.pk)
         self.learnt_at = time.monotonic()
 
-    def _is_away(self, error: Exception) -> None:
+    def _is_away(self) -> None:
         now = self.clock()
         if self.away_since is None:
             self.away_since = now
-            logger.error("The database cannot be reached: %s", type(error).__name__)
+            logger.error("The database cannot be reached")
         if self.is_told or self.rule is None:
+            return
+        if self.rule.silenced_until is not None and self.rule.silenced_until > now:
             return
         if (now - self.away_since).total_seconds() >= self.rule.for_seconds:
             self._tell(self.rule, self.away_since, NoticeKind.RAISED)
@@ -111,8 +135,9 @@ def _send(target: Target, said: dict[str, Any]) -> None:
     for number in range(TRIES):
         try:
             send(target, said)
-        except NotDelivered as error:
-            logger.warning("Channel %s was not told of the database: %s", target.name, error)
+        except Exception as error:  # noqa: BLE001  whatever a library makes of an address
+            why = str(error) if isinstance(error, NotDelivered) else type(error).__name__
+            logger.warning("Channel %s was not told of the database: %s", target.name, why)
             time.sleep(BETWEEN * (number + 1))
         else:
             return

@@ -15,6 +15,7 @@ from ops.services.scheduler import Scheduler
 logger = logging.getLogger(__name__)
 
 POLL_EVERY = 0.5  # seconds between looks into an empty queue
+WORKED_AGAIN = 10  # seconds, after which a failure is a new one
 
 
 class Background:
@@ -42,11 +43,12 @@ class Background:
         is_failing = False
         while not self._stop.is_set():
             close_old_connections()
+            begun = time.monotonic()
             try:
                 queue.engine().worker().run(self._stop, poll_every=POLL_EVERY)
             except Exception:
                 # Once for each time the queue is away: it is looked for again at once.
-                if not is_failing:
+                if not is_failing or time.monotonic() - begun > WORKED_AGAIN:
                     logger.exception("The worker failed; it starts again")
                 is_failing = True
                 self._stop.wait(POLL_EVERY)

@@ -49,7 +49,7 @@ def _write(error: CapturedError) -> None:
                 last_seen=error.last_seen,
                 sample=error.sample,
                 request_id=error.request_id,
-                release=settings.VERSION,
+                release=settings.VERSION[:100],
             )
     except IntegrityError:
         if not _count(error):  # nobody else saw it first: the row itself is what was refused

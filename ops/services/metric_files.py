@@ -7,6 +7,7 @@ that starts a thousand times holds no more than one that started once.
 """
 
 import fcntl
+import logging
 import os
 import secrets
 import threading
@@ -21,6 +22,8 @@ import orjson
 from django.conf import settings
 
 from ops.measures import Key, Values
+
+logger = logging.getLogger(__name__)
 
 GONE = "gone.json"  # what the processes counted that are not there any more
 WRITTEN, ALIVE = ".json", ".alive"
@@ -139,7 +142,9 @@ def read() -> Sum:
         try:
             for name in _names(where, WRITTEN):
                 if name not in gone.get("merged", ()):
-                    content = orjson.loads((where / f"{name}{WRITTEN}").read_bytes())
+                    content = _parsed((where / f"{name}{WRITTEN}").read_bytes())
+                    if not content:
+                        continue
                     add_up(result.counted, _keyed(content["counted"]))
                     if _is_alive(where, name):
                         result.gauges.append(_keyed(content["gauges"]))
@@ -183,8 +188,8 @@ def compact() -> int:
         if dead:
             counted = _keyed(gone.get("counted", {}))
             for name in dead:
-                content = orjson.loads((where / f"{name}{WRITTEN}").read_bytes())
-                add_up(counted, _keyed(content["counted"]))
+                content = _parsed((where / f"{name}{WRITTEN}").read_bytes())
+                add_up(counted, _keyed(content.get("counted", {})))
             _replace(where / GONE, orjson.dumps({"counted": _listed(counted), "merged": dead}))
             _remove(where, dead)
         # Those that had nothing to write, or were killed before they could.
@@ -226,7 +231,12 @@ def _read(path: Path) -> bytes:
 
 
 def _parsed(content: bytes) -> dict[str, Any]:
-    parsed: dict[str, Any] = orjson.loads(content) if content else {}
+    """What a file says; nothing where a power cut left half of it."""
+    try:
+        parsed: dict[str, Any] = orjson.loads(content) if content else {}
+    except orjson.JSONDecodeError:
+        logger.warning("A file of metrics is broken: its counts are lost")
+        return {}
     return parsed
 
 

@@ -101,7 +101,10 @@ class _Everything(Collector):
 
     @override
     def collect(self) -> Iterator[Metric]:
-        write()  # what this process counted until now is among it
+        try:
+            write()  # what this process counted until now is among it
+        except OSError:  # a full disk must not hide what the others wrote
+            logger.warning("What this process has counted could not be written", exc_info=True)
         everything = metric_files.read()
         shared = _shared.read()
         for name, measure in sorted(measures.measures.items()):

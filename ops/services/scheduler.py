@@ -136,8 +136,8 @@ class Scheduler:
             target=self._run, args=(claim, now), name=f"job {claim.job}", daemon=True
         )
         with self._lock:
+            thread.start()  # first: one that cannot be started holds no lease
             self._at_work[claim] = thread
-        thread.start()
 
     def _run(self, claim: Claim, now: datetime) -> None:
         request_id.current.set(f"job-run-{claim.run_id}")

@@ -18,6 +18,7 @@ from django.utils import timezone
 
 from ops import masking
 from ops.errors import JobAlreadyDue
+from ops.logs.captured import storable
 from ops.models import JobRun, RunOutcome, Schedule
 from ops.services import audit
 from ops.services.jobs import Job, jobs
@@ -220,7 +221,7 @@ def what_went_wrong(error: BaseException) -> str:
     """Kind and first line of an error, masked: a database says the row's values in the next."""
     name = type(error).__name__
     lines = str(error).splitlines() if not isinstance(error, DatabaseError) else _first_line(error)
-    said = masking.mask(lines[0]) if lines else ""
+    said = storable(masking.mask(lines[0])) if lines else ""
     return f"{name}: {said}" if said else name
 
 

@@ -73,11 +73,11 @@ def test_an_address_is_taken_and_never_shown_again(console):
     assert console.post(page, form_of(console.get(page)) | entered).status_code == 302
 
     channel = AlertChannel.objects.get()
-    assert decrypt(channel.address) == ADDRESS
+    assert decrypt(channel.address_encrypted) == ADDRESS
     for path in (page_of(channel), reverse("admin:ops_alertchannel_changelist")):
         shown = console.get(path).content.decode()
         assert "s3cret" not in shown
-        assert channel.address not in shown
+        assert channel.address_encrypted not in shown
 
 
 def test_an_empty_address_stays_as_it_is(console):
@@ -86,7 +86,7 @@ def test_an_empty_address_stays_as_it_is(console):
     assert save(console, channel, name="Renamed").status_code == 302
 
     channel.refresh_from_db()
-    assert (channel.name, decrypt(channel.address)) == ("Renamed", ADDRESS)
+    assert (channel.name, decrypt(channel.address_encrypted)) == ("Renamed", ADDRESS)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_an_address_that_is_none_of_its_kind_is_refused(console, fields):
 
     assert answer.status_code == 200
     channel.refresh_from_db()
-    assert (channel.kind, decrypt(channel.address)) == ("webhook", ADDRESS)
+    assert (channel.kind, decrypt(channel.address_encrypted)) == ("webhook", ADDRESS)
 
 
 def test_a_test_message_is_left(console):

@@ -9,13 +9,17 @@ from apprise.plugins.feishu import NotifyFeishu
 from apprise.plugins.slack import NotifySlack
 from apprise.plugins.wecombot import NotifyWeComBot
 from django.core.management import CommandError, call_command
+from django.db import transaction
 from django.utils import timezone
 
 from ops.models import Alert, AlertChannel, AlertNotice, ChannelKind, NoticeKind
 from ops.monitoring import channels, delivery, words
 from ops.monitoring.channels import BadAddress, NotDelivered, Target, send
+from ops.services import audit
 from ops.services.encryption import decrypt
 from ops.tests.alerts import NOW, NOWHERE, catcher, later, make_channel, make_rule
+from tests.audit import acting_as
+from tests.people import make_person
 
 pytestmark = pytest.mark.django_db
 
@@ -160,8 +164,42 @@ def test_one_that_fails_lets_the_next_ones_wait():
             alert=first.alert, channel=channel, kind=NoticeKind.RESOLVED, message=first.message
         )
         delivery.deliver_to(channel.pk)
+        delivery.deliver_to(channel.pk)  # a moment later: the first one's time has not come
 
     assert len(server.taken) == 1
+
+
+def test_however_often_it_was_tried_it_is_tried_again_within_a_quarter_of_an_hour():
+    channel = make_channel()
+    notice = make_notice(channel, attempts=50)
+    begun = timezone.now()
+
+    delivery.deliver_to(channel.pk)
+
+    notice.refresh_from_db()
+    assert (notice.next_try_at - begun).total_seconds() == pytest.approx(900, abs=30)
+
+
+def test_an_address_that_a_library_chokes_on_is_a_failure_like_others():
+    channel = make_channel(f"http://{'a' * 300}/hook")
+    notice = make_notice(channel)
+
+    delivery.deliver_to(channel.pk)
+
+    notice.refresh_from_db()
+    assert notice.error != ""
+
+
+def test_a_channel_that_is_enabled_again_does_not_tell_of_long_ago():
+    with catcher() as server:
+        channel = make_channel(server.address)
+        long_ago = timezone.now() - timedelta(hours=25)
+        notice = make_notice(channel, created_at=long_ago, next_try_at=long_ago)
+        delivery.deliver_to(channel.pk)
+
+    notice.refresh_from_db()
+    assert server.taken == []
+    assert notice.given_up_at is not None
 
 
 def test_two_that_look_at_the_same_time_send_it_once():
@@ -237,6 +275,8 @@ def test_the_example_of_each_kind_is_good(kind):
     [
         (ChannelKind.WEBHOOK, "http://alerts.example.com/hook"),
         (ChannelKind.EMAIL, "mailto://user:password@smtp.example.com"),
+        (ChannelKind.EMAIL, "mailtos://user:password@smtp.example.com?mode=insecure"),
+        (ChannelKind.EMAIL, "mailto://localhost?smtp=mail.example.com"),
         (ChannelKind.WEBHOOK, "http://127.0.0.1.example.com/hook"),
         (ChannelKind.WEBHOOK, "http://localhost@example.com/hook"),
         (ChannelKind.WEBHOOK, "file:///etc/passwd"),
@@ -256,7 +296,7 @@ def test_addresses_that_are_refused(kind, address):
 def test_the_address_is_encrypted_and_what_is_shown_tells_nothing():
     channel = make_channel("https://alerts.example.com/hook?token=s3cret")
 
-    assert decrypt(channel.address) == "https://alerts.example.com/hook?token=s3cret"
+    assert decrypt(channel.address_encrypted) == "https://alerts.example.com/hook?token=s3cret"
     assert channel.shown_address == "https://…et"
 
 
@@ -308,6 +348,19 @@ def test_the_environment_names_the_first_channels(settings):
     ]
 
 
+def test_a_channel_that_staff_deleted_does_not_come_back(settings):
+    from ops.monitoring.first_channels import make_first
+
+    settings.ALERT_CHANNELS = ["feishu://abc123"]
+    make_first()
+    channel = AlertChannel.objects.get()
+    with acting_as(make_person()), transaction.atomic():
+        audit.record(action="delete", row=channel, before={"name": channel.name})
+    channel.delete()
+
+    assert make_first() == 0
+
+
 def test_a_bad_address_makes_none(settings):
     from ops.monitoring.first_channels import make_first
 
@@ -316,3 +369,28 @@ def test_a_bad_address_makes_none(settings):
     with pytest.raises(BadAddress):
         make_first()
     assert not AlertChannel.objects.exists()
+
+
+# --- The heartbeat ------------------------------------------------------------------------------
+def test_the_outside_heartbeat_is_given(settings):
+    from ops.monitoring import heartbeat
+
+    heartbeat.beat()  # to nobody
+    with catcher() as server:
+        settings.ALERT_HEARTBEAT_URL = server.address
+        heartbeat.beat()
+
+    assert [path for path, _said, _headers in server.taken] == ["/hook?token=s3cret"]
+
+
+@pytest.mark.parametrize("status", [404, 0])
+def test_a_heartbeat_that_nobody_takes_is_told_without_its_address(settings, status):
+    from ops.monitoring import heartbeat
+
+    with catcher(statuses=[status]) as server:
+        settings.ALERT_HEARTBEAT_URL = server.address if status else f"{NOWHERE}?token=s3cret"
+        with pytest.raises(NotDelivered) as caught:
+            heartbeat.beat()
+
+    assert "s3cret" not in str(caught.value)
+    assert caught.value.__cause__ is None

@@ -195,8 +195,20 @@ def test_a_share(channel):
 
 def test_a_share_of_nothing_is_none(channel):
     rule = make_rule(reading="share", of_metric="platform_requests_total", threshold=0.05)
+    assert evaluation.read(rule, samples.Samples(NOW), NOW) == {}, "nobody says anything"
+    says(7, at=NOW, metric="platform_requests_total", status="200")
 
     assert evaluation.read(rule, samples.Samples(NOW), NOW) == {"": 0.0}
+
+
+def test_what_one_machine_could_not_read_is_read_of_another(channel):
+    make_rule(metric="platform_queue_oldest_seconds")
+    says(1, at=NOW, host="a", metric="another")
+    says(500, at=NOW, host="b", metric="platform_queue_oldest_seconds")
+
+    evaluate(now=NOW)
+
+    assert Alert.objects.get().value == 500
 
 
 def test_events(channel):
@@ -275,6 +287,19 @@ def test_what_was_never_told_is_not_told_to_be_over(channel):
 
     assert Alert.objects.get().resolved_at == later(seconds=10)
     assert told() == []
+
+
+def test_the_end_is_told_to_nobody_either_while_it_is_silenced(channel):
+    rule = make_rule()
+    says(500, at=NOW)
+    evaluate(now=NOW)
+    AlertRule.objects.filter(pk=rule.pk).update(silenced_until=later(minutes=5))
+    says(1, at=later(seconds=10))
+
+    evaluate(now=later(seconds=10))
+
+    assert Alert.objects.get().resolved_at == later(seconds=10)
+    assert told() == ["raised"]
 
 
 def test_a_rule_that_is_disabled_ends_its_alerts(channel):

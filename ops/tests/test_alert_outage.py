@@ -1,15 +1,18 @@
 """While the database is away, those who would be told are told without it."""
 
+import threading
 from datetime import timedelta
 
 import pytest
-from django.db import OperationalError, connection
+from django.db import OperationalError
 
 from ops.models import Alert, AlertChannel, AlertRule
+from ops.monitoring import outage
 from ops.monitoring.outage import SLUG, Watch
 from ops.tests.alerts import NOW, catcher, make_channel
 
-pytestmark = pytest.mark.django_db(transaction=True)
+# The watch asks from a thread, which does not see what SQLite keeps in memory for another.
+pytestmark = [pytest.mark.postgresql, pytest.mark.django_db(transaction=True)]
 
 
 class Clock:
@@ -42,29 +45,34 @@ def rule():
     )
 
 
+class Database:
+    """Answers, refuses or hangs, as it is told."""
+
+    def __init__(self):
+        self.is_away = False
+        self.hangs = threading.Event()
+        self.goes_on = threading.Event()
+
+    def __call__(self):
+        if self.hangs.is_set():
+            self.goes_on.wait(60)
+        if self.is_away:
+            raise OperationalError("connection refused")
+
+
 @pytest.fixture
-def away(monkeypatch):
-    """Switch the database off and on, as far as this process can tell."""
-
-    def refuse(*_arguments, **_options):
-        raise OperationalError("connection refused")
-
-    def switch(is_away):
-        if is_away:
-            monkeypatch.setattr(connection, "cursor", refuse)
-        else:
-            monkeypatch.undo()
-
-    yield switch
-    monkeypatch.undo()
+def database():
+    one = Database()
+    yield one
+    one.goes_on.set()
 
 
-def test_it_is_told_and_told_to_be_over_and_stored(rule, clock, away):
+def test_it_is_told_and_told_to_be_over_and_stored(rule, clock, database):
     with catcher() as server:
         make_channel(server.address)
-        watch = Watch(host="one", clock=clock)
+        watch = Watch(host="one", clock=clock, ask=database)
         watch.look()
-        away(True)
+        database.is_away = True
         watch.look()
         clock.goes_on(14)
         watch.look()
@@ -75,7 +83,7 @@ def test_it_is_told_and_told_to_be_over_and_stored(rule, clock, away):
         assert server.waits_for_one()
         clock.goes_on(60)
         watch.look()
-        away(False)
+        database.is_away = False
         watch.look()
         assert server.waits_for_one()
 
@@ -91,14 +99,14 @@ def test_it_is_told_and_told_to_be_over_and_stored(rule, clock, away):
     )
 
 
-def test_a_short_absence_is_told_to_nobody(rule, clock, away):
+def test_a_short_absence_is_told_to_nobody(rule, clock, database):
     with catcher() as server:
         make_channel(server.address)
-        watch = Watch(host="one", clock=clock)
+        watch = Watch(host="one", clock=clock, ask=database)
         watch.look()
-        away(True)
+        database.is_away = True
         watch.look()
-        away(False)
+        database.is_away = False
         clock.goes_on(60)
         watch.look()
 
@@ -106,11 +114,11 @@ def test_a_short_absence_is_told_to_nobody(rule, clock, away):
     assert not Alert.objects.exists()
 
 
-def test_who_never_reached_it_knows_nobody_to_tell(rule, clock, away):
+def test_who_never_reached_it_knows_nobody_to_tell(rule, clock, database):
     with catcher() as server:
         make_channel(server.address)
-        watch = Watch(host="one", clock=clock)
-        away(True)
+        watch = Watch(host="one", clock=clock, ask=database)
+        database.is_away = True
         watch.look()
         clock.goes_on(60)
         watch.look()
@@ -118,17 +126,51 @@ def test_who_never_reached_it_knows_nobody_to_tell(rule, clock, away):
     assert server.taken == []
 
 
-def test_a_channel_whose_key_is_gone_keeps_no_other_from_being_told(rule, clock, away, caplog):
+def test_a_channel_whose_key_is_gone_keeps_no_other_from_being_told(rule, clock, database, caplog):
     with catcher() as server:
         broken = make_channel()
-        AlertChannel.objects.filter(pk=broken.pk).update(address="0123456789abcdef:nothing")
+        AlertChannel.objects.filter(pk=broken.pk).update(
+            address_encrypted="0123456789abcdef:nothing"
+        )
         make_channel(server.address)
-        watch = Watch(host="one", clock=clock)
+        watch = Watch(host="one", clock=clock, ask=database)
         watch.look()
-        away(True)
+        database.is_away = True
         watch.look()
         clock.goes_on(15)
         watch.look()
 
         assert server.waits_for_one()
     assert f"channel {broken.pk} is gone" in caplog.text
+
+
+def test_one_that_hangs_is_away_and_is_asked_by_one_thread(rule, clock, database, monkeypatch):
+    with catcher() as server:
+        make_channel(server.address)
+        watch = Watch(host="one", clock=clock, ask=database)
+        watch.look()
+        monkeypatch.setattr(outage, "ANSWERS_WITHIN", 0.05)
+        database.hangs.set()
+        for _look in range(3):
+            watch.look()
+            clock.goes_on(15)
+
+        assert server.waits_for_one()
+        asking = [one for one in threading.enumerate() if one.name == "database watch asks"]
+        assert len(asking) == 1
+        database.goes_on.set()
+        asking[0].join()
+
+
+def test_a_silenced_rule_tells_nobody(rule, clock, database):
+    AlertRule.objects.filter(pk=rule.pk).update(silenced_until=NOW + timedelta(hours=1))
+    with catcher() as server:
+        make_channel(server.address)
+        watch = Watch(host="one", clock=clock, ask=database)
+        watch.look()
+        database.is_away = True
+        watch.look()
+        clock.goes_on(60)
+        watch.look()
+
+    assert server.taken == []

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from ops.monitoring.certificate import days_left
+from ops.monitoring.metrics import CERTIFICATE
 
 
 def make_certificate(folder, *, days):
@@ -66,6 +67,11 @@ def test_it_says_how_many_days_are_left(tmp_path, days):
 @pytest.mark.parametrize("address", ["", "http://points.example.com"])
 def test_without_tls_there_is_none(address):
     assert days_left(address) is None
+
+
+def test_where_it_cannot_be_read_nothing_is_said_and_the_other_gauges_do_not_wait(settings):
+    settings.PUBLIC_URL = "https://127.0.0.1:9"
+    assert CERTIFICATE.values() == {}
 
 
 def test_nobody_there():

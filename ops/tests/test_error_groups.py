@@ -366,3 +366,11 @@ def test_nobody_else_says_so(group, who):
     assert (console.get(LIST).status_code == 200) == (who == "auditor")
     with refused_unchanged():
         say_done(console, group)
+
+
+@pytest.mark.django_db
+def test_what_no_database_takes_is_left_out_of_the_sample():
+    log_failure(fail, "a\x00b")
+
+    assert write_waiting() == 1
+    assert "\x00" not in ErrorGroup.objects.get().sample

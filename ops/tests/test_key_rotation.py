@@ -223,7 +223,7 @@ def test_an_older_key_may_go_once_nothing_hangs_on_it(old_keys):
     said, is_content = run()
 
     assert is_content
-    assert said[4:] == [
+    assert said[5:] == [
         f"{name}: {'may go' if number else 'the newest, in use'}"
         for both in names.values()
         for number, name in enumerate(both)
