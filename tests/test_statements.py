@@ -119,6 +119,7 @@ OF_OPERATIONS: dict[str, tuple[int, ...]] = {
     "get_user_profile": (6,),
     "patch_user_profile": (7,),
     "get_user_points": (2, 2),
+    "get_config": (1, 2),
     "get_shops": (1, 1),
     "get_exchange_categories": (1,),
     "get_exchange_products": (2, 5),  # a stranger; by the points of a person

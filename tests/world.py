@@ -21,6 +21,7 @@ from ops.models import (
     IdempotencyRecord,
     LiveSetting,
     Maintenance,
+    MetricSample,
     MigrationRun,
     ServingProcess,
 )
@@ -66,6 +67,7 @@ def make_world():
     channel = AlertChannel.objects.create(name="c", kind="webhook", **sealed("https://a.b/c"))
     AlertNotice.objects.create(alert=alert, channel=channel, kind="raised", message={})
     Backup.objects.create()
+    MetricSample.objects.create(host="here", taken_at=timezone.now(), readings={})
     LiveSetting.objects.create(key="points.register_bonus", value=500)
     Maintenance.objects.create()
     ServingProcess.objects.create(name="here:1:abc")

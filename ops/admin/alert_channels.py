@@ -73,7 +73,10 @@ class AlertChannelAdmin(EditAdmin):
             return [name, kind, *rest]
         return [name, kind, "shown_address", *rest, "updated_at"]
 
-    @admin.action(description=_("Send a test message"), permissions=["change"])
+    def has_test_permission(self, request, obj=None):
+        return self.may(request, "test", obj)
+
+    @admin.action(description=_("Send a test message"), permissions=["test"])
     def send_a_test(self, request, queryset):
         for channel in queryset:
             delivery.leave_test(channel)

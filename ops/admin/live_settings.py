@@ -46,11 +46,15 @@ class LiveSettingAdmin(ReadOnlyAdmin):
         context = {"groups": groups, "asked": request.GET.get("q", "")}
         return super().changelist_view(request, {**context, **(extra_context or {})})
 
+    def get_object(self, request, object_id, from_field=None):
+        """PostgreSQL would not even look for a key with NUL."""
+        if "\x00" in object_id:
+            return None
+        return super().get_object(request, object_id, from_field)
+
     # --- One of them -----------------------------------------------------------------------
     def changeform_view(self, request, object_id=None, *args, **options):
         key = unquote(object_id or "")
-        if "\x00" in key:  # PostgreSQL would not even look for it
-            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
         if request.method == "POST" or key not in declared.names():
             return super().changeform_view(request, object_id, *args, **options)
         if not self.has_view_permission(request):

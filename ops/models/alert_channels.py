@@ -39,6 +39,7 @@ class AlertChannel(Mutable):
     class Meta:
         verbose_name = _("alert channel")
         verbose_name_plural = _("alert channels")
+        permissions = [("test_alertchannel", _("Can send a test message to alert channels"))]
         constraints = [
             models.CheckConstraint(
                 condition=Q(kind__in=ChannelKind.values), name="alertchannel_kind_known"

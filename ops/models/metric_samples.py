@@ -5,8 +5,10 @@ from typing import override
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from ops.updated_at import Mutable
 
-class MetricSample(models.Model):
+
+class MetricSample(Mutable):
     """All readings of one machine at one moment: a series, as /metrics writes it, and its value.
 
     One row for all of them, since they are taken and thinned together.

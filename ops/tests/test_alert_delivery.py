@@ -1,6 +1,7 @@
 """Notices reach their channels, in the form that each vendor documents."""
 
 import json
+import threading
 from datetime import timedelta
 
 import pytest
@@ -250,6 +251,74 @@ def test_a_hanging_channel_delays_no_other():
         assert other.waits_for_one()
         hanging.released.set()
         delivery.wait()
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_a_channel_that_is_being_told_is_told_by_nobody_else_of_this_process():
+    with catcher(hangs=True) as hanging:
+        make_notice(make_channel(hanging.address))
+        delivery.deliver(now=timezone.now())
+        assert hanging.waits_for_one()
+        AlertNotice.objects.update(next_try_at=NOW)
+
+        delivery.deliver(now=timezone.now())
+        hanging.released.set()
+        delivery.wait()
+
+    assert len(hanging.taken) == 1
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_a_channel_that_is_gone_is_logged_and_let_go(caplog):
+    channel = make_channel()
+    pk = channel.pk
+    channel.delete()
+    with delivery._lock:
+        delivery._busy[pk] = threading.current_thread()
+
+    delivery._deliver_apart(pk)
+
+    assert "could not be sent" in caplog.text
+    assert pk not in delivery._busy
+
+
+def test_a_notice_that_another_process_took_is_left_to_it(monkeypatch):
+    with catcher() as server:
+        channel = make_channel(server.address)
+        make_notice(channel)
+        monkeypatch.setattr(delivery, "waiting", taken_meanwhile(delivery.waiting))
+        delivery.deliver_to(channel.pk)
+
+    assert server.taken == []
+
+
+def taken_meanwhile(waiting):
+    """What waits, of which somebody else takes each as soon as it was read."""
+
+    class Taken(list):
+        def filter(self, **which):
+            rows = list(waiting(timezone.now()).filter(**which))
+            AlertNotice.objects.update(next_try_at=timezone.now() + timedelta(minutes=1))
+            return rows
+
+    return lambda _now: Taken()
+
+
+def test_that_it_is_over_is_told_as_good_news():
+    with catcher(answer={"code": 0}) as server:
+        address = "feishu://abc123"
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(NotifyFeishu, "notify_url", f"{server.address}&token={{token}}")
+            send(Target("f", ChannelKind.FEISHU, address), SAID | {"kind": "resolved"})
+
+    assert len(server.taken) == 1
+
+
+def test_an_address_that_cannot_be_read_any_more_is_no_delivery():
+    with pytest.raises(NotDelivered):
+        send(Target("s", ChannelKind.SLACK, "slack://"), SAID)
 
 
 def test_old_notices_are_forgotten():

@@ -4,7 +4,14 @@ from datetime import time, timedelta
 
 import pytest
 
-from ops.models import Alert, AlertNotice, AlertRule, MetricSample, OperationalEvent
+from ops.models import (
+    Alert,
+    AlertNotice,
+    AlertRule,
+    MetricSample,
+    NoticeKind,
+    OperationalEvent,
+)
 from ops.monitoring import evaluation, samples
 from ops.monitoring.evaluation import evaluate, quiet_until
 from ops.monitoring.series import Series
@@ -362,6 +369,42 @@ def test_what_is_over_within_quiet_hours_is_not_told(channel):
 
     assert told() == []
     assert Alert.objects.get().resolved_at == later(hours=13)
+
+
+# --- What another machine did first --------------------------------------------------------------
+def test_what_was_raised_meanwhile_is_not_raised_again(channel):
+    make_rule(for_seconds=5)
+    says(500, at=NOW)
+    evaluate(now=NOW)
+    stale = Alert.objects.select_related("rule").get()
+    Alert.objects.update(raised_at=later(seconds=5))
+
+    evaluation._go_on(stale, 500, later(seconds=6))
+
+    assert Alert.objects.get().raised_at == later(seconds=5)
+    assert told() == []
+
+
+def test_what_was_told_meanwhile_is_not_told_again(channel):
+    make_rule()
+    says(500, at=NOW)
+    evaluate(now=NOW)
+    stale = Alert.objects.select_related("rule").get()
+    stale.told_times = 0
+
+    evaluation.tell(stale, NoticeKind.RAISED, later(seconds=1))
+
+    assert told() == ["raised"]
+
+
+def test_the_page_of_an_alert_is_linked_where_the_address_is_known(channel, settings):
+    settings.PUBLIC_URL = "https://points.example.com"
+    make_rule()
+    says(500, at=NOW)
+    evaluate(now=NOW)
+
+    link = AlertNotice.objects.get().message["link"]
+    assert link == f"https://points.example.com/admin/ops/alert/{Alert.objects.get().pk}/change/"
 
 
 # --- Many machines ------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from django.db import OperationalError
 
 from ops.models import Alert, AlertChannel, AlertRule
 from ops.monitoring import outage
+from ops.monitoring.channels import Target
 from ops.monitoring.outage import SLUG, Watch
 from ops.tests.alerts import NOW, catcher, make_channel
 
@@ -174,3 +175,14 @@ def test_a_silenced_rule_tells_nobody(rule, clock, database):
         watch.look()
 
     assert server.taken == []
+
+
+def test_one_that_does_not_take_it_is_told_again(monkeypatch, caplog):
+    monkeypatch.setattr(outage, "BETWEEN", 0)
+    said = {"id": 1, "rule": "r", "severity": "critical", "title": "T", "text": "t", "kind": "x"}
+    with catcher(statuses=[500, 500]) as server:
+        outage._send(Target("t", "webhook", server.address), said | {"link": ""})
+    assert len(server.taken) == 3
+    outage._send(Target("nowhere", "webhook", "http://127.0.0.1:9/hook"), said | {"link": ""})
+
+    assert caplog.text.count("Channel nowhere was not told") == outage.TRIES

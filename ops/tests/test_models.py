@@ -9,11 +9,18 @@ from django.urls import reverse
 
 from ops.models import (
     Alert,
+    AlertChannel,
+    AlertNotice,
     AlertRule,
     AuditActor,
     Backup,
     IdempotencyRecord,
+    LedgerSeal,
+    MetricSample,
     MigrationRun,
+    NoticeKind,
+    OperationalEvent,
+    ProcessBeat,
     StoredFile,
 )
 
@@ -58,6 +65,12 @@ def test_rows_read_well():
     assert str(rule) == "Queue"
     assert [str(AuditActor(person_id=7)), str(AuditActor(system_user="a@b"))] == ["#7", "a@b"]
     assert str(Alert(rule=rule, raised_at=MOMENT)) == "Queue 2026-01-31 04:05"
+    channel = AlertChannel(name="Staff")
+    assert str(AlertNotice(kind="raised", channel=channel)) == f"{NoticeKind.RAISED.label} → Staff"
+    assert str(MetricSample(host="a", taken_at=MOMENT)) == "a 2026-01-31 04:05:00"
+    assert str(OperationalEvent(kind="demo_loaded")) == "demo_loaded"
+    assert str(ProcessBeat(kind="web", host="a", pid=7)) == "web a 7"
+    assert str(LedgerSeal(date=MOMENT.date())) != ""
     assert str(Backup(status="failed", started_at=MOMENT)).startswith("2026-01-31 04:05 ")
     assert str(MigrationRun(status="failed", started_at=MOMENT)).startswith("2026-01-31 04:05 ")
     assert str(IdempotencyRecord(path="/api/x", key="k")) == "/api/x k"

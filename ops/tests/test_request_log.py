@@ -12,7 +12,9 @@ from ops.api.views import OpenView
 from ops.logs import lines as log_lines
 from ops.logs.counts import counts
 from ops.logs.lines import REQUESTS, Backlog, Console, JsonFormatter, RequestLine, TakesLines
+from ops.models import OperationalEvent
 from ops.request_context import at_shop
+from ops.services import slow_requests
 from ops.tests import probe_urls
 from tests.api import client_of
 from tests.people import make_person
@@ -211,3 +213,13 @@ def test_a_console_that_is_gone_is_counted_and_raises_nothing():
     before = counts()["lines_lost"]
     console.take([line_of(1), line_of(2)])
     assert counts()["lines_lost"] == before + 2
+
+
+def test_a_slow_request_becomes_an_event_that_an_alert_can_name(db):
+    slow_requests._waiting.clear()
+    slow_requests.note(route="api/x", request_id="r-1", seconds=6.04)
+
+    assert slow_requests.write_waiting() == 1
+    assert slow_requests.write_waiting() == 0
+    event = OperationalEvent.objects.get(kind="slow_request")
+    assert event.facts == {"route": "api/x", "request_id": "r-1", "seconds": 6.0}
