@@ -121,7 +121,7 @@ class _Everything(Collector):
                 case ProcessGauge():
                     for key, value in _merged(measure, everything).items():
                         family.add_metric(key, value)
-                case Gauge():
+                case _:
                     for key, value in shared.get(name, {}).items():
                         family.add_metric(key, value)
             yield family

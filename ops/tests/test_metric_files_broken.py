@@ -1,0 +1,88 @@
+"""Files of metrics that a power cut or a full disk left: what is whole is summed up."""
+
+import errno
+
+import orjson
+import pytest
+
+from ops.measures import Counter, Label, ProcessGauge
+from ops.services import metric_files, metrics
+from ops.services.metric_files import Sum
+
+CUT_OFF = b'{"counted": {"platform_'
+
+
+@pytest.fixture
+def folder(settings, declared):
+    settings.METRICS_DIR.mkdir(parents=True, exist_ok=True)
+    return settings.METRICS_DIR
+
+
+def test_a_file_that_was_cut_off_is_taken_for_nothing(folder, caplog):
+    counter = Counter("platform_x_total", "X.")
+    counter.add(3)
+    metrics.write()
+    (folder / "1-cut.json").write_bytes(CUT_OFF)
+
+    assert b"platform_x_total 3.0" in metrics.render()
+    assert metric_files.compact() == 1
+    assert not (folder / "1-cut.json").exists()
+    assert "is broken" in caplog.text
+
+
+def test_what_the_gone_had_counted_is_lost_where_its_file_was_cut_off_and_nothing_else(folder):
+    counter = Counter("platform_x_total", "X.")
+    counter.add(3)
+    (folder / "gone.json").write_bytes(CUT_OFF)
+
+    assert b"platform_x_total 3.0" in metrics.render()
+
+
+def test_who_reads_while_files_are_put_together_again_and_again_stops_looking(folder, monkeypatch):
+    versions = iter(range(1000))
+    monkeypatch.setattr(
+        metric_files, "_read", lambda _path: orjson.dumps({"merged": [str(next(versions))]})
+    )
+
+    assert metric_files.read() == Sum({})
+
+
+@pytest.mark.parametrize("step", ["render", "write_last"])
+def test_a_full_disk_hides_nothing_of_what_others_wrote(folder, monkeypatch, caplog, step):
+    Counter("platform_x_total", "X.").add(3)
+
+    def full(*_arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(metric_files, "write", full)
+    getattr(metrics, step)()
+
+    assert "could not be written" in caplog.text
+
+
+def test_the_last_words_are_asked_for_once(folder, monkeypatch):
+    monkeypatch.setattr(metric_files, "_at_the_end", {})
+    metrics.write_until_the_end()
+    asked = metric_files._at_the_end["asked"]
+    metrics.write_until_the_end()
+
+    assert metric_files._at_the_end == {"asked": asked}
+    asked.cancel()
+
+
+def test_a_forked_process_lets_go_of_what_is_its_parents(folder, monkeypatch):
+    monkeypatch.setattr(metric_files, "_at_the_end", {"asked": object()})
+    metrics.write()
+
+    metric_files._begin_anew()
+
+    assert metric_files._at_the_end == {}
+    assert metric_files._own == {}
+
+
+def test_a_gauge_of_a_version_with_other_labels_is_left_out(declared):
+    gauge = ProcessGauge("platform_x", "X.", Label("kind", ("a",)))
+
+    read = metrics._merged(gauge, Sum({}, [{"platform_x": {(): 1.0, ("a",): 2.0}}]))
+
+    assert read == {("a",): 2.0}
