@@ -83,8 +83,8 @@ def test_all_refuse_within_five_seconds_and_all_go_on(processes, capsys):
             ready = httpx.get(f"{process.base}/api/ready")
             assert (ready.status_code, ready.json()["status"]) == (503, "not ready")
         assert customer.refused("POST", "/api/lottery/draw", {"count": 1}) == 1503
-        said = command.stdout.readline()
-        assert said == "No request is running any more (3 processes said so).\n"
+        told = list(command.stdout)  # perhaps first that one of ours is running
+        assert told[-1] == "No request is running any more (3 processes said so).\n"
         assert command.wait() == 0
     on_again = seconds_until(processes, 200)
     assert customer.get("/api/user/profile")["total_points"] == before
@@ -136,6 +136,7 @@ def test_a_request_that_is_running_on_another_process_is_waited_for(processes):
             assert command.stdout.readline().startswith("1 requests are running on ")
             holder.execute("DELETE FROM held")
             renaming.join()
-            assert command.stdout.readline().startswith("No request is running any more")
+            told = list(command.stdout)  # perhaps that one process has ended meanwhile
+            assert told[-1].startswith("No request is running any more")
             assert command.wait() == 0
     assert data_of(answers[0])["nickname"] == "Somebody", "what had begun was done"

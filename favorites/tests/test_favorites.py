@@ -4,7 +4,7 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from catalog.models import ProductStatus
+from catalog.models import Product, ProductStatus
 from catalog.tests.factories import make_category, make_product
 from favorites import services
 from favorites.errors import FavoriteNotFound
@@ -30,6 +30,20 @@ def test_keeping_twice_keeps_once_and_answers_the_same():
     assert first == again
     assert (first["product_id"], first["is_favorite"]) == (product.pk, True)
     assert Favorite.objects.count() == 1
+
+
+def test_of_two_at_once_both_get_the_one_row(monkeypatch):
+    """The other one is quicker, just after it was looked whether the product is there."""
+    person, product = make_person(), make_product()
+    visible = type(Product.objects.all()).visible
+
+    def quicker(rows):
+        Favorite.objects.create(person=person, product=product)
+        return visible(rows)
+
+    monkeypatch.setattr(type(Product.objects.all()), "visible", quicker)
+
+    assert services.add(person=person, product_id=product.pk) == Favorite.objects.get()
 
 
 def test_the_constraint_keeps_one():

@@ -1,5 +1,6 @@
 """Alerts are raised once, after long enough, repeated, resolved; and told to whom it concerns."""
 
+import threading
 from datetime import time, timedelta
 
 import pytest
@@ -48,6 +49,15 @@ def test_it_is_raised_and_resolved(channel):
     alert.refresh_from_db()
     assert (alert.resolved_at, alert.value) == (later(seconds=10), 100)
     assert told() == ["raised", "resolved"]
+
+
+def test_what_is_read_while_it_goes_on_is_kept(channel):
+    make_rule()
+    for second, value in enumerate((500, 700, 700)):
+        says(value, at=later(seconds=10 * second))
+        evaluate(now=later(seconds=10 * second))
+
+    assert Alert.objects.get().value == 700
 
 
 def test_below(channel):
@@ -430,7 +440,15 @@ def test_however_many_evaluate_it_is_raised_and_told_once():
 
 @pytest.mark.postgresql
 @pytest.mark.django_db(transaction=True)
-def test_twin_without_the_constraint_it_is_raised_many_times():
+def test_twin_without_the_constraint_it_is_raised_many_times(monkeypatch):
+    together, begin = threading.Barrier(8), evaluation._begin
+
+    def begin_together(*arguments, **facts):
+        if facts["now"] > NOW:
+            together.wait(30)  # once everybody has read that there is none yet
+        begin(*arguments, **facts)
+
+    monkeypatch.setattr(evaluation, "_begin", begin_together)
     with without_constraint(Alert, "alert_one_open_per_series"):
         assert race_to_raise() > 2
 
