@@ -99,16 +99,15 @@ def test_every_update_of_every_model_moves_it():
     make_world()
     unmoved = []
     for model in MUTABLE:
-        row = model._default_manager.order_by("pk").first()
+        # The newest: the first ones of some models are as old as the database.
+        row = model._default_manager.order_by("pk").last()
         assert row is not None, f"no row of {model._meta.label}: add one to `make_world`"
         assert moved(row), f"{model._meta.label} when it was made"
         for way in WAYS:
             model.objects.update(updated_at=LONG_AGO)
             row.refresh_from_db()
             assert row.updated_at == LONG_AGO
-            with CaptureQueriesContext(
-                connection,
-            ) as queries:
+            with CaptureQueriesContext(connection) as queries:
                 way(row, a_column_of(row))
             if not moved(row):
                 unmoved.append((model._meta.label, way.__name__))

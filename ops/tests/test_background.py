@@ -138,16 +138,23 @@ def test_a_worker_that_breaks_starts_again_and_tells_it_once(running, caplog, mo
     wait_until(lambda: status_of(result) == "SUCCESSFUL")
 
 
-def test_jobs_come_round_beside_it(own_jobs, running, caplog):
-    seen = []
+@pytest.fixture
+def seen(own_jobs):
+    """The moments at which a job ran, beside one that fails; handed in before anything starts."""
+    moments = []
 
     def fail(*, now):
         raise ZeroDivisionError
 
+    def note(*, now):
+        moments.append(now)
+
     own_jobs.register("broken", Job(run=fail, every=timedelta(days=1), label="Broken"))
-    own_jobs.register(
-        "fine", Job(run=lambda *, now: seen.append(now), every=timedelta(days=1), label="Fine")
-    )
+    own_jobs.register("fine", Job(run=note, every=timedelta(days=1), label="Fine"))
+    return moments
+
+
+def test_jobs_come_round_beside_it(seen, running, caplog):
     wait_until(lambda: seen)
     assert abs(seen[0] - timezone.now()) < timedelta(seconds=10)
     wait_until(lambda: "The periodic job broken failed" in caplog.text)
