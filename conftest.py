@@ -12,12 +12,13 @@ import pytest
 from django.conf import settings as django_settings
 from django.core.cache import caches
 from django.db import connection, connections
-from django.db.backends.base.operations import BaseDatabaseOperations
+from django.test import TransactionTestCase
 from django.utils import translation
 
 from ops.services import kept, live_settings, maintenance
 from ops.services.rates import rates
 from ops.transactions import Joining
+from tests import as_migrated
 from tests.ledgers import past_the_triggers
 
 pytest_plugins = ["tests.engines", "tests.realtime", "tests.leaks"]
@@ -100,20 +101,31 @@ def nobodys_language():
     translation.deactivate()
 
 
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup, django_db_blocker):
+    """Remember what migrations wrote, once the database of the tests is made."""
+    if connection.vendor == "postgresql":
+        with django_db_blocker.unblock():
+            as_migrated.keep()
+
+
 @pytest.fixture(autouse=True, scope="session")
 def emptied_past_the_triggers():
     """Let the suite empty the tables of ledgers after a test that committed, and nothing else.
 
     Every test runs with the triggers that refuse it; they rest while tables are emptied.
     """
-    empty = BaseDatabaseOperations.execute_sql_flush
+    flush = TransactionTestCase._fixture_teardown
 
-    def empty_past_the_triggers(operations, statements):
-        with operations.connection.cursor() as cursor, past_the_triggers(cursor):
-            empty(operations, statements)
+    def clear_away(test):
+        if connection.vendor == "postgresql":
+            as_migrated.put_back()
+        else:
+            with connection.cursor() as cursor, past_the_triggers(cursor):
+                flush(test)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(BaseDatabaseOperations, "execute_sql_flush", empty_past_the_triggers)
+        patch.setattr(TransactionTestCase, "_fixture_teardown", clear_away)
         yield
 
 

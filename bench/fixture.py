@@ -83,7 +83,7 @@ def signed_in(*, first: int = 0, most: int) -> list[SignedIn]:
     """People with a sign-in, by their ids, from the `first` on."""
     sessions = DeviceSession.objects.filter(
         revoked_at=None, user__total_points__gte=ENOUGH, user__seed_pairs__state=SeedState.ACTIVE
-    ).order_by("user_id", "pk")
+    ).order_by("user_id", "-pk")  # the newest: tokens of an older one may have expired
     return [
         SignedIn(session.user_id, tokens.sign_pair(session).access_token)
         for session in sessions.distinct("user_id")[first : first + most]
@@ -94,10 +94,7 @@ def prepare_existing(*, people: int) -> None:
     """Let so many people of a database that somebody filled draw: sign-ins, seeds, wheels."""
     rows = User.objects.filter(status="active", total_points__gte=ENOUGH).order_by("pk")[:people]
     _missing_seeds(rows)
-    has_session = set(
-        DeviceSession.objects.filter(revoked_at=None).values_list("user_id", flat=True)
-    )
-    _sign_in([person for person in rows if person.pk not in has_session])
+    _sign_in(rows)
     shop, is_new = Shop.objects.get_or_create(name=SHOP)
     if is_new:
         _products(shop, [{"name": HOT_PRODUCT}], stock=MANY)

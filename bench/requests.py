@@ -83,7 +83,10 @@ class Requests:
         return Request(name, "ours", job), Request(f"{name}: peer", "peer", job)
 
     def _ledger(self, program: str) -> dict[str, Any]:
-        """Pages of the readers' ledgers, from the first to the fourth, each with its reader."""
+        """Pages of the readers' ledgers, from the first to the fourth, each with its reader.
+
+        Raises Failed when a page is refused.
+        """
         paths, tokens = [], []
         base = f"http://{LOOPBACK}:{self.stage.programs[program].port}"
         with httpx.Client(base_url=base, timeout=30) as client:
@@ -95,7 +98,10 @@ class Requests:
                     paths.append(path)
                     tokens.append(reader.token)
                     headers = {"Authorization": f"Bearer {reader.token}"}
-                    following = client.get(path, headers=headers).json()["data"]["next"]
+                    answer = client.get(path, headers=headers)
+                    if answer.status_code != httpx.codes.OK:
+                        raise Failed(f"{program} {path}, person {reader.person_id}: {answer.text}")
+                    following = answer.json()["data"]["next"]
                     path = following and f"/api/user/points?cursor={following}"
         return {"paths": paths, "tokens": tokens}
 
