@@ -115,7 +115,7 @@ def emptied_past_the_triggers():
 
     Every test runs with the triggers that refuse it; they rest while tables are emptied.
     """
-    flush = TransactionTestCase._fixture_teardown
+    flush = TransactionTestCase._fixture_teardown  # type: ignore[attr-defined]  # not in its stubs
 
     def clear_away(test):
         if connection.vendor == "postgresql":
