@@ -4,6 +4,7 @@
 on SQLite and in memory; tests marked `postgresql` are left out there, and the summary says so.
 """
 
+import gc
 import ipaddress
 import os
 import socket
@@ -107,6 +108,8 @@ def django_db_setup(django_db_setup, django_db_blocker):
     if connection.vendor == "postgresql":
         with django_db_blocker.unblock():
             as_migrated.keep()
+    yield
+    gc.collect()  # a connection that a thread of a test left open would hold up the DROP DATABASE
 
 
 @pytest.fixture(autouse=True, scope="session")
