@@ -39,19 +39,31 @@ class Label:
     """What a series of a measure is told apart by.
 
     Either `values` are all there are, or at most `most` of them are told apart by a process.
+    A function that returns them is asked each time: of a registry that others still fill.
     """
 
-    def __init__(self, name: str, values: Iterable[str] = (), *, most: int = 0) -> None:
+    def __init__(
+        self,
+        name: str,
+        values: Iterable[str] | Callable[[], Iterable[str]] = (),
+        *,
+        most: int = 0,
+    ) -> None:
         self.name = name
-        self.values = frozenset(map(str, values))
+        self._values = values if callable(values) else frozenset(map(str, values))
         self.most = most
-        if bool(self.values) == bool(most):
+        if bool(self._values) == bool(most):
             raise ImproperlyConfigured(f"The label {name} says its values, or how many at most.")
         self._seen: set[str] = set()
 
+    @property
+    def values(self) -> frozenset[str]:
+        """All values there are; none where `most` says how many are told apart."""
+        return frozenset(self._values()) if callable(self._values) else self._values
+
     def bounded(self, value: str) -> str:
         """The value as it is counted."""
-        if self.values:
+        if self._values:
             return value if value in self.values else OTHER
         if value not in self._seen:
             if len(self._seen) >= self.most:

@@ -10,7 +10,16 @@ from django.db.models import Count, Sum
 from django.utils.translation import gettext_lazy as _
 
 from ops import life_signs
-from ops.measures import Counter, EventKind, Gauge, Histogram, Key, Label, ProcessGauge
+from ops.measures import (
+    Counter,
+    EventKind,
+    Gauge,
+    Histogram,
+    Key,
+    Label,
+    ProcessGauge,
+    event_kinds,
+)
 from ops.models import FilePurpose, StoredFile
 
 # --- Requests -------------------------------------------------------------------------------------
@@ -191,7 +200,9 @@ CHANGES = Counter(
     Label("action", most=300),
 )
 EVENTS = Counter(
-    "platform_events_total", "Operational events, by their kind.", Label("kind", most=200)
+    "platform_events_total",
+    "Operational events, by their kind.",
+    Label("kind", event_kinds.names),
 )
 
 KEYS_RENEWED = EventKind(

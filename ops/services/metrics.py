@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import accumulate
+from itertools import accumulate, product
 from typing import Any, override
 
 from django.db import connections
@@ -150,15 +150,20 @@ def _family(measure: Measure) -> Any:
 def _fitting(measure: Measure, series: dict[Key, Any]) -> Iterable[tuple[Key, Any]]:
     """Those series that have the labels of today: an earlier version may have had others."""
     width = len(measure.labels)
-    nothing: list[tuple[Key, Any]] = [] if measure.labels or series else [((), _nothing(measure))]
-    return nothing or sorted(item for item in series.items() if len(item[0]) == width)
+    fitting = {key: value for key, value in series.items() if len(key) == width}
+    return sorted((_from_the_start(measure) | fitting).items())
 
 
-def _nothing(measure: Measure) -> Any:
-    """What has no label is there from the start: a rise from nothing to one is seen as such."""
+def _from_the_start(measure: Measure) -> dict[Key, Any]:
+    """The series that are there before anything was counted.
+
+    Prometheus sees a rise from nothing to one only where it has seen the nothing. So they are all
+    there of a counter whose labels name all their values, and of what has no label.
+    """
     if isinstance(measure, Histogram):
-        return [0] * (len(measure.bounds) + 1) + [0.0]
-    return 0
+        row = [0] * (len(measure.bounds) + 1) + [0.0]
+        return {} if measure.labels else {(): row}
+    return dict.fromkeys(product(*(label.values for label in measure.labels)), 0)
 
 
 def _add_histogram(family: Any, measure: Histogram, *, key: Key, row: list[float]) -> None:

@@ -114,6 +114,23 @@ def test_counters_histograms_and_gauges_as_prometheus_reads_them(declared):
     assert {sample.name for sample in metrics.samples()} == {name for name, *_labels in scraped()}
 
 
+def test_what_can_be_counted_is_there_before_it_is(declared):
+    """Prometheus sees a rise from nothing to one only where it has seen the nothing."""
+    kinds = ["a"]
+    Counter("platform_x_total", "X.", Label("kind", ("a", "b")), Label("how", ("c",)))
+    Counter("platform_y_total", "Y.", Label("kind", ("a",)), Label("job", most=3))
+    Counter("platform_z_total", "Z.", Label("kind", lambda: kinds)).add(5, "a")
+    Histogram("platform_x_seconds", "X.", Label("kind", ("a",)), bounds=(0.1,))
+    kinds.append("b")
+    assert scraped() == {
+        ("platform_x_total", ("how", "c"), ("kind", "a")): 0,
+        ("platform_x_total", ("how", "c"), ("kind", "b")): 0,
+        ("platform_z_total", ("kind", "a")): 5,
+        ("platform_z_total", ("kind", "b")): 0,
+        ("platform_unread_gauges",): 0,
+    }
+
+
 def test_what_another_version_counted_does_not_break_it(declared):
     Counter("platform_x_total", "X.", Label("kind", ("a",)))
     Histogram("platform_x_seconds", "X.", bounds=(0.1,))
