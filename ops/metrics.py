@@ -5,7 +5,7 @@ from typing import Any
 
 import psutil
 from django.conf import settings
-from django.db import connections
+from django.db import connection, connections
 from django.db.models import Count, Sum
 from django.utils.translation import gettext_lazy as _
 
@@ -99,6 +99,110 @@ DISK_FREE = ProcessGauge(
     "Free space where DATA_DIR lies.",
     read=lambda: shutil.disk_usage(settings.DATA_DIR).free,
     merge=min,
+)
+
+# --- The database itself, as its server tells -----------------------------------------------------
+_STATES = ("active", "idle", "idle_in_transaction")
+
+
+def _told(statement: str) -> list[tuple[Any, ...]]:
+    """The rows that PostgreSQL answers with; none of SQLite, which has no server to ask."""
+    if connection.vendor != "postgresql":
+        return []
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+        return rows
+
+
+def _number(statement: str, column: int = 0) -> dict[Key, float]:
+    """The one number that PostgreSQL answers with (in this column), as a gauge has it."""
+    rows = _told(statement)
+    # Clocks that are set back make no time negative.
+    return {(): max(0.0, float(rows[0][column]))} if rows else {}
+
+
+def _sessions() -> dict[Key, float]:
+    # All of the server, since what it allows is for all together; those of other databases, and of
+    # roles whose doings are hidden from ours, are counted as "other".
+    rows = _told(
+        "SELECT CASE WHEN datname <> current_database() THEN 'elsewhere' "
+        "WHEN state LIKE 'idle in transaction%' THEN 'idle_in_transaction' "
+        "ELSE coalesce(state, 'hidden') END, count(*) FROM pg_stat_activity "
+        "WHERE datname IS NOT NULL AND coalesce(backend_type, 'client backend') = 'client backend' "
+        "GROUP BY 1"
+    )
+    return {(state,): 0 for state in _STATES if rows} | {(state,): count for state, count in rows}
+
+
+# Without those kept for superusers, and since PostgreSQL 16 for a role of operators.
+_ALLOWED = (
+    "SELECT sum(CASE WHEN name = 'max_connections' THEN 1 ELSE -1 END * setting::integer) "
+    "FROM pg_settings WHERE name IN "
+    "('max_connections', 'superuser_reserved_connections', 'reserved_connections')"
+)
+_LOCK_WAITS = (
+    "SELECT count(DISTINCT pid), "
+    "coalesce(extract(epoch FROM clock_timestamp() - min(waitstart)), 0) "
+    "FROM pg_locks JOIN pg_stat_activity USING (pid) "
+    "WHERE NOT granted AND datname = current_database()"
+)
+_TRANSACTION = (
+    "SELECT coalesce(extract(epoch FROM clock_timestamp() - min(xact_start)), 0) "
+    "FROM pg_stat_activity WHERE datname = current_database() "
+    "AND backend_type = 'client backend' AND pid <> pg_backend_pid()"
+)
+_DEADLOCKS = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+
+
+def _database_bytes() -> float:
+    size = (
+        "SELECT pg_database_size(current_database())"
+        if connection.vendor == "postgresql"
+        else "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(size)
+        return float(cursor.fetchone()[0])
+
+
+SESSIONS = Gauge(
+    "platform_database_sessions",
+    "Connections that the database server holds, by what they do (other: of other databases).",
+    Label("state", _STATES),
+    read=_sessions,
+)
+SESSIONS_ALLOWED = Gauge(
+    "platform_database_sessions_allowed",
+    "Connections that the database server allows.",
+    read=lambda: _number(_ALLOWED),
+    keep=300,
+)
+LOCK_WAITS = Gauge(
+    "platform_database_lock_waits",
+    "Sessions that wait for a lock of another.",
+    read=lambda: _number(_LOCK_WAITS),
+)
+LONGEST_LOCK_WAIT = Gauge(
+    "platform_database_longest_lock_wait_seconds",
+    "For how long the session that waits longest has waited for a lock.",
+    read=lambda: _number(_LOCK_WAITS, column=1),
+)
+LONGEST_TRANSACTION = Gauge(
+    "platform_database_longest_transaction_seconds",
+    "For how long the oldest open transaction has been open.",
+    read=lambda: _number(_TRANSACTION),
+)
+DEADLOCKS = Gauge(
+    "platform_database_deadlocks",
+    "Deadlocks that the database server resolved, since its statistics began.",
+    read=lambda: _number(_DEADLOCKS),
+)
+DATABASE_BYTES = Gauge(
+    "platform_database_bytes",
+    "Size of the database with its indexes.",
+    read=_database_bytes,
+    keep=300,
 )
 
 # --- Processes ------------------------------------------------------------------------------------
