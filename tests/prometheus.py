@@ -61,11 +61,11 @@ class Prometheus:
         assert len(found) < 2, found
         return float(found[0]["value"][1]) if found else None
 
-    def wait_until(self, is_so: Callable[[], bool], *, seconds: float) -> None:
+    def wait_until(self, is_so: Callable[[], object], *, seconds: float) -> None:
         """Look again until it is so."""
         deadline = time.monotonic() + seconds
         while not is_so():
-            assert time.monotonic() < deadline, f"not so after {seconds} s"
+            assert time.monotonic() < deadline, (is_so, f"not so after {seconds} s")
             time.sleep(LOOK_AGAIN_SECONDS)
 
     def wait_for(self, expression: str, wanted: float, *, seconds: float = 60) -> None:

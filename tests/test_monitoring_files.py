@@ -84,14 +84,14 @@ def test_the_platforms_own_rules_are_all_here_as_strict_and_as_patient():
     for rule in monitoring.alerts().values():
         here.setdefault(rule["labels"]["rule"], []).append(rule)
     assert set(here) == set(ours) | WATCHES_THE_WATCHING
-    for slug, rule in ours.items():
+    for slug, own in ours.items():
         first = here[slug][0]
-        assert {one["labels"]["severity"] for one in here[slug]} == {rule.severity}, slug
+        assert {one["labels"]["severity"] for one in here[slug]} == {own.severity}, slug
         limit = re.search(r"([<>]) ([0-9.]+)\Z", first["expr"].strip())
         assert limit, slug
-        assert limit[1] == {"above": ">", "below": "<"}[rule.comparison], slug
-        assert float(limit[2]) == rule.threshold, slug
-        assert first.get("for", "0s") == _duration(rule.for_seconds), slug
+        assert limit[1] == {"above": ">", "below": "<"}[own.comparison], slug
+        assert float(limit[2]) == own.threshold, slug
+        assert first.get("for", "0s") == _duration(own.for_seconds), slug
 
 
 def _duration(seconds: int) -> str:
