@@ -12,6 +12,7 @@ from ops.measures import Counter, Gauge, Histogram, measures
 from ops.models import AlertRule
 from ops.services.metrics import UNREAD
 from tests import monitoring, promql
+from tests.kept_servers import ServerFailed
 from tests.monitoring import DASHBOARDS, FOLDER, ROOT
 from tests.prometheus import promtool
 
@@ -24,6 +25,18 @@ WATCHES_THE_WATCHING = {"machine-away", "gauges-unread"}
 
 
 # --- As promtool reads it -------------------------------------------------------------------------
+def test_a_machine_without_promtool_is_told_what_to_install(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ServerFailed, match=r"promtool is not installed \(Debian: prometheus\)"):
+        promtool("--version", folder=tmp_path)
+
+
+def test_ci_installs_it():
+    packages = re.search(r"(?m)^packages=\((.+)\)$", (ROOT / ".ci" / "run").read_text("utf-8"))
+    assert packages
+    assert "prometheus" in packages[1].split()
+
+
 def test_promtool_takes_the_configuration():
     status, said = promtool("check", "config", "prometheus.yml", folder=FOLDER)
     assert status == 0, said
