@@ -1,7 +1,7 @@
 from django import forms
 from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
-from unfold.widgets import UnfoldAdminTextareaWidget
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminTextareaWidget
 
 from ops import measures
 from ops.admin_base import EditAdmin
@@ -39,7 +39,11 @@ class RuleForm(forms.ModelForm):
             "title",
             "text",
         ]
-        widgets = {"labels": UnfoldAdminTextareaWidget(attrs={"rows": 2})}
+        widgets = {
+            "labels": UnfoldAdminTextareaWidget(attrs={"rows": 2}),
+            # Two lists side by side would be wider than the page, and there are few channels.
+            "channels": UnfoldAdminCheckboxSelectMultipleWidget,
+        }
 
     def clean_labels(self):
         labels = self.cleaned_data["labels"] or {}
@@ -101,7 +105,6 @@ class AlertRuleAdmin(EditAdmin):
     ]
     list_filter = ["severity", "is_enabled"]
     search_fields = ["name", "metric"]
-    filter_horizontal = ["channels"]
     readonly_fields = ["updated_at"]
     fieldsets = [
         (
@@ -139,3 +142,6 @@ class AlertRuleAdmin(EditAdmin):
         (_("In which words"), {"fields": ["title", "text"], "description": _WORDS}),
         (None, {"fields": ["updated_at"]}),
     ]
+
+    class Media:
+        css = {"all": ["console/alert_rule.css"]}

@@ -114,3 +114,15 @@ def test_a_test_message_is_left(console):
     console.post(page, {"action": "send_a_test", "_selected_action": [channel.pk]})
 
     assert AlertNotice.objects.get().kind == "test"
+
+
+def test_channels_of_a_rule_are_ticked(console):
+    """Two lists to move them between made the page wider than the screen."""
+    first, second = make_channel(), make_channel()
+    rule = make_rule()
+    page = console.get(page_of(rule)).content.decode()
+    assert page.count('type="checkbox" name="channels"') == 2
+    assert "selectfilter" not in page
+    assert save(console, rule, channels=[second.pk]).status_code == 302
+    assert list(rule.channels.all()) == [second]
+    assert first not in rule.channels.all()
