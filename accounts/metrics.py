@@ -1,6 +1,9 @@
 """What is counted of people and their points."""
 
+from django.utils.translation import gettext_lazy as _
+
 from accounts.models import PointsSource
+from ops.charts import Chart, Group, Shows
 from ops.measures import Counter, Label
 
 _WAY = Label("way", ("code", "console"))
@@ -29,3 +32,18 @@ NEW_PEOPLE = Counter("platform_new_people_total", "People who signed in for the 
 RENAMED = Counter("platform_people_renamed_total", "Nicknames that their person changed.")
 POINTS_ISSUED = Counter("platform_points_issued_total", "Points that people got.", _SOURCE)
 POINTS_SPENT = Counter("platform_points_spent_total", "Points that were taken.", _SOURCE)
+
+POINTS_ISSUED_CHART = Chart(
+    name="points_issued",
+    title=_("Points issued"),
+    group=Group.BUSINESS,
+    measure=POINTS_ISSUED,
+    shows=Shows.COUNT,
+)
+POINTS_SPENT_CHART = Chart(
+    name="points_spent",
+    title=_("Points spent"),
+    group=Group.BUSINESS,
+    measure=POINTS_SPENT,
+    shows=Shows.COUNT,
+)

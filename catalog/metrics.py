@@ -1,7 +1,10 @@
 """What is counted of orders and stock."""
 
+from django.utils.translation import gettext_lazy as _
+
 from catalog.live_settings import LOW_STOCK as THRESHOLD
 from catalog.models import Product, ProductKind, StockOperation
+from ops.charts import Chart, Group, Shows
 from ops.measures import Counter, Gauge, Label
 
 _KIND = Label("kind", ProductKind.values)
@@ -29,4 +32,12 @@ LOW_STOCK = Gauge(
     "Products of the mall whose stock is at or below the threshold (products.low_stock).",
     read=_low_stock,
     keep=30,
+)
+
+EXCHANGES_CHART = Chart(
+    name="exchanges",
+    title=_("Exchanges"),
+    group=Group.BUSINESS,
+    measure=EXCHANGES,
+    shows=Shows.COUNT,
 )

@@ -2,7 +2,9 @@
 
 from django.db.models import Min
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
+from ops.charts import Chart, Group, Shows
 from ops.measures import Counter, Gauge, Histogram, Label
 from reviews.models import Receipt, ReceiptStatus
 
@@ -39,4 +41,19 @@ REVIEW_OLDEST = Gauge(
     "platform_review_queue_oldest_seconds",
     "For how long the oldest of them has waited.",
     read=_oldest,
+)
+
+UPLOADS_CHART = Chart(
+    name="uploads",
+    title=_("Receipts submitted"),
+    group=Group.BUSINESS,
+    measure=UPLOADS,
+    shows=Shows.COUNT,
+)
+REVIEW_QUEUE_CHART = Chart(
+    name="review_queue",
+    title=_("Receipts that wait for a decision"),
+    group=Group.BUSINESS,
+    measure=REVIEW_QUEUE,
+    shows=Shows.LEVEL,
 )

@@ -82,6 +82,7 @@ HARMLESS: dict[str, set[str]] = {
         "title",
     },
     "ops.Alert": {"series"},
+    "ops.ChartSample": {"figures", "host"},
     "ops.MetricSample": {"host", "readings"},
     "ops.ChangeMark": {"topic"},
     "ops.Backup": {"location", "log", "sha256", "status"},

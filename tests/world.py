@@ -16,6 +16,7 @@ from ops.models import (
     AlertNotice,
     AlertRule,
     Backup,
+    ChartSample,
     ErrorGroup,
     FailedRow,
     IdempotencyRecord,
@@ -68,6 +69,7 @@ def make_world():
     AlertNotice.objects.create(alert=alert, channel=channel, kind="raised", message={})
     Backup.objects.create()
     MetricSample.objects.create(host="here", taken_at=timezone.now(), readings={})
+    ChartSample.objects.create(host="here", taken_at=timezone.now(), figures={})
     LiveSetting.objects.create(key="points.register_bonus", value=500)
     Maintenance.objects.create()
     ServingProcess.objects.create(name="here:1:abc")

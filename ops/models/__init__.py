@@ -14,7 +14,7 @@ from ops.models.idempotency import IdempotencyRecord
 from ops.models.jobs import JobRun, RunOutcome, Schedule
 from ops.models.live_settings import LiveSetting
 from ops.models.maintenance import Maintenance, ServingProcess
-from ops.models.metric_samples import MetricSample
+from ops.models.metric_samples import ChartSample, MetricSample
 from ops.models.migration_runs import MigrationRun
 from ops.models.process_beats import ProcessBeat
 from ops.models.seals import LedgerSeal
@@ -30,6 +30,7 @@ __all__ = [
     "Backup",
     "ChangeMark",
     "ChannelKind",
+    "ChartSample",
     "Comparison",
     "ErrorGroup",
     "ErrorState",

@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 from ops.updated_at import Mutable
 
 LONGEST_MESSAGE = 500  # characters
+MOST_MINUTES = 7 * 24 * 60  # that it may be said to take
 THE_ONE = 1
 
 
@@ -23,6 +24,7 @@ class Maintenance(Mutable):
     class Meta:
         verbose_name = _("maintenance")
         verbose_name_plural = _("maintenance")
+        permissions = [("switch_maintenance", _("Can switch maintenance on and off"))]
         constraints = [
             models.CheckConstraint(condition=Q(id=THE_ONE), name="maintenance_one_row"),
         ]

@@ -29,3 +29,26 @@ class MetricSample(Mutable):
     @override
     def __str__(self) -> str:
         return f"{self.host} {self.taken_at:%Y-%m-%d %H:%M:%S}"
+
+
+class ChartSample(Mutable):
+    """The few figures of a sample that charts are drawn from, by the name of the figure.
+
+    A row of its own: readings have hundreds of series, and charts look at thousands of moments.
+    """
+
+    host = models.CharField(_("machine"), max_length=100)
+    taken_at = models.DateTimeField(_("taken at"))
+    figures = models.JSONField(_("figures"))
+
+    class Meta:
+        verbose_name = _("figures of charts")
+        verbose_name_plural = _("figures of charts")
+        constraints = [
+            models.UniqueConstraint(fields=["host", "taken_at"], name="chartsample_once"),
+        ]
+        indexes = [models.Index(fields=["-taken_at"], name="chartsample_newest")]
+
+    @override
+    def __str__(self) -> str:
+        return f"{self.host} {self.taken_at:%Y-%m-%d %H:%M:%S}"

@@ -3,12 +3,13 @@
 Each machine that runs background work takes them of itself. They are thinned with age.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cache, cached_property
 from typing import Any
 
-from ops.models import MetricSample
+from ops.models import ChartSample, MetricSample
+from ops.monitoring import figures
 from ops.monitoring.series import Series
 
 TAKEN_EVERY = 10  # seconds
@@ -22,6 +23,10 @@ THINNED = (
     (timedelta(days=7), 3600),
 )
 
+# What charts are drawn from: a period of 90 days is shown beside the one before.
+FIGURES_KEPT_FOR = timedelta(days=181)
+FIGURES_THINNED = (*THINNED, (timedelta(days=30), 4 * 3600))
+
 type Readings = Mapping[Series, float]
 
 
@@ -30,6 +35,10 @@ def keep(readings: Readings, *, host: str, now: datetime) -> None:
     said = {str(series): value for series, value in readings.items()}
     MetricSample.objects.bulk_create(
         [MetricSample(host=host, taken_at=now, readings=said)], ignore_conflicts=True
+    )
+    ChartSample.objects.bulk_create(
+        [ChartSample(host=host, taken_at=now, figures=figures.of(readings))],
+        ignore_conflicts=True,
     )
 
 
@@ -74,22 +83,37 @@ def thin(*, now: datetime) -> int:
 
     Returns how many were deleted.
     """
-    deleted, _by_model = MetricSample.objects.filter(taken_at__lt=now - KEPT_FOR).delete()
-    ends = [now - age for age, _step in THINNED[1:]] + [now - KEPT_FOR]
-    for (age, step), end in zip(THINNED, ends, strict=True):
-        deleted += _thin_between(end, now - age, step)
+    return _thin(MetricSample, THINNED, kept_for=KEPT_FOR, now=now) + _thin(
+        ChartSample, FIGURES_THINNED, kept_for=FIGURES_KEPT_FOR, now=now
+    )
+
+
+def spacing(age: timedelta) -> int:
+    """How many seconds lie between two figures of a machine that are as old as this."""
+    return max([TAKEN_EVERY, *(step for begin, step in FIGURES_THINNED if age >= begin)])
+
+
+type Sampled = type[MetricSample | ChartSample]
+type Steps = Sequence[tuple[timedelta, int]]
+
+
+def _thin(model: Sampled, steps: Steps, *, kept_for: timedelta, now: datetime) -> int:
+    deleted, _by_model = model.objects.filter(taken_at__lt=now - kept_for).delete()
+    ends = [now - age for age, _step in steps[1:]] + [now - kept_for]
+    for (age, step), end in zip(steps, ends, strict=True):
+        deleted += _thin_between(model, end, now - age, step=step)
     return deleted
 
 
-def _thin_between(begin: datetime, end: datetime, step: int) -> int:
+def _thin_between(model: Sampled, begin: datetime, end: datetime, *, step: int) -> int:
     """Keep the first sample of each machine in each `step` seconds of this span."""
     kept: set[tuple[Any, ...]] = set()
     too_many = []
-    rows = MetricSample.objects.filter(taken_at__gte=begin, taken_at__lt=end).order_by("taken_at")
+    rows = model.objects.filter(taken_at__gte=begin, taken_at__lt=end).order_by("taken_at")
     for pk, host, taken_at in rows.values_list("pk", "host", "taken_at"):
         slot = (host, int(taken_at.timestamp()) // step)
         if slot in kept:
             too_many.append(pk)
         kept.add(slot)
-    deleted, _by_model = MetricSample.objects.filter(pk__in=too_many).delete()
+    deleted, _by_model = model.objects.filter(pk__in=too_many).delete()
     return deleted

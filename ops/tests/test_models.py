@@ -14,6 +14,7 @@ from ops.models import (
     AlertRule,
     AuditActor,
     Backup,
+    ChartSample,
     IdempotencyRecord,
     LedgerSeal,
     MetricSample,
@@ -68,6 +69,7 @@ def test_rows_read_well():
     channel = AlertChannel(name="Staff")
     assert str(AlertNotice(kind="raised", channel=channel)) == f"{NoticeKind.RAISED.label} → Staff"
     assert str(MetricSample(host="a", taken_at=MOMENT)) == "a 2026-01-31 04:05:00"
+    assert str(ChartSample(host="a", taken_at=MOMENT)) == "a 2026-01-31 04:05:00"
     assert str(OperationalEvent(kind="demo_loaded")) == "demo_loaded"
     assert str(ProcessBeat(kind="web", host="a", pid=7)) == "web a 7"
     assert str(LedgerSeal(date=MOMENT.date())) != ""

@@ -8,12 +8,11 @@ from django.utils.translation import gettext_noop
 
 from ops.command_base import TranslatedCommand
 from ops.models import Maintenance
-from ops.models.maintenance import LONGEST_MESSAGE
+from ops.models.maintenance import LONGEST_MESSAGE, MOST_MINUTES
 from ops.services import maintenance
 
 LOOK_EVERY = 0.5  # seconds
 WAIT = 300  # seconds
-MOST_MINUTES = 7 * 24 * 60
 
 
 class Command(TranslatedCommand):
