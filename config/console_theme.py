@@ -18,6 +18,16 @@ def _item(title: Any, icon: str, model: str) -> dict[str, Any]:
     }
 
 
+def _page(title: Any, icon: str, address: str) -> dict[str, Any]:
+    """A page of the platform's standing."""
+    return {
+        "title": title,
+        "icon": icon,
+        "link": reverse_lazy(f"admin:{address}"),
+        "permission": lambda request: request.user.has_perm("ops.view_processbeat"),
+    }
+
+
 def _is_below(request: HttpRequest, page: str) -> bool:
     return request.path.startswith(reverse(f"admin:{page}"))
 
@@ -115,6 +125,8 @@ UNFOLD: dict[str, Any] = {
                 "separator": True,
                 "collapsible": True,
                 "items": [
+                    _page(_("Status"), "monitor_heart", "ops_processbeat_status"),
+                    _page(_("Maintenance"), "construction", "ops_processbeat_maintenance"),
                     _item(_("Settings"), "tune", "ops.livesetting"),
                     _item(_("Audit trail"), "policy", "ops.auditentry"),
                     _item(_("Operational events"), "event_note", "ops.operationalevent"),

@@ -15,7 +15,7 @@ class OpsConfig(AppConfig):
         from ops.logs import queries, tasks
         from ops.models import LiveSetting
         from ops.monitoring import jobs as monitoring_jobs
-        from ops.monitoring import metrics, watch  # noqa: F401  metrics declare themselves
+        from ops.monitoring import kept_health, metrics, platform_charts, watch  # noqa: F401
         from ops.services import health, live_settings, maintenance
         from ops.services.freshness import topics
         from ops.services.jobs import pauses
@@ -29,11 +29,14 @@ class OpsConfig(AppConfig):
         pauses.register("maintenance", maintenance.is_on)
         monitoring_jobs.register()
         watch.register()
+        kept_health.register()
         key_uses.register()
         setting_kinds.set_reader(live_settings.read_at_first_use)
         health.readiness_checks.register("maintenance", maintenance.refuse_while_on)
         maintenance.open_pages.register("settings", "admin:ops_livesetting_changelist")
         maintenance.open_pages.register("jobs", "admin:ops_schedule_changelist")
+        maintenance.open_pages.register("status", "admin:ops_processbeat_status")
+        maintenance.open_pages.register("switch", "admin:ops_processbeat_maintenance")
         topics.register(live_settings.TOPIC, (LiveSetting,))
         connection_created.connect(queries.watch_connection)
         tasks.follow()

@@ -230,6 +230,7 @@ PAGES: dict[str, Page] = {
     "ops.LedgerSeal": of_platform(),
     "ops.LiveSetting": of_platform(),
     "ops.MigrationRun": of_platform(),
+    "ops.ProcessBeat": of_platform(),
     "ops.Schedule": of_platform(actions={"run_now": WRITE}),
     "ops.OperationalEvent": of_platform(),
     "ops.StoredFile": of_platform(),
@@ -260,6 +261,8 @@ OF_NO_MODEL = {
     "autocomplete": "asks the page of the model: tried with each of them",
     "jsi18n": "texts of scripts",
     "view_on_site": "no row has a page outside of the console: tests/test_climbing.py",
+    "ops_processbeat_status": "shows and changes nothing: ops/tests/test_status_page.py",
+    "ops_processbeat_maintenance": "of the one row: ops/tests/test_maintenance_page.py",
     "ops_livesetting_set": "of a setting that may have no row: ops/tests/test_settings_page.py",
     "admin/(?P<url>.*)$": "whatever is no address",
 }

@@ -49,11 +49,12 @@ from ops.models import (
     LiveSetting,
     MigrationRun,
     OperationalEvent,
+    ProcessBeat,
     Schedule,
     StoredFile,
 )
 from ops.monitoring.channels import sealed
-from ops.services import audit
+from ops.services import audit, processes
 from ops.services.seals import seal_ledgers
 from reviews.models import ProcessRecord
 from reviews.tests.factories import make_receipt
@@ -147,6 +148,7 @@ def _rows_of_the_platform() -> Rows:
     make_receipt(shop=product.shop, person=person)
     seal_ledgers(now=timezone.now())
     console_devices.remember(person=person, token="", address="127.0.0.1", user_agent="")
+    processes.beat()
     rule = {"metric": "m", "comparison": "above", "threshold": 1}
     channel = AlertChannel.objects.create(name="Channel", kind="webhook", **sealed("https://a.b/c"))
     rows: list[Model] = [
@@ -187,6 +189,7 @@ def _rows_of_the_platform() -> Rows:
         JobRun.objects.create(
             job="expire orders", due_at=timezone.now(), started_at=timezone.now(), worker="w"
         ),
+        ProcessBeat.objects.latest("pk"),
         LiveSetting.objects.create(key="points.register_bonus", value=500),
         audit.record(action="user.set_password", row=person),
     ]

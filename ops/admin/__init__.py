@@ -13,10 +13,12 @@ from ops.admin import (
     idempotency,
     job_runs,
     live_settings,
+    maintenance,
     migration_runs,
     queue,
     schedules,
     seals,
+    status,
 )
 
 __all__ = [
@@ -32,8 +34,10 @@ __all__ = [
     "idempotency",
     "job_runs",
     "live_settings",
+    "maintenance",
     "migration_runs",
     "queue",
     "schedules",
     "seals",
+    "status",
 ]

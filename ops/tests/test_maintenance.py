@@ -190,6 +190,9 @@ def test_platform_staff_sign_in_and_work_on_what_is_open(cast):
     set_address = reverse("admin:ops_livesetting_set", args=["points.register_bonus"])
     sent = {"shown": "1000", "value": "5"}
     assert console.post(set_address, sent).status_code == 302
+    for page in ("admin:ops_processbeat_status", "admin:ops_processbeat_maintenance"):
+        assert console.get(reverse(page)).status_code == 200
+    assert console.get(reverse("admin:ops_processbeat_changelist")).status_code == 503
     assert console.get(reverse("admin:catalog_product_changelist")).status_code == 503
     assert console.post(reverse("admin:logout")).status_code in {200, 302}
 
