@@ -49,6 +49,10 @@ class Access:
         """Whether they may do it anywhere at all."""
         return self.is_unlimited or permission in self.permissions
 
+    def may_everywhere(self, permission: str) -> bool:
+        """Whether they may do it for the whole platform: a right given at a shop is none there."""
+        return self.shops(permission) is None
+
     def shops(self, *permissions: str) -> frozenset[int] | None:
         """The shops where one of these is held; None where it is held everywhere."""
         if self.is_unlimited or not self.everywhere.isdisjoint(permissions):

@@ -13,6 +13,7 @@ from django.urls import path, reverse
 from django.utils.translation import gettext_lazy as _
 
 from ops import admin_trail
+from ops.access import access_of
 from ops.admin_base import ReadOnlyAdmin, change_page
 from ops.errors import DomainError
 from ops.models import LiveSetting
@@ -32,7 +33,7 @@ class LiveSettingAdmin(ReadOnlyAdmin):
     change_list_template = "admin/ops/livesetting/change_list.html"
 
     def may_set(self, request):
-        return self.may(request, "change")
+        return access_of(request.user).may_everywhere(self.permission("change"))
 
     # --- All of them -----------------------------------------------------------------------
     def changelist_view(self, request, extra_context=None):

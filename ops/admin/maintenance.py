@@ -36,15 +36,11 @@ class MaintenanceForm(forms.Form):
     )
 
 
-def may_everywhere(request, permission):
-    """Whether a right is held for the whole platform: one given at a shop is none here."""
-    return access_of(request.user).shops(permission) is None
-
-
 def show(request):
     """Whether it is on and what is still running; the form for those who may switch it."""
-    may_look = may_everywhere(request, "ops.view_processbeat")
-    may_switch = may_everywhere(request, "ops.switch_maintenance")
+    access = access_of(request.user)
+    may_look = access.may_everywhere("ops.view_processbeat")
+    may_switch = access.may_everywhere("ops.switch_maintenance")
     if not (may_look or may_switch) or (request.method == "POST" and not may_switch):
         raise PermissionDenied
     form = MaintenanceForm(request.POST or None)

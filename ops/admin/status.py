@@ -1,7 +1,6 @@
 """The status page: how the platform stands, and how it went. It stays open in maintenance."""
 
 from datetime import timedelta
-from functools import partial
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
@@ -14,8 +13,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext, pgettext
 
 from ops import charts
+from ops.access import access_of
 from ops.admin import maintenance as maintenance_page
-from ops.admin.maintenance import may_everywhere
 from ops.admin.queue import standing as queue_standing
 from ops.admin_base import ReadOnlyAdmin
 from ops.models import ProcessBeat
@@ -55,7 +54,8 @@ class ProcessBeatAdmin(ReadOnlyAdmin):
         ]
 
     def status_view(self, request):
-        if not may_everywhere(request, "ops.view_processbeat"):
+        may = access_of(request.user).may_everywhere
+        if not may("ops.view_processbeat"):
             raise PermissionDenied
         if request.method not in {"GET", "HEAD"}:
             return HttpResponseNotAllowed(["GET", "HEAD"])
@@ -65,7 +65,6 @@ class ProcessBeatAdmin(ReadOnlyAdmin):
         if period.name != asked:
             text = _("There is no such period. This is what there was in %(period)s.")
             self.message_user(request, text % {"period": period.label}, messages.WARNING)
-        may = partial(may_everywhere, request)
         sections = {
             "health": standing.health(now=now),
             "processes": standing.living_processes(now=now),

@@ -23,6 +23,7 @@ from ops.tests.probe_settings import (
 )
 from tests.audit import entries_of
 from tests.console import console_of, form_of, refused_unchanged
+from tests.people import give_by_hand
 
 pytestmark = pytest.mark.django_db
 LIST = reverse("admin:ops_livesetting_changelist")
@@ -249,3 +250,10 @@ def test_the_address_takes_what_is_sent_alone(console):
     assert console.get(address_of(WHOLE)).status_code == 405
     with refused_unchanged():
         console.post(page_of(WHOLE), {"value": "7"})
+
+
+def test_a_right_that_is_given_at_a_shop_sets_nothing(cast):
+    console = console_of(give_by_hand(cast.manager, "change_livesetting", "view_livesetting"))
+    with refused_unchanged():
+        answer = console.post(address_of(WHOLE), {"shown": "5", "value": "7"})
+        assert answer.status_code == 403
