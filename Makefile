@@ -114,7 +114,7 @@ bench-lists: $(READY_TO_TEST) ## Measure lists, details and changes on the large
 	@$(PYTHON) -m bench.lists $(if $(DATABASE),--database $(DATABASE)) --explain
 
 .PHONY: bench-overhead
-bench-overhead: $(READY_TO_TEST) ## Measure what metrics cost an empty endpoint and a draw (CPU)
+bench-overhead: $(READY_TO_TEST) ## Measure what metrics, logs and alerts cost an empty endpoint and a draw (CPU)
 	@$(PYTHON) -m bench.overhead
 
 # --- Static checks -----------------------------------------------------------------------------

@@ -5,16 +5,20 @@
 In this process, through the whole of Django by its WSGI handler, on a PostgreSQL and a Redis of
 its own. On and off take turns, request by request in an order of chance, and what is compared is
 the lower quartile: a machine that is busy elsewhere slows all of them. Off is measured twice, so
-that it can be seen what chance alone comes to. On means the middleware, the timing of statements
-and every counter; off means none of them. What the beats of a process take does not depend on its
-requests: it is measured by itself, as a part of one processor, and added.
+that it can be seen what chance alone comes to. On means the middleware, the timing of statements,
+every counter and the lines of the log; off means none of them. What is counted and written later,
+many at a time, is measured at its own time and added. What the beats of a process take, and the
+evaluation of the alert rules, does not depend on its requests: it is measured by itself, as a part
+of one processor, and added.
 The goals: an empty endpoint 5 % more CPU, a draw 2 %.
 """
 
 import argparse
 import io
+import logging
 import os
 import random
+import re
 import statistics
 import sys
 import tempfile
@@ -29,7 +33,9 @@ from tests.servers import running_servers
 
 GOALS = {"an empty endpoint": 5.0, "a draw": 2.0}  # percent of CPU
 SECOND = 50  # requests between two rounds of the beat that counts statements
+RULES_EVERY = 10  # seconds between two evaluations of the alert rules
 WARM_UP = 50  # requests of each kind that are not measured
+OBSERVES = re.compile("measuring|request_log|observing")  # the middleware that is off
 
 
 def main(arguments):
@@ -45,7 +51,8 @@ def main(arguments):
             DEBUG="1",
             DJANGO_SETTINGS_MODULE="config.settings",
             REQUESTS_PER_PERSON="100000000/min",
-            LOG_LEVEL="ERROR",
+            LOG_LEVEL="INFO",
+            LOG_DIR=f"{folder}/logs",
         )
         import django
 
@@ -58,6 +65,7 @@ def main(arguments):
         settings.SECURE_SSL_REDIRECT = False
         call_command("migrate", interactive=False, verbosity=0)
         settings.ROOT_URLCONF = "bench.empty_urls"
+        write_lines_as_in_production()
         is_within = measure(requests=options.requests, draws=options.draws, idle=options.idle)
     return 0 if is_within else 1
 
@@ -110,10 +118,25 @@ def handlers():
     from config.handlers import HttpOnWSGI
 
     on = HttpOnWSGI()
-    without = [name for name in settings.MIDDLEWARE if "measuring" not in name]
+    without = [name for name in settings.MIDDLEWARE if not OBSERVES.search(name)]
+    assert len(without) < len(settings.MIDDLEWARE)
     with override_settings(MIDDLEWARE=without):
         off = HttpOnWSGI()
     return on, off
+
+
+def write_lines_as_in_production():
+    """JSON on the console, as what collects a container's output reads it, and into the files."""
+    from ops.logs import lines
+
+    for handler in logging.getLogger(lines.REQUESTS).handlers:
+        if isinstance(handler, lines.Console):
+            handler.setStream(open(os.devnull, "w"))  # noqa: SIM115  for as long as it runs
+            handler.setFormatter(lines.JsonFormatter())
+    logging.getLogger().setLevel("ERROR")  # of the log, what a request leaves
+    logging.getLogger(lines.REQUESTS).setLevel("INFO")
+    # A request writes none of them: they are measured when a beat would write them.
+    lines.WRITE_EVERY = lines.MOST_WAITING = 1_000_000_000
 
 
 # --- Measuring ------------------------------------------------------------------------------------
@@ -134,15 +157,15 @@ def measure(*, requests, draws, idle):
     wheel = make_wheel(points_prize(probability=1), daily_limit=None)
     body = b'{"wheel_id": %d, "count": 1}' % wheel.pk
     on, off = handlers()
-    beating = share_of_beats(idle)
-    print(f"beats: {beating:.2f} % of one processor")
+    beating, evaluating = share_of_beats(idle), share_of_rules()
+    print(f"beats: {beating:.2f} % of one processor; alert rules: {evaluating:.2f} %")
     is_within = True
     for name, ask, count in (
         ("an empty endpoint", lambda to: send(to, "GET", "/api/empty", token=token), requests),
         ("a draw", lambda to: send(to, "POST", "/api/lottery/draw", token=token, body=body), draws),
     ):
         added, chance, seconds = compare(ask, on=on, off=off, count=count)
-        added += beating
+        added += beating + evaluating
         is_good = added <= GOALS[name]
         is_within = is_within and is_good
         print(
@@ -160,9 +183,14 @@ def compare(ask, *, on, off, count):
         "off": (nothing_counted, off),
         "off again": (nothing_counted, off),
     }
-    from ops.logs.counts import QUERY_SECONDS
+    from ops import measures
+    from ops.logs.lines import backlog
 
-    late = []  # statements are counted by a beat, those of a second together
+    def later():
+        measures.counted()
+        backlog.write()
+
+    late = []  # what beats count and write, of a second together
     taken: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(count // len(ways) + WARM_UP):
         for name in random.sample(sorted(ways), len(ways)):
@@ -173,7 +201,7 @@ def compare(ask, *, on, off, count):
             if number >= WARM_UP:
                 taken[name].append(seconds)
         if number % SECOND == 0:
-            late.append(cpu_time(QUERY_SECONDS.series) / SECOND / 2)  # each of them asks twice
+            late.append(cpu_time(later) / SECOND / 2)  # each of them asks twice
     seconds = {name: statistics.quantiles(each, n=4)[0] for name, each in taken.items()}
     without = (seconds["off"] + seconds["off again"]) / 2
     chance = abs(seconds["off"] - seconds["off again"]) / without * 100
@@ -190,8 +218,10 @@ def cpu_time(act):
 
 def share_of_beats(seconds):
     """How many percent of one processor the beats of a process take."""
+    from ops import life_signs
     from ops.services.pulse import Pulse
 
+    life_signs.set_kind("serve")  # what does the work of all kinds
     running = Pulse()
     running.start()
     time.sleep(3)  # connections are made by then
@@ -200,6 +230,19 @@ def share_of_beats(seconds):
     share = (time.process_time() - cpu) / (time.monotonic() - begun)
     running.stop()
     return share * 100
+
+
+def share_of_rules():
+    """How many percent of one processor it takes to compare all alert rules when they are due."""
+    from django.utils import timezone
+
+    from ops.monitoring.evaluation import evaluate
+
+    evaluate(now=timezone.now())
+    seconds = statistics.median(
+        cpu_time(lambda: evaluate(now=timezone.now())) for _time in range(10)
+    )
+    return seconds / RULES_EVERY * 100
 
 
 def send(handler, method, path, *, token, body=b""):
