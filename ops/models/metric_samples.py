@@ -11,7 +11,8 @@ from ops.updated_at import Mutable
 class MetricSample(Mutable):
     """All readings of one machine at one moment: a series, as /metrics writes it, and its value.
 
-    One row for all of them, since they are taken and thinned together.
+    One row for all of them, since they are taken and thinned together. `host` is the id of the
+    machine (`ops.services.machine`), which begins with a name of its host.
     """
 
     host = models.CharField(_("machine"), max_length=100)

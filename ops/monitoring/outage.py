@@ -31,7 +31,7 @@ ANSWERS_WITHIN = 5  # seconds
 
 @dataclass(slots=True)
 class Watch:
-    """What one process that does background work knows of the database, and whom it would tell.
+    """What one process knows of the database, and whom it would tell.
 
     `host` is the name of the machine. Times are `now`, which a test hands in.
     """
@@ -69,14 +69,25 @@ class Watch:
     def _ask(self) -> None:
         try:
             self.ask()
-            if not self.learnt_at or time.monotonic() - self.learnt_at >= LEARNT_EVERY:
-                self._learn()
+            self._learn_where_it_is_time()
         except Exception as error:  # noqa: BLE001  whatever it raises, it does not answer
             logger.info("The database gave no sign of life: %s", type(error).__name__)
         else:
             self._has_answered = True
         finally:
             connection.close()
+
+    def stand_by(self) -> None:
+        """Another process of the machine looks: be able to tell when that one is gone.
+
+        Raises what the database raises when it is away.
+        """
+        self.away_since, self.is_told = None, False
+        self._learn_where_it_is_time()
+
+    def _learn_where_it_is_time(self) -> None:
+        if not self.learnt_at or time.monotonic() - self.learnt_at >= LEARNT_EVERY:
+            self._learn()
 
     def _learn(self) -> None:
         self.rule = AlertRule.objects.filter(slug=SLUG, is_enabled=True).first()

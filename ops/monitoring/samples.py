@@ -1,6 +1,6 @@
 """The platform's own samples of its metrics: what alerts and charts are read from.
 
-Each machine that runs background work takes them of itself. They are thinned with age.
+Each machine takes them of itself, under its id (`ops.services.machine`). They are thinned with age.
 """
 
 from collections.abc import Collection, Mapping, Sequence

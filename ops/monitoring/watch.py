@@ -1,7 +1,10 @@
-"""What every machine does that runs background work: sample, tell, and watch the database."""
+"""What is done for the alerts beside the jobs: sample, tell, and watch the database.
+
+Each machine samples and watches once, whatever its processes are there for: the one that speaks for
+it does (`ops.services.machine`). Notices are sent where background work runs.
+"""
 
 import socket
-from collections.abc import Callable
 
 from django.utils import timezone
 
@@ -9,7 +12,7 @@ from ops import life_signs
 from ops.monitoring import delivery, samples
 from ops.monitoring.outage import Watch
 from ops.monitoring.series import Series
-from ops.services import metrics
+from ops.services import machine, metrics
 from ops.services.pulse import Beat, beats
 
 HOST = socket.gethostname()
@@ -18,33 +21,36 @@ _watch = Watch(host=HOST)
 
 
 def register() -> None:
-    """Register the beats of monitoring; they do something where background work runs."""
-    beats.register("metric samples", Beat(_in_background(sample), every=samples.TAKEN_EVERY))
-    beats.register("alert notices", Beat(_in_background(deliver), every=1))
-    beats.register("database watch", Beat(_in_background(_watch.look), every=3))
+    """Register the beats of monitoring."""
+    beats.register("metric samples", Beat(sample, every=samples.TAKEN_EVERY))
+    beats.register("alert notices", Beat(deliver, every=1))
+    beats.register("database watch", Beat(watch_database, every=3))
 
 
-def _in_background(act: Callable[[], object]) -> Callable[[], object]:
-    def act_there() -> None:
-        if life_signs.kind() in {"worker", "serve"}:
-            act()
-
-    return act_there
+def watch_database() -> None:
+    """Look whether the database answers, for the machine; the others are ready to take over."""
+    if machine.speaks():
+        _watch.look()
+    else:
+        _watch.stand_by()
 
 
 def sample() -> None:
-    """Keep what this machine reads of itself now.
+    """Keep what this machine reads of itself now, unless another of its processes does.
 
     Without the buckets of histograms: there are many, and no rule or chart asks for them.
     """
+    if not machine.speaks():
+        return
     readings = {
         Series.of(one.name, one.labels): one.value
         for one in metrics.samples()
         if not one.name.endswith(("_bucket", "_created"))
     }
-    samples.keep(readings, host=HOST, now=timezone.now())
+    samples.keep(readings, host=machine.machine_id(), now=timezone.now())
 
 
 def deliver() -> None:
-    """Send the notices whose time has come."""
-    delivery.deliver(now=timezone.now())
+    """Send the notices whose time has come, where background work runs."""
+    if life_signs.kind() in {"worker", "serve"}:
+        delivery.deliver(now=timezone.now())

@@ -1,0 +1,121 @@
+"""One process speaks for its machine; when it is gone another one does, under the same id."""
+
+import os
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+
+from ops.services import machine
+
+ROOT = Path(__file__).resolve().parents[2]
+# A process that says, each time it is given a line, whether it speaks, and for whom.
+ASKING = """
+import sys
+from pathlib import Path
+import django.conf
+django.conf.settings.configure(METRICS_DIR=sys.argv[1])
+from ops.services import machine
+for line in sys.stdin:
+    print(machine.speaks(), machine.machine_id(), flush=True)
+"""
+
+
+@pytest.fixture(autouse=True)
+def leave():
+    yield
+    machine.let_go()
+
+
+class Other:
+    """Another process of this machine."""
+
+    def __init__(self):
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", ASKING, str(settings.METRICS_DIR)],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self.process.stdin
+        assert self.process.stdout
+        self.stdin, self.stdout = self.process.stdin, self.process.stdout
+
+    def says(self):
+        self.stdin.write("?\n")
+        self.stdin.flush()
+        speaks, name = self.stdout.readline().split()
+        return speaks == "True", name
+
+    def kill(self):
+        self.process.send_signal(signal.SIGKILL)
+        self.process.communicate()
+
+
+@contextmanager
+def other():
+    one = Other()
+    try:
+        yield one
+    finally:
+        one.kill()
+
+
+def test_one_speaks_and_another_takes_over_when_it_was_killed():
+    with other() as one:
+        assert one.says() == (True, machine.machine_id())
+        assert not machine.speaks()
+        assert one.says()[0]
+        one.kill()
+        assert machine.speaks()
+        assert machine.speaks()
+    with other() as one:
+        assert one.says() == (False, machine.machine_id())
+
+
+def test_a_forked_child_speaks_for_nobody_and_takes_nothing_away():
+    assert machine.speaks()
+    child = os.fork()
+    if child == 0:
+        os._exit(int(machine.speaks()))
+    _pid, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    with other() as one:
+        assert not one.says()[0]
+
+
+def test_a_folder_that_was_emptied_is_spoken_for_anew():
+    assert machine.speaks()
+    (settings.METRICS_DIR / machine.LOCK_FILE).unlink()
+    with other() as one:
+        assert one.says()[0]
+        assert not machine.speaks()
+
+
+def test_the_id_stays_whatever_the_host_is_called(monkeypatch):
+    monkeypatch.setattr("socket.gethostname", lambda: "web 1/a")
+    name = machine.machine_id()
+    assert name.startswith("web-1-a-")
+    monkeypatch.setattr("socket.gethostname", lambda: "f3a9c1")
+    assert machine.machine_id() == name
+
+
+@pytest.mark.parametrize("broken", ["", "two words", "a" * 101])
+def test_an_id_that_is_none_is_made_anew(broken):
+    settings.METRICS_DIR.mkdir()
+    (settings.METRICS_DIR / machine.ID_FILE).write_text(broken)
+    name = machine.machine_id()
+    assert machine.WELL_FORMED.match(name)
+    assert machine.machine_id() == name
+
+
+def test_of_two_ids_the_first_one_stays():
+    name = machine.machine_id()
+    machine._write_once(settings.METRICS_DIR / machine.ID_FILE, "other")
+    assert machine.machine_id() == name
+    assert not list(settings.METRICS_DIR.glob("*.new"))
