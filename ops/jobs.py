@@ -31,7 +31,12 @@ def register() -> None:
     jobs.register(
         "seal ledgers",
         # Often, so that a day is sealed soon after midnight, and tried again where it failed.
-        Job(run=seals.seal_ledgers, every=timedelta(minutes=10), label=_("Seal the ledgers")),
+        Job(
+            run=seals.seal_ledgers,
+            every=timedelta(minutes=10),
+            label=_("Seal the ledgers"),
+            limit=timedelta(hours=3),  # the first time it takes all heads of a platform
+        ),
     )
     jobs.register(
         "expired files",

@@ -244,9 +244,9 @@ PUSH_SECONDS = Histogram(
 # --- Background work ------------------------------------------------------------------------------
 JOB_RUNS = Counter(
     "platform_job_runs_total",
-    "Runs of periodic jobs that ended, by how.",
+    "Runs of periodic jobs that ended, by how; overdue: given up after the limit of the job.",
     Label("job", most=60),
-    Label("outcome", ("done", "failed")),
+    Label("outcome", ("done", "failed", "overdue")),
 )
 JOB_SECONDS = Counter(
     "platform_job_seconds_total", "Seconds that periodic jobs took.", Label("job", most=60)

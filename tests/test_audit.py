@@ -755,6 +755,7 @@ JOBS = {
     "ops.services.freshness.forget_old",
     "ops.services.idempotency.forget_expired",
     "ops.services.queue.mark_lost_tasks",
+    "ops.services.scheduler.give_up",
     "ops.services.scheduler.run_by_hand",
     "ops.services.scheduler.work",
     "ops.services.schedules.add_missing",
@@ -763,6 +764,7 @@ JOBS = {
     "ops.services.schedules.claim_now",
     "ops.services.schedules.finish",
     "ops.services.schedules.forget_old",
+    "ops.services.schedules.give_up",
     "ops.services.schedules.renew",
     "ops.services.maintenance.keep_up",  # a beat: what this process has in hand
     "ops.services.processes.forget_old",

@@ -13,7 +13,13 @@ def register() -> None:
     """Register what rules, notices and samples need of the scheduler."""
     jobs.register(
         "evaluate alert rules",
-        Job(run=evaluate, every=timedelta(seconds=10), label=_("Compare alert rules with metrics")),
+        Job(
+            run=evaluate,
+            every=timedelta(seconds=10),
+            label=_("Compare alert rules with metrics"),
+            limit=timedelta(minutes=1),
+            own_slot=True,  # four other jobs that hang must not silence the alerts
+        ),
     )
     jobs.register(
         "first alert channels",

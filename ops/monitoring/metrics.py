@@ -87,3 +87,9 @@ JOB_LATE = Gauge(
     Label("job", most=60),
     read=lambda: {(one.job,): one.late_seconds for one in schedules.standings()},
 )
+JOB_RUNNING = Gauge(
+    "platform_job_running_seconds",
+    "For how long the run of a periodic job has been under way; 0 while none is.",
+    Label("job", most=60),
+    read=lambda: {(one.job,): one.running_seconds for one in schedules.standings()},
+)

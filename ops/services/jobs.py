@@ -16,6 +16,7 @@ from ops.registry import Registry
 if TYPE_CHECKING:
     from django_stubs_ext import StrOrPromise
 
+LIMIT = timedelta(minutes=10)  # of a run, where its job says no other
 BATCHES_SECONDS = 60  # after which a job in batches leaves the rest to its next run
 
 
@@ -34,8 +35,10 @@ class Job:
     """Something that comes round again, `every` so often or by a `cron` line; one of the two.
 
     The cron line is read in the deployment's TIME_ZONE. A job `in_batches` is called again in the
-    same run until it returns 0, for a minute at most. Raises ImproperlyConfigured for a
-    timing that is none: it stops the start.
+    same run until it returns 0, for a minute at most. A run that takes longer than `limit` counts
+    as lost: it keeps nobody waiting any more, and another one is begun, so the limit has to be far
+    above what a run ever takes. A job with its `own_slot` begins however many others are at work.
+    Raises ImproperlyConfigured for a timing that is none: it stops the start.
     """
 
     run: Run
@@ -43,12 +46,16 @@ class Job:
     every: timedelta | None = None
     cron: str | None = None
     in_batches: bool = False
+    limit: timedelta = LIMIT
+    own_slot: bool = False
 
     def __post_init__(self) -> None:
         if (self.every is None) == (self.cron is None):
             raise ImproperlyConfigured("A job has either `every` or a `cron` line.")
         if self.every is not None and self.every < timedelta(seconds=1):
             raise ImproperlyConfigured(f"A job comes round every second at most: {self.every}.")
+        if self.limit <= timedelta():
+            raise ImproperlyConfigured(f"The limit of a run is more than nothing: {self.limit}.")
         try:
             self.next_after(timezone.now())
         except (CronSimError, StopIteration) as error:

@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.conf import settings
@@ -21,7 +22,9 @@ from ops.services.schedules import Claim, Ended
 logger = logging.getLogger(__name__)
 
 ROUND_EVERY = 1.0  # seconds between looks at what is due
-AT_ONCE = 4  # runs of one process
+AT_ONCE = 4  # runs of one process, but for jobs with a slot of their own
+# So many runs of a job may hang in a process; then the job is left to others, or to a restart.
+MOST_OVERDUE = 3
 ADD_MISSING_EVERY = timedelta(minutes=1)
 TRY_AGAIN_AFTER = 1.0  # seconds, when the end of a run could not be written
 
@@ -46,11 +49,27 @@ def work(claim: Claim, *, now: datetime) -> Ended:
     return ended
 
 
+def give_up(claim: Claim, *, now: datetime) -> None:
+    """Say that a run is lost that took longer than its limit, unless it has ended meanwhile."""
+    if schedules.give_up(claim, now=now):
+        JOB_RUNS.add(1, claim.job, "overdue")
+        logger.error("A run of %s is overdue and counts as lost: it may hang", claim.job)
+
+
+@dataclass(slots=True)
+class _AtWork:
+    """A run under way."""
+
+    begun: datetime
+    is_overdue: bool = False
+
+
 class Scheduler:
     """The periodic jobs of one process: one thread looks, claims and renews; each run has its own.
 
-    What is under way when it stops gets as long as `stop` grants. What is not finished then keeps
-    its lease until that runs out: the process may still be at it.
+    A run that takes longer than its limit is given up: its thread cannot be ended, but it takes up
+    no slot. What is under way when it stops gets as long as `stop` grants. What is not finished
+    then keeps its lease until that runs out: the process may still be at it.
     """
 
     def __init__(self, *, clock: Callable[[], datetime] = schedules.database_now) -> None:
@@ -59,7 +78,7 @@ class Scheduler:
         self._stopping = threading.Event()
         self._stirred = threading.Event()  # a run has ended, or all shall
         self._lock = threading.Lock()
-        self._at_work: dict[Claim, threading.Thread] = {}
+        self._at_work: dict[Claim, _AtWork] = {}
         self._renewed_at: datetime | None = None
         self._added_at: datetime | None = None
         self._thread = threading.Thread(target=self._go_round, name="periodic jobs", daemon=True)
@@ -78,9 +97,9 @@ class Scheduler:
         self._thread.join(seconds)
 
     def under_way(self) -> list[Claim]:
-        """The runs that this process has to itself."""
+        """The runs that this process has to itself, without those that are overdue."""
         with self._lock:
-            return list(self._at_work)
+            return [claim for claim, run in self._at_work.items() if not run.is_overdue]
 
     def _go_round(self) -> None:
         is_failing = False
@@ -107,21 +126,38 @@ class Scheduler:
         """Renew what is under way, and begin what is due."""
         life_signs.note("scheduler")
         now = self._clock()
+        self._give_up_overdue(now)
         self._renew(now)
         if self._stopping.is_set() or are_paused():
             return
         if self._added_at is None or now - self._added_at >= ADD_MISSING_EVERY:
             schedules.add_missing(now=now)
             self._added_at = now
-        free = AT_ONCE - len(self.under_way())
-        for name in schedules.due(now=now) if free > 0 else ():
-            claim = schedules.claim(name, worker=self.worker, now=now)
-            if claim is None:
-                continue
-            self._begin(claim, now)
-            free -= 1
-            if free == 0:
-                break
+        for name in schedules.due(now=now):
+            if self._has_room_for(name):
+                claim = schedules.claim(name, worker=self.worker, now=now)
+                if claim is not None:
+                    self._begin(claim, now)
+
+    def _has_room_for(self, name: str) -> bool:
+        with self._lock:
+            runs = list(self._at_work.items())
+        hanging = [claim.job for claim, run in runs if run.is_overdue]
+        under_way = [claim.job for claim, run in runs if not run.is_overdue]
+        if name in hanging:
+            # It may hang again: all such jobs together try it in one slot.
+            is_tried = any(job in hanging for job in under_way)
+            if is_tried or hanging.count(name) >= MOST_OVERDUE:
+                return False
+        return jobs[name].own_slot or sum(not jobs[job].own_slot for job in under_way) < AT_ONCE
+
+    def _give_up_overdue(self, now: datetime) -> None:
+        with self._lock:
+            runs = list(self._at_work.items())
+        for claim, run in runs:
+            if not run.is_overdue and now - run.begun > jobs[claim.job].limit:
+                give_up(claim, now=now)
+                run.is_overdue = True
 
     def _renew(self, now: datetime) -> None:
         """Renew leases three times before they run out."""
@@ -137,7 +173,7 @@ class Scheduler:
         )
         with self._lock:
             thread.start()  # first: one that cannot be started holds no lease
-            self._at_work[claim] = thread
+            self._at_work[claim] = _AtWork(begun=now)
 
     def _run(self, claim: Claim, now: datetime) -> None:
         request_id.current.set(f"job-run-{claim.run_id}")
@@ -191,10 +227,15 @@ def run_by_hand(
 
 
 def _keep(claim: Claim, done: threading.Event, clock: Callable[[], datetime]) -> None:
-    """Renew the lease of a run until it is done."""
+    """Renew the lease of a run until it is done, or overdue."""
+    begun = clock()
     while not done.wait(settings.JOB_LEASE.total_seconds() / 3):
         try:
-            schedules.renew([claim], now=clock())
+            now = clock()
+            if now - begun > jobs[claim.job].limit:
+                give_up(claim, now=now)
+                return
+            schedules.renew([claim], now=now)
         except DatabaseError:
             logger.warning("The lease of %s could not be renewed; it is tried again", claim.job)
         close_old_connections()

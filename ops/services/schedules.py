@@ -32,6 +32,7 @@ KEPT_FOR = timedelta(days=30)
 NOTHING_KEPT_FOR = timedelta(hours=1)
 BATCH_SIZE = 1000
 SILENT = "The worker was killed, or silent for too long."
+OVERDUE = "It was under way for longer than its limit, and may hang."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,6 +200,27 @@ def finish(held: Claim, ended: Ended, *, now: datetime) -> bool:
     return bool(is_ours)
 
 
+@in_transaction
+def give_up(held: Claim, *, now: datetime) -> bool:
+    """Let go of a run that took longer than the limit of its job: it is lost.
+
+    The job is due at once, behind whatever has waited meanwhile. False, and nothing written, when
+    the run was taken away or has ended.
+    """
+    is_ours = _held(held).update(
+        next_due_at=now,
+        claimed_by="",
+        leased_until=None,
+        last_outcome=RunOutcome.LOST,
+        failures=F("failures") + 1,
+    )
+    if is_ours:
+        JobRun.objects.filter(pk=held.run_id).update(
+            outcome=RunOutcome.LOST, ended_at=now, error=OVERDUE
+        )
+    return bool(is_ours)
+
+
 # --- What is told of a run ----------------------------------------------------------------------
 def what_it_did(outcome: object) -> str:
     """A short text about what a job returned; of rows their ids alone, nobody's data."""
@@ -275,23 +297,28 @@ class Standing:
     job: str
     failures: int  # in a row, 0 after a run that went well
     late_seconds: float  # since it was due and nobody took it; 0 while it runs
+    running_seconds: float  # since its run began; 0 while none is under way
 
 
 def standings(*, now: datetime | None = None) -> list[Standing]:
     """How every job stands, by one query."""
     moment = database_now() if now is None else now
     return [
-        Standing(
-            job=schedule.job,
-            failures=schedule.failures,
-            late_seconds=(
-                0.0
-                if schedule.leased_until and schedule.leased_until >= moment
-                else max(0.0, (moment - schedule.next_due_at).total_seconds())
-            ),
-        )
+        _standing(schedule, moment)
         for schedule in Schedule.objects.filter(job__in=jobs.names()).order_by("job")
     ]
+
+
+def _standing(schedule: Schedule, moment: datetime) -> Standing:
+    is_running = schedule.leased_until is not None and schedule.leased_until >= moment
+    since_due = max(0.0, (moment - schedule.next_due_at).total_seconds())
+    begun = schedule.last_started_at or moment
+    return Standing(
+        job=schedule.job,
+        failures=schedule.failures,
+        late_seconds=0.0 if is_running else since_due,
+        running_seconds=max(0.0, (moment - begun).total_seconds()) if is_running else 0.0,
+    )
 
 
 def label_of(name: str) -> str:

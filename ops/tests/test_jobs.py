@@ -68,6 +68,12 @@ def test_a_job_has_one_timing(facts):
         job(**facts)
 
 
+@pytest.mark.parametrize("limit", [timedelta(0), -MINUTE])
+def test_a_run_may_take_some_time(limit):
+    with pytest.raises(ImproperlyConfigured, match="limit"):
+        job(every=MINUTE, limit=limit)
+
+
 @pytest.mark.parametrize("every", [timedelta(0), -MINUTE, timedelta(milliseconds=999)])
 def test_a_job_does_not_come_round_all_the_time(every):
     with pytest.raises(ImproperlyConfigured, match="every second at most"):

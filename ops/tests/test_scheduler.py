@@ -11,18 +11,20 @@ from django.db import connection
 from django.utils import timezone
 
 from ops import request_id
+from ops.metrics import JOB_RUNS
 from ops.models import JobRun, Schedule
 from ops.registry import Registry
 from ops.services import jobs as jobs_service
 from ops.services import scheduler, schedules
 from ops.services.jobs import Job
+from ops.services.jobs import jobs as all_jobs
 from ops.services.scheduler import Scheduler
 from ops.tests.databases import wait_until
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.django_db(transaction=True)]
 
 IN_TIME = 10  # seconds; nothing here takes as long
-DAY = timedelta(days=1)
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
 
 @pytest.fixture(autouse=True)
@@ -289,6 +291,134 @@ def test_a_run_that_was_taken_away_writes_nothing(own_jobs, running, caplog, mon
     gate.may_end.set()
     wait_until(lambda: "somebody else's already" in caplog.text)
     assert outcomes() == {"running": 1}
+
+
+# --- Runs that hang -------------------------------------------------------------------------------
+class Moved:
+    """A clock that goes on as a test says."""
+
+    def __init__(self):
+        self.ahead = timedelta()
+
+    def __call__(self):
+        return timezone.now() + self.ahead
+
+
+@pytest.fixture
+def clock():
+    return Moved()
+
+
+@pytest.fixture
+def rounds(own_jobs, clock, settings):
+    """A scheduler whose rounds the test makes itself; what it began has ended when the test has."""
+    settings.JOB_LEASE = DAY
+    gates: list[Gate] = []
+    one: Any = Scheduler(clock=clock)
+    one.gates = gates
+
+    def hanging(name, **facts):
+        gate = Gate()
+        gates.append(gate)
+        own_jobs.register(
+            name, Job(run=gate, every=timedelta(days=30), label=name, limit=HOUR, **facts)
+        )
+        schedules.add_missing(now=clock())
+        return gate
+
+    one.hanging = hanging
+    yield one
+    for gate in gates:
+        gate.may_end.set()
+    wait_until(lambda: not one._at_work)
+
+
+def test_runs_that_hang_are_given_up_and_take_up_no_slot(rounds, clock, caplog):
+    for number in range(scheduler.AT_ONCE):
+        rounds.hanging(f"hangs {number}")
+    rounds.go_round()
+    wait_until(lambda: all(gate.at_work.is_set() for gate in rounds.gates))
+    other = rounds.hanging("other")
+    clock.ahead = HOUR - timedelta(minutes=1)
+    rounds.go_round()
+    assert outcomes() == {"running": scheduler.AT_ONCE}
+    before = counted("overdue")
+
+    clock.ahead = HOUR + timedelta(minutes=1)
+    rounds.go_round()
+
+    assert outcomes()["lost"] == scheduler.AT_ONCE
+    assert counted("overdue") == before + scheduler.AT_ONCE
+    assert caplog.text.count("is overdue and counts as lost") == scheduler.AT_ONCE
+    # The one that waited has its turn; those that hung try it again one after the other.
+    assert other.at_work.wait(IN_TIME)
+    assert len(rounds.under_way()) == 2
+    rounds.go_round()
+    assert len(rounds.under_way()) == 2
+
+
+def counted(outcome):
+    return sum(value for key, value in JOB_RUNS.series().items() if key[-1] == outcome)
+
+
+def test_a_job_that_hangs_each_time_is_left_to_others_at_last(rounds, clock):
+    gate = rounds.hanging("hangs")
+    for number in range(scheduler.MOST_OVERDUE + 2):
+        clock.ahead = number * 2 * HOUR
+        rounds.go_round()
+    wait_until(lambda: gate.times == scheduler.MOST_OVERDUE)
+    assert rounds.under_way() == []
+    assert outcomes() == {"lost": scheduler.MOST_OVERDUE}
+    other = schedules.claim("hangs", worker="other", now=clock())
+    assert other is not None
+
+
+def test_a_job_with_a_slot_of_its_own_begins_beside_as_many_as_there_may_be(rounds):
+    for number in range(scheduler.AT_ONCE):
+        rounds.hanging(f"long {number}")
+    rounds.go_round()
+    own, other = rounds.hanging("own", own_slot=True), rounds.hanging("other")
+    rounds.go_round()
+    assert own.at_work.wait(IN_TIME)
+    assert {claim.job for claim in rounds.under_way()} >= {"own"}
+    assert not other.at_work.is_set()
+    # Nor does it take one of theirs.
+    rounds.gates[0].may_end.set()
+    wait_until(lambda: len(rounds.under_way()) == scheduler.AT_ONCE)
+    rounds.go_round()
+    assert other.at_work.wait(IN_TIME)
+
+
+def test_what_hung_and_ends_after_all_says_nothing_any_more(rounds, clock, caplog):
+    gate = rounds.hanging("hangs")
+    rounds.go_round()
+    assert gate.at_work.wait(IN_TIME)
+    rounds.ask_to_stop()  # so that nobody takes it up again
+    clock.ahead = 2 * HOUR
+    rounds.go_round()
+    assert rounds.under_way() == []
+    gate.may_end.set()
+    wait_until(lambda: not rounds._at_work)
+    assert "somebody else's already" in caplog.text
+    assert outcomes() == {"lost": 1}
+
+
+def test_the_evaluation_of_alerts_has_a_slot_of_its_own():
+    assert all_jobs["evaluate alert rules"].own_slot
+
+
+def test_by_hand_a_run_that_hangs_is_given_up_as_well(own_jobs, clock, settings):
+    settings.JOB_LEASE = timedelta(seconds=0.3)
+    gate = Gate()
+    own_jobs.register("job", Job(run=gate, every=DAY, label="job", limit=HOUR))
+    thread = threading.Thread(target=scheduler.run_by_hand, args=("job",), kwargs={"clock": clock})
+    thread.start()
+    assert gate.at_work.wait(IN_TIME)
+    clock.ahead = 2 * HOUR
+    wait_until(lambda: outcomes() == {"lost": 1})
+    gate.may_end.set()
+    thread.join(IN_TIME)
+    assert outcomes() == {"lost": 1}
 
 
 # --- By hand --------------------------------------------------------------------------------------

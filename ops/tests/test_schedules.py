@@ -401,7 +401,7 @@ def test_what_went_wrong_is_told_without_personal_data(error, told):
 def test_how_late_a_job_is(register, lease):
     register()
     (one,) = schedules.standings(now=NOW + MINUTE)
-    assert one.late_seconds == 60
+    assert (one.late_seconds, one.running_seconds) == (60, 0)
     claim(now=NOW + MINUTE)
     (one,) = schedules.standings(now=NOW + MINUTE + SECOND)
     assert one.late_seconds == 0
@@ -417,3 +417,44 @@ def test_the_clock_is_the_databases():
 def test_on_sqlite_it_is_this_machines():
     with on_sqlite():
         assert abs(schedules.database_now() - timezone.now()) < MINUTE
+
+
+# --- Runs that hang -------------------------------------------------------------------------------
+def test_a_run_is_told_by_how_long_it_is_under_way(register, lease):
+    register()
+    mine = claim(now=NOW + SECOND)
+    (one,) = schedules.standings(now=NOW + 20 * SECOND)
+    assert (one.late_seconds, one.running_seconds) == (0, 19)
+    schedules.renew([mine], now=NOW + MINUTE)
+    (one,) = schedules.standings(now=NOW + MINUTE)
+    assert one.running_seconds == 59
+    schedules.finish(mine, WELL, now=NOW + MINUTE)
+    assert schedules.standings(now=NOW + MINUTE)[0].running_seconds == 0
+
+
+def test_a_run_that_is_given_up_is_lost_and_somebody_elses_at_once(register):
+    register()
+    mine = claim()
+    assert schedules.give_up(mine, now=NOW + HOUR)
+    row = Schedule.objects.get()
+    assert (row.claimed_by, row.last_outcome, row.failures) == ("", RunOutcome.LOST, 1)
+    assert JobRun.objects.get().error == schedules.OVERDUE
+    assert schedules.due(now=NOW + HOUR) == ["job"]
+    other = claim(worker="two", now=NOW + HOUR)
+    assert other.due_at == NOW + HOUR  # behind what has waited meanwhile
+    # What hung goes on, and has nothing to say any more.
+    assert not schedules.finish(mine, WELL, now=NOW + HOUR)
+    assert not schedules.give_up(mine, now=NOW + HOUR)
+    schedules.renew([mine], now=NOW + HOUR)
+    assert schedules.finish(other, WELL, now=NOW + HOUR)
+    assert runs() == [(NOW, "one", "lost"), (NOW + HOUR, "two", "done")]
+
+
+def test_a_run_that_ended_is_not_given_up(register):
+    register()
+    mine = claim()
+    schedules.finish(mine, WELL, now=NOW)
+    before = Schedule.objects.values().get()
+    assert not schedules.give_up(mine, now=NOW + HOUR)
+    assert Schedule.objects.values().get() == before
+    assert runs() == [(NOW, "one", "done")]
