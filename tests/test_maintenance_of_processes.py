@@ -84,7 +84,7 @@ def test_all_refuse_within_five_seconds_and_all_go_on(processes, capsys):
             assert (ready.status_code, ready.json()["status"]) == (503, "not ready")
         assert customer.refused("POST", "/api/lottery/draw", {"count": 1}) == 1503
         told = list(command.stdout)  # perhaps first that one of ours is running
-        assert told[-1] == "No request is running any more (3 processes said so).\n"
+        assert told[-1] == "Nothing is running any more (3 serving processes said so).\n"
         assert command.wait() == 0
     on_again = seconds_until(processes, 200)
     assert customer.get("/api/user/profile")["total_points"] == before
@@ -137,6 +137,6 @@ def test_a_request_that_is_running_on_another_process_is_waited_for(processes):
             holder.execute("DELETE FROM held")
             renaming.join()
             told = list(command.stdout)  # perhaps that one process has ended meanwhile
-            assert told[-1].startswith("No request is running any more")
+            assert told[-1].startswith("Nothing is running any more")
             assert command.wait() == 0
     assert data_of(answers[0])["nickname"] == "Somebody", "what had begun was done"

@@ -13,6 +13,7 @@ from django_tasks_db.management.commands.db_worker import Worker as LibraryWorke
 from django_tasks_db.models import DBTaskResult
 
 from ops import life_signs
+from ops.services.jobs import are_paused
 from ops.services.queue_engine import (
     LOST_AFTER,
     Failures,
@@ -46,7 +47,7 @@ class DatabaseWorker(LibraryWorker):
         self._stop_requested = stop
         while not stop.is_set():
             life_signs.note("worker")
-            self.running = True
+            self.running = not are_paused()
             super().run()
             stop.wait(poll_every)
 
@@ -55,7 +56,7 @@ class DatabaseWorker(LibraryWorker):
         life_signs.note("worker")
         db_task_result.task_path = present_name(db_task_result.task_path)
         super().run_task(db_task_result)
-        self.running = not self._stop_requested.is_set()
+        self.running = not (self._stop_requested.is_set() or are_paused())
 
 
 class DatabaseEngine:
@@ -72,6 +73,12 @@ class DatabaseEngine:
         )
         known = calls.order_by().values_list("args_kwargs", flat=True)
         return {call["args"][0] for call in known.iterator() if call["args"]}
+
+    def under_way(self, *, now: datetime) -> list[str]:
+        running = DBTaskResult.objects.filter(
+            status=TaskResultStatus.RUNNING, started_at__gte=now - LOST_AFTER
+        )
+        return list(running.order_by("task_path").values_list("task_path", flat=True))
 
     def mark_lost(self, *, now: datetime) -> int:
         with transaction.atomic():

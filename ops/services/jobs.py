@@ -102,13 +102,13 @@ class Job:
 # By name: what rows of the database, `manage.py jobs` and logs call it.
 jobs: Registry[Job] = Registry()
 
-# Reasons for which no run begins, anywhere: maintenance. Asked before every round, so they have
-# to be quick; those under way are not interrupted.
+# Reasons for which no run begins and no task of the queue, anywhere: maintenance. Asked before
+# every round, so they have to be quick; those under way are not interrupted.
 pauses: Registry[Callable[[], bool]] = Registry()
 
 
 def are_paused() -> bool:
-    """Whether there is a reason to begin no run now."""
+    """Whether there is a reason to begin no run and no task now."""
     return any(is_paused() for is_paused in pauses.values())
 
 

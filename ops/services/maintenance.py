@@ -28,7 +28,7 @@ from ops.models import Maintenance, ServingProcess
 from ops.models.maintenance import THE_ONE
 from ops.realtime import hub, push
 from ops.registry import Registry
-from ops.services import audit
+from ops.services import audit, queue, schedules
 from ops.setting_kinds import TRY_AGAIN_AFTER
 
 logger = logging.getLogger(__name__)
@@ -112,7 +112,7 @@ def current() -> Notice:
 
 
 def is_on() -> bool:
-    """Whether the platform is being maintained; periodic jobs rest then."""
+    """Whether the platform is being maintained; periodic jobs and the queue rest then."""
     return current().is_on
 
 
@@ -205,16 +205,38 @@ def told(notice: Notice) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class InHand:
-    """What the processes that were heard of lately have in hand."""
+    """What is under way: requests on so many processes, tasks of the queue and jobs by name.
+
+    `queue_problem` says why the queue could not be asked; empty where it could.
+    """
 
     processes: int
     requests: int
+    tasks: tuple[str, ...] = ()
+    jobs: tuple[str, ...] = ()
+    queue_problem: str = ""
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether nothing is under way, as far as it is known."""
+        return not (self.requests or self.tasks or self.jobs)
 
 
 def in_hand() -> InHand:
-    """How many requests are running on how many processes, as they said in the last 10 seconds."""
+    """What is under way: of requests, what the processes said in the last 10 seconds.
+
+    A queue that is away is said and waited for by nobody: it may be what is being mended.
+    """
     heard = ServingProcess.objects.filter(updated_at__gt=Now() - GONE_AFTER)
-    return InHand(heard.count(), heard.aggregate(sum=Sum("running"))["sum"] or 0)
+    processes, requests = heard.count(), heard.aggregate(sum=Sum("running"))["sum"] or 0
+    jobs = tuple(schedules.under_way())
+    try:
+        tasks = tuple(queue.under_way())
+    except Error:
+        raise
+    except Exception as error:  # noqa: BLE001  whatever the engine raises when it is away
+        return InHand(processes, requests, jobs=jobs, queue_problem=type(error).__name__)
+    return InHand(processes, requests, tasks=tasks, jobs=jobs)
 
 
 def refuse_while_on() -> None:

@@ -36,6 +36,11 @@ def mark_lost_tasks(*, now: datetime) -> int:
     return engine().mark_lost(now=now)
 
 
+def under_way(*, now: datetime | None = None) -> list[str]:
+    """The names of the tasks that workers are at; raises what the engine raises when it is away."""
+    return engine().under_way(now=now or timezone.now())
+
+
 def waiting(*, now: datetime | None = None) -> Waiting:
     """How many tasks wait and for how long; raises what the engine raises when it is away."""
     return engine().waiting(now=now or timezone.now())

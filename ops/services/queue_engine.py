@@ -37,7 +37,8 @@ class Worker(Protocol):
     def run(self, stop: threading.Event, *, poll_every: float) -> None:
         """Run what waits until `stop`, which lets the task at hand end; look so often (seconds).
 
-        Raises what the database or Redis raises when it is away.
+        It begins none while there is a reason to pause (`ops.services.jobs.pauses`). Raises what
+        the database or Redis raises when it is away.
         """
 
 
@@ -49,6 +50,9 @@ class Engine(Protocol):
 
     def first_arguments(self, task: Task[Any, Any], *, begun_after: datetime) -> set[Any]:
         """See `ops.services.queue.first_arguments`."""
+
+    def under_way(self, *, now: datetime) -> list[str]:
+        """The names of the tasks that are being run, but for those that count as lost by now."""
 
     def mark_lost(self, *, now: datetime) -> int:
         """Mark tasks as failed whose worker was killed; returns how many."""

@@ -35,6 +35,7 @@ from rq.worker import SimpleWorker
 from rq.worker_registration import clean_worker_registry
 
 from ops import life_signs
+from ops.services.jobs import are_paused
 from ops.services.queue_engine import LOST_AFTER, Failures, Waiting, names_of, present_name
 
 # RQ holds a task to be lost a minute after its time is over.
@@ -172,13 +173,15 @@ class RedisWorker(SimpleWorker):
         )
 
     def run(self, stop: threading.Event, *, poll_every: float) -> None:
-        """Run tasks until `stop`. Redis says at once when there is one: nothing is polled."""
+        """Run tasks until `stop`. Redis says at once when there is one: only a pause is polled."""
         try:
             self.register_birth()  # type: ignore[no-untyped-call]
             while not stop.is_set():
                 life_signs.note("worker")
                 self.heartbeat()
-                if found := self._next():
+                if are_paused():
+                    stop.wait(poll_every)
+                elif found := self._next():
                     close_old_connections()
                     self.execute_job(*found)
                     close_old_connections()
@@ -223,6 +226,15 @@ class RedisEngine:
             and job.args
             and (since is None or (job.started_at is not None and job.started_at > since))
         }
+
+    def under_way(self, *, now: datetime) -> list[str]:
+        queue = _queue()
+        begun = StartedJobRegistry(queue=queue, job_class=MovedJob).get_job_ids(cleanup=False)
+        return sorted(
+            str(job.func_name)
+            for job in _jobs(queue, begun)
+            if job.started_at is None or job.started_at >= now - LOST_AFTER
+        )
 
     def mark_lost(self, *, now: datetime) -> int:
         queue = _queue()

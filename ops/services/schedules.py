@@ -289,7 +289,16 @@ def forget_old(*, now: datetime) -> int:
     return purge(old.order_by("ended_at"), batch_size=BATCH_SIZE)
 
 
-# --- For metrics and pages ----------------------------------------------------------------------
+# --- For maintenance, metrics and pages -----------------------------------------------------------
+def under_way(*, now: datetime | None = None) -> list[str]:
+    """The jobs that somebody is at, but for those that go on in maintenance."""
+    moment = database_now() if now is None else now
+    held = Schedule.objects.filter(leased_until__gte=moment).order_by("job")
+    return [
+        name for name in held.values_list("job", flat=True) if getattr(_known(name), "rests", True)
+    ]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
     """How a job stands: for metrics and alerts."""

@@ -4,13 +4,16 @@ import threading
 import time
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.db import connection
 from django.utils import timezone
 from django_tasks_db.models import DBTaskResult
 
-from ops.services import background, queue, scheduler
+from ops import life_signs
+from ops.registry import Registry
+from ops.services import background, jobs, queue, scheduler
 from ops.services.background import Background
 from ops.services.jobs import Job
 from ops.tests import probe_tasks
@@ -109,6 +112,47 @@ def test_stopping_waits_only_so_long(monkeypatch):
     assert time.monotonic() - started < 3
     may_end.set()
     one.stop(seconds=10)
+
+
+@on_both
+def test_a_pause_ends_no_task_and_lets_none_begin(monkeypatch, running):
+    is_paused, at_work, may_end = (threading.Event() for _event in range(3))
+    pauses: Registry[Any] = Registry()
+    pauses.register("maintenance", is_paused.is_set)
+    monkeypatch.setattr(jobs, "pauses", pauses)
+
+    class Slow(list):
+        def append(self, word):
+            at_work.set()
+            assert may_end.wait(10)
+            super().append(word)
+
+    monkeypatch.setattr(probe_tasks, "ran", Slow())
+    first, second = probe_tasks.note.enqueue("a"), probe_tasks.note.enqueue("b")
+    assert at_work.wait(10)
+    is_paused.set()
+    may_end.set()
+    wait_until(lambda: status_of(first) == "SUCCESSFUL")
+    rounds = Rounds(monkeypatch)
+    wait_until(lambda: rounds.count > 3)
+    assert queue.under_way() == []
+    assert status_of(second) == "READY"
+    is_paused.clear()
+    wait_until(lambda: status_of(second) == "SUCCESSFUL")
+
+
+class Rounds:
+    """Counts how often worker and scheduler come round from now on."""
+
+    def __init__(self, monkeypatch):
+        self.count = 0
+        note = life_signs.note
+
+        def counted(part):
+            self.count += part == "worker"
+            note(part)
+
+        monkeypatch.setattr(life_signs, "note", counted)
 
 
 @contextmanager

@@ -1,15 +1,20 @@
 """`manage.py maintenance`: it returns when no request is running, on any process."""
 
+import re
 from io import StringIO
+from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.utils import translation
+from django.utils import timezone, translation
+from django_tasks_db.models import DBTaskResult
 
 from ops.models import Maintenance, ServingProcess
-from ops.services import maintenance
+from ops.services import maintenance, schedules
+from ops.tests import probe_tasks
 from tests.audit import entries_of_commands
 from tests.console import refused_unchanged
+from tests.engines import begin
 
 pytestmark = pytest.mark.django_db
 
@@ -38,7 +43,7 @@ def run(*arguments):
 
 
 def test_on_and_off():
-    nobody = "No request is running any more (0 processes said so)."
+    nobody = "Nothing is running any more (0 serving processes said so)."
     assert run("on") == ["Maintenance is on.", nobody]
     assert maintenance.is_on()
     assert run("on") == ["Maintenance is on.", nobody]
@@ -63,8 +68,43 @@ def test_on_waits_for_what_is_running(moments, monkeypatch):
         "Maintenance is on.",
         "2 requests are running on 1 processes.",
         "1 requests are running on 1 processes.",
-        "No request is running any more (1 processes said so).",
+        "Nothing is running any more (1 serving processes said so).",
     ]
+
+
+def test_on_waits_for_tasks_and_jobs_and_names_those_that_are_left(moments):
+    task = probe_tasks.note.enqueue("a")
+    begin(task, at=timezone.now())
+    claim: Any = schedules.claim_now("seal ledgers", worker="one", now=timezone.now())
+    moments += [
+        lambda: DBTaskResult.objects.update(status="SUCCESSFUL", finished_at=timezone.now()),
+        lambda: schedules.finish(claim, schedules.Ended(seconds=1), now=timezone.now()),
+    ]
+    assert run("on") == [
+        "Maintenance is on.",
+        "0 requests are running on 0 processes.",
+        f"Tasks under way: {probe_tasks.note.module_path}.",
+        "Periodic jobs under way: seal ledgers.",
+        "0 requests are running on 0 processes.",
+        "Periodic jobs under way: seal ledgers.",
+        "Nothing is running any more (0 serving processes said so).",
+    ]
+    assert moments == []
+
+
+def test_a_task_that_does_not_end_is_named_and_it_stays_on():
+    begin(probe_tasks.note.enqueue("a"), at=timezone.now())
+    with pytest.raises(CommandError, match=re.escape(probe_tasks.note.module_path)) as refusal:
+        run("on", "--wait", "0")
+    assert refusal.value.returncode == 1
+    assert maintenance.is_on()
+
+
+def test_a_queue_that_is_away_is_said_and_waited_for_by_nobody(settings):
+    settings.TASK_ENGINE, settings.REDIS_URL = "redis", "redis://127.0.0.1:1/0"
+    away = "The queue cannot be asked what is under way: ConnectionError."
+    assert run("on")[1] == away
+    assert run("status")[-1] == away
 
 
 def looks_before(look, act):
@@ -91,7 +131,10 @@ def test_whoever_waits_too_long_is_told_and_it_stays_on(monkeypatch):
     monkeypatch.setattr(maintenance, "in_hand", lambda: maintenance.InHand(1, 2))
     with pytest.raises(CommandError) as refusal:
         run("on", "--wait", "0")
-    assert str(refusal.value) == "2 requests are still running. Maintenance stays on."
+    assert str(refusal.value).splitlines() == [
+        "2 requests are running on 1 processes.",
+        "It still runs. Maintenance stays on.",
+    ]
     assert refusal.value.returncode == 1
     assert maintenance.is_on()
 

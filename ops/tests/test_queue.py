@@ -53,6 +53,15 @@ def test_a_call_that_ended_does_not_wait():
     assert queue.first_arguments(probe_tasks.note, begun_after=long_ago) == set()
 
 
+def test_which_tasks_somebody_is_at():
+    now = timezone.now()
+    at_work, lost, _waits = (probe_tasks.note.enqueue(word) for word in "abc")
+    begin(at_work, at=now - LOST_AFTER + SECOND)
+    begin(lost, at=now - LOST_AFTER - SECOND)
+    assert queue.under_way(now=now) == [probe_tasks.note.module_path]
+    assert queue.under_way(now=now + LOST_AFTER) == []
+
+
 # --- Names of an earlier version ------------------------------------------------------------------
 @pytest.mark.postgresql
 def test_a_task_is_known_by_the_name_of_an_earlier_version(settings):

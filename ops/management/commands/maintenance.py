@@ -17,13 +17,13 @@ WAIT = 300  # seconds
 
 class Command(TranslatedCommand):
     help = gettext_noop(
-        "Let everything rest but what maintaining needs. `on` returns when no request is running "
-        "any more; exit code 1: some still are."
+        "Let everything rest but what maintaining needs. `on` returns when no request, task or "
+        "periodic job is running any more; exit code 1: some still are."
     )
 
     def add_arguments(self, parser):
         what = parser.add_subparsers(dest="what", required=True)
-        on = what.add_parser("on", help=_("refuse requests, and wait for those that are running"))
+        on = what.add_parser("on", help=_("refuse requests, and wait for what is running"))
         on.add_argument(
             "--message", default="", help=_("what people read; in both languages without one")
         )
@@ -54,30 +54,30 @@ class Command(TranslatedCommand):
         until = timezone.now() + timedelta(minutes=minutes) if minutes else None
         maintenance.turn_on(message=message, until=until)
         self.say(_("Maintenance is on."))
-        self.wait_for_requests(wait)
+        self.wait_for_all(wait)
 
-    def wait_for_requests(self, wait):
-        """Return when no process has a request in hand; not before all of them have heard."""
+    def wait_for_all(self, wait):
+        """Return when nothing is under way; not before all processes have heard."""
         began = time.monotonic()
         said = None
         while True:
             passed = time.monotonic() - began
             now = maintenance.in_hand()
-            if passed >= maintenance.SEEN_BY_ALL_AFTER and not now.requests:
+            if passed >= maintenance.SEEN_BY_ALL_AFTER and now.is_nothing:
+                self.say_problem(now)
                 self.say(
-                    _("No request is running any more (%(processes)d processes said so).")
+                    _("Nothing is running any more (%(processes)d serving processes said so).")
                     % {"processes": now.processes}
                 )
                 return
             if passed >= max(wait, maintenance.SEEN_BY_ALL_AFTER):
                 raise CommandError(
-                    _("%(requests)d requests are still running. Maintenance stays on.")
-                    % {"requests": now.requests},
+                    "\n".join([*in_words(now), _("It still runs. Maintenance stays on.")]),
                     returncode=1,
                 )
-            if now.requests and now != said:
+            if now != said and not now.is_nothing:
                 said = now
-                self.say(in_words(now))
+                self.say("\n".join(in_words(now)))
             time.sleep(LOOK_EVERY)
 
     def off(self, **_options):
@@ -96,7 +96,16 @@ class Command(TranslatedCommand):
             self.say(_("It is said to take until %(until)s.") % {"until": until})
         if row.message:
             self.say(row.message)
-        self.say(in_words(maintenance.in_hand()))
+        now = maintenance.in_hand()
+        self.say("\n".join(in_words(now)))
+        self.say_problem(now)
+
+    def say_problem(self, now):
+        if now.queue_problem:
+            self.say(
+                _("The queue cannot be asked what is under way: %(why)s.")
+                % {"why": now.queue_problem}
+            )
 
     def say(self, text):
         self.stdout.write(text)
@@ -104,7 +113,13 @@ class Command(TranslatedCommand):
 
 
 def in_words(now):
-    return _("%(requests)d requests are running on %(processes)d processes.") % {
-        "requests": now.requests,
-        "processes": now.processes,
-    }
+    """A line for each kind of what is under way; for requests also where there are none."""
+    lines = [
+        _("%(requests)d requests are running on %(processes)d processes.")
+        % {"requests": now.requests, "processes": now.processes}
+    ]
+    if now.tasks:
+        lines.append(_("Tasks under way: %(names)s.") % {"names": ", ".join(now.tasks)})
+    if now.jobs:
+        lines.append(_("Periodic jobs under way: %(names)s.") % {"names": ", ".join(now.jobs)})
+    return lines
