@@ -1,16 +1,20 @@
-"""Is the platform able to serve? Checks run side by side and none may hang the answer."""
+"""Is the platform able to serve? Checks run side by side and none may hang the answer.
 
+Of each check one thread is under way at most: while it hangs, whoever asks is told so at once.
+"""
+
+import os
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ops.registry import Registry
 
 type Check = Callable[[], None]
 
-TIME_LIMIT = 1.5  # seconds for all checks together; /health promises an answer within 2
+TIME_LIMIT = 1.5  # seconds for a check from when it began; /health promises an answer within 2
 
 # A check raises when its dependency is not as it must be. What every request needs:
 checks: Registry[Check] = Registry()
@@ -32,15 +36,67 @@ class Report:
         return all(check["status"] == "ok" for check in self.checks.values())
 
 
-def _run(name: str, check: Check, results: dict[str, dict[str, Any]]) -> None:
-    started = time.monotonic()
-    status, detail = "ok", ""
-    try:
-        check()
-    except Exception as error:  # noqa: BLE001  whatever a dependency raises means it is away
-        status, detail = "failed", f"{type(error).__name__}: {error}"
-    milliseconds = round((time.monotonic() - started) * 1000, 1)
-    results[name] = {"status": status, "detail": detail, "milliseconds": milliseconds}
+class _Asking:
+    """A check under way, in a thread of its own."""
+
+    def __init__(self, check: Check) -> None:
+        self.check = check
+        self.begun = time.monotonic()
+        self.outcome: dict[str, Any] | None = None
+        # A daemon: one that hangs on a dead dependency must not keep the process from ending.
+        self.thread = threading.Thread(target=self._run, name="health check", daemon=True)
+        self.thread.start()
+
+    def _run(self) -> None:
+        status, detail = "ok", ""
+        try:
+            self.check()
+        except Exception as error:  # noqa: BLE001  whatever a dependency raises means it is away
+            status, detail = "failed", f"{type(error).__name__}: {error}"
+        milliseconds = round((time.monotonic() - self.begun) * 1000, 1)
+        self.outcome = {"status": status, "detail": detail, "milliseconds": milliseconds}
+
+    def is_under_way(self) -> bool:
+        return self.outcome is None and self.thread.is_alive()
+
+    def wait(self) -> dict[str, Any]:
+        """What came of it, or, TIME_LIMIT after it began, that it hangs."""
+        waited = time.monotonic() - self.begun
+        self.thread.join(max(0.0, TIME_LIMIT - waited))
+        if self.outcome is not None:
+            return self.outcome
+        detail = "no answer in time"
+        if waited > TIME_LIMIT:
+            detail = f"still waiting for an answer, for {waited:.0f} s"
+        return {"status": "failed", "detail": detail, "milliseconds": None}
+
+
+@dataclass(slots=True)
+class _UnderWay:
+    """The checks of this process that were asked last, by name."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    asking: dict[str, _Asking] = field(default_factory=dict)
+
+    def ask(self, name: str, check: Check) -> _Asking:
+        """Run a check, unless somebody has just asked it and it has not answered yet."""
+        with self.lock:
+            asking = self.asking.get(name)
+            if asking is None or asking.check is not check or not asking.is_under_way():
+                asking = self.asking[name] = _Asking(check)
+        return asking
+
+
+_under_way = _UnderWay()
+
+
+def _begin_anew() -> None:
+    """A child that was forked has none of the threads."""
+    global _under_way
+    _under_way = _UnderWay()
+
+
+os.register_at_fork(after_in_child=_begin_anew)
 
 
 def report(*, readiness: bool = False) -> Report:
@@ -50,17 +106,5 @@ def report(*, readiness: bool = False) -> Report:
     """
     more = readiness_checks if readiness else operation_checks
     wanted = {**dict(checks.items()), **dict(more.items())}
-    results: dict[str, dict[str, Any]] = {}
-    # Daemon threads: one that hangs on a dead dependency must not keep the process from ending.
-    threads = [
-        threading.Thread(target=_run, args=(name, check, results), daemon=True)
-        for name, check in wanted.items()
-    ]
-    deadline = time.monotonic() + TIME_LIMIT
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(max(0.0, deadline - time.monotonic()))
-    finished = dict(results)
-    hanging = {"status": "failed", "detail": "no answer in time", "milliseconds": None}
-    return Report({name: finished.get(name, hanging) for name in wanted})
+    asking = {name: _under_way.ask(name, check) for name, check in wanted.items()}
+    return Report({name: one.wait() for name, one in asking.items()})

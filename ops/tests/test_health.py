@@ -1,5 +1,6 @@
 """/health, /api/health and /api/ready."""
 
+import os
 import threading
 import time
 from datetime import timedelta
@@ -16,7 +17,7 @@ from ops import health_checks, life_signs
 from ops.models import ProcessBeat
 from ops.registry import Registry
 from ops.services import health, processes, storage_probe
-from ops.tests.databases import other_parameters
+from ops.tests.databases import other_parameters, wait_until
 
 STRANGER = {"REMOTE_ADDR": "203.0.113.9"}
 # Each check asks the database from a thread of its own: a transaction of the test hides nothing,
@@ -104,6 +105,64 @@ def test_a_check_that_hangs_does_not_hang_the_answer(client, only):
     assert response.status_code == 503
     hanging = {"status": "failed", "detail": "no answer in time", "milliseconds": None}
     assert response.json()["checks"] == {"database": hanging, "other": hanging}
+
+
+def test_a_check_that_hangs_is_asked_by_one_thread(client, only):
+    released, asked = threading.Event(), []
+
+    def hang():
+        asked.append(1)
+        released.wait(30)
+
+    only(database=hang, other=health_checks.database_answers)
+    try:
+        client.get("/health")
+        for _request in range(5):
+            started = time.monotonic()
+            response = client.get("/health")
+            assert time.monotonic() - started < 2
+        assert response.status_code == 503
+        answer = response.json()["checks"]
+        assert answer["database"]["detail"].startswith("still waiting for an answer, for ")
+        assert answer["other"]["status"] == "ok"
+        assert asked == [1]
+    finally:
+        released.set()
+    wait_until(lambda: client.get("/health").status_code == 200)
+    assert len(asked) > 1, "it is asked anew once it has answered"
+
+
+def test_who_asks_at_the_same_time_is_told_the_same(only):
+    released, at_work = threading.Event(), threading.Event()
+    asked = []
+
+    def slow():
+        asked.append(1)
+        at_work.set()
+        released.wait(30)
+
+    only(slow=slow)
+    reports = []
+    asking = [threading.Thread(target=lambda: reports.append(health.report())) for _ in range(3)]
+    for thread in asking:
+        thread.start()
+    assert at_work.wait(10)
+    released.set()
+    for thread in asking:
+        thread.join(10)
+    assert [report.is_healthy for report in reports] == [True] * 3
+
+
+def test_a_forked_child_asks_for_itself(only):
+    released = threading.Event()
+    only(hangs=lambda: released.wait(30))
+    health.report()
+    child = os.fork()
+    if child == 0:
+        os._exit(len(health._under_way.asking))
+    _pid, status = os.waitpid(child, 0)
+    released.set()
+    assert os.waitstatus_to_exitcode(status) == 0
 
 
 def test_a_stranger_is_told_the_status_alone(client, only):
