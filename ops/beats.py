@@ -5,7 +5,6 @@ import time
 import psutil
 from django.conf import settings
 from django.core.cache import cache
-from django.db import DatabaseError
 
 from ops import life_signs
 from ops.logs import lines
@@ -50,12 +49,8 @@ def register() -> None:
 def live() -> None:
     """Say that this process lives, where all machines see it, and whether that could be said."""
     count_cpu_time()
-    try:
+    with DATABASE_UP.asking():
         processes.beat()
-    except DatabaseError:
-        DATABASE_UP.set(0)
-        raise
-    DATABASE_UP.set(1)
 
 
 def count_cpu_time() -> None:
@@ -70,10 +65,6 @@ def count_cpu_time() -> None:
 def ask_redis() -> None:
     """Ask the cache for something, and count how long the answer took."""
     begun = time.perf_counter()
-    try:
+    with REDIS_UP.asking():
         cache.get("pulse")
-    except Exception:
-        REDIS_UP.set(0)
-        raise
     REDIS_SECONDS.observe(time.perf_counter() - begun)
-    REDIS_UP.set(1)

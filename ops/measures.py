@@ -12,10 +12,11 @@ of somebody ever makes a series of its own.
 import os
 import re
 import threading
+import time
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, override
@@ -267,6 +268,50 @@ class ProcessGauge(_Read):
     def _said(self) -> Values:
         with self._lock:
             return dict(self._said_last)
+
+
+class UpGauge(ProcessGauge):
+    """1 while something answers, 0 while it fails or keeps us waiting for `within` seconds.
+
+    Of several processes the one that is worst off tells; a process that never asked tells nothing.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        meaning: str,
+        *,
+        within: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.within = within
+        self._clock = clock
+        super().__init__(name, meaning, read=self._answers, merge=min)
+
+    @override
+    def forget(self) -> None:
+        super().forget()
+        self._asked_at: float | None = None
+
+    @contextmanager
+    def asking(self) -> Iterator[None]:
+        """Ask in this block: whatever it raises means that there is no answer."""
+        self._asked_at = self._clock()
+        try:
+            yield
+        except BaseException:
+            self.set(0)
+            raise
+        else:
+            self.set(1)
+        finally:
+            self._asked_at = None
+
+    def _answers(self) -> Values:
+        asked_at = self._asked_at
+        if asked_at is not None and self._clock() - asked_at >= self.within:
+            return {(): 0}
+        return self._said()
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from ops.measures import (
     Key,
     Label,
     ProcessGauge,
+    UpGauge,
     event_kinds,
 )
 from ops.models import FilePurpose, StoredFile
@@ -73,25 +74,30 @@ POOL_CONNECTIONS = ProcessGauge(
 POOL_WAITING = ProcessGauge(
     "platform_database_waiting", "Who waits for a connection of the pools.", read=_pool_waiting
 )
-DATABASE_UP = ProcessGauge(
-    "platform_database_up", "1 while every process reaches the database.", merge=min
+DATABASE_UP = UpGauge(
+    "platform_database_up",
+    "1 while every process reaches the database; 0 as well after 10 seconds without an answer.",
+    within=10,
 )
-REDIS_UP = ProcessGauge(
+REDIS_UP = UpGauge(
     "platform_redis_up",
-    "1 while every process reaches Redis; not there where none is configured.",
-    merge=min,
+    "1 while every process reaches Redis; 0 as well after 10 seconds without an answer; not there "
+    "where none is configured.",
+    within=10,
 )
 REDIS_SECONDS = Histogram(
     "platform_redis_seconds",
     "Seconds of a round trip to the cache, tried by every process every five seconds.",
     bounds=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5),
 )
-STORAGE_UP = ProcessGauge(
-    "platform_storage_up", "1 while every process can write, read and delete a file.", merge=min
+STORAGE_UP = UpGauge(
+    "platform_storage_up",
+    "1 while a file can be written, read and deleted; 0 as well after 20 seconds without an end.",
+    within=20,
 )
 STORAGE_SECONDS = Histogram(
     "platform_storage_seconds",
-    "Seconds to write, read and delete a small file, tried by every process every 15 seconds.",
+    "Seconds to write, read and delete a small file, tried by each machine every 15 seconds.",
     bounds=(0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
 )
 DISK_FREE = ProcessGauge(

@@ -36,14 +36,13 @@ def probe() -> None:
     """Write a small file, read it back and delete it. Raises what the storage raises."""
     begun = time.monotonic()
     try:
-        _write_read_delete()
+        with STORAGE_UP.asking():
+            _write_read_delete()
     except Exception as error:
         _last.at, _last.problem = time.monotonic(), f"{type(error).__name__}: {error}"
-        STORAGE_UP.set(0)
         raise
     _last.at, _last.problem = time.monotonic(), ""
     STORAGE_SECONDS.observe(_last.at - begun)
-    STORAGE_UP.set(1)
 
 
 def _write_read_delete() -> None:

@@ -9,7 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import transaction
 
 from ops import measures
-from ops.measures import OTHER, Counter, Gauge, Histogram, Label, ProcessGauge
+from ops.measures import OTHER, Counter, Gauge, Histogram, Label, ProcessGauge, UpGauge
 
 pytestmark = pytest.mark.usefixtures("declared")
 
@@ -173,3 +173,32 @@ def test_a_forked_process_begins_at_nothing():
 
     assert in_a_fork(count_there) == "1"
     assert counter.series() == {(): 5}
+
+
+# --- What is up -----------------------------------------------------------------------------------
+def test_what_answers_is_up_and_what_fails_is_not():
+    gauge = UpGauge("platform_x_up", "X.", within=10)
+    assert gauge.values() == {}, "nobody asked"
+    with gauge.asking():
+        assert gauge.values() == {}
+    assert gauge.values() == {(): 1}
+    with pytest.raises(ZeroDivisionError), gauge.asking():
+        raise ZeroDivisionError
+    assert gauge.values() == {(): 0}
+    gauge.forget()
+    assert gauge.values() == {}
+
+
+def test_what_hangs_is_up_no_more_after_its_time():
+    now = [100.0]
+    gauge = UpGauge("platform_x_up", "X.", within=10, clock=lambda: now[0])
+    with gauge.asking():
+        now[0] += 10
+        assert gauge.values() == {(): 0}, "nor where it never answered"
+    assert gauge.values() == {(): 1}
+    with gauge.asking():
+        now[0] += 9
+        assert gauge.values() == {(): 1}
+        now[0] += 1
+        assert gauge.values() == {(): 0}
+    assert gauge.values() == {(): 1}

@@ -25,6 +25,7 @@ from ops.metrics import (
     REDIS_UP,
     REQUEST_SECONDS,
     REQUESTS,
+    STORAGE_UP,
 )
 from ops.realtime import hub
 from ops.services import metric_files, metrics, processes
@@ -287,6 +288,13 @@ def test_a_heartbeat_says_whether_the_database_was_reached(monkeypatch):
     with pytest.raises(DatabaseError):
         beats.live()
     assert DATABASE_UP.values() == {(): 0}
+
+
+@pytest.mark.parametrize(
+    ("gauge", "seconds"), [(DATABASE_UP, 10), (REDIS_UP, 10), (STORAGE_UP, 20)]
+)
+def test_what_hangs_is_away_after_so_long(gauge, seconds):
+    assert gauge.within == seconds
 
 
 def test_redis_is_asked_and_timed(monkeypatch):
