@@ -144,10 +144,9 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "ops.api.measuring.MeasuringMiddleware",
     "ops.request_id.RequestIdMiddleware",
     "ops.request_context.RequestContextMiddleware",
-    "ops.api.request_log.RequestLogMiddleware",
+    "ops.api.observing.ObservingMiddleware",
     "ops.api.middleware.EnvelopeMiddleware",
     "ops.api.middleware.KnownHostMiddleware",
     "django.middleware.security.SecurityMiddleware",

@@ -14,6 +14,7 @@ import re
 import threading
 import time
 from bisect import bisect_left
+from collections import Counter as Tally
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -33,6 +34,7 @@ MOST_LATE = 200_000  # observations that wait to be counted; a beat comes round 
 UP_TO_TEN_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 type Key = tuple[str, ...]  # the values of the labels, in their order
+type Late = tuple[float, *tuple[str, ...]]  # what waits to be counted: (value, *labels)
 type Values = Mapping[Key, float]  # what a gauge reads
 
 
@@ -95,6 +97,7 @@ class _Counted(Measure):
     """What is counted where it happens."""
 
     def __init__(self, name: str, meaning: str, *labels: Label) -> None:
+        self._late: deque[Late] = deque(maxlen=MOST_LATE)
         super().__init__(name, meaning, *labels)
         # Labels as they were said, and as they are counted: each is looked at once.
         self._keys: dict[Key, Key] = {}
@@ -104,6 +107,15 @@ class _Counted(Measure):
         """Begin at nothing."""
         self._lock = threading.Lock()
         self._series: dict[Key, Any] = {}
+        self._late.clear()
+
+    def _take_late(self) -> list[Late]:
+        """What waits to be counted; from now on it is the caller's."""
+        late, taken = self._late, []
+        with suppress(IndexError):  # until none waits: another thread may take the last one
+            while True:
+                taken.append(late.popleft())
+        return taken
 
     def _key(self, labels: Key) -> Key:
         if len(labels) != len(self.labels):
@@ -125,6 +137,12 @@ class Counter(_Counted):
 
     ending = "_total"
 
+    def __init__(self, name: str, meaning: str, *labels: Label) -> None:
+        super().__init__(name, meaning, *labels)
+        # For what happens in every request: takes (amount, *labels), to be counted when somebody
+        # asks for the series. It is not even a function of ours.
+        self.add_late = self._late.append
+
     def add(self, amount: float = 1, *labels: str) -> None:
         """Count something that has happened and stays so."""
         try:
@@ -140,6 +158,8 @@ class Counter(_Counted):
 
     @override
     def series(self) -> dict[Key, float]:
+        for (amount, *labels), times in Tally(self._take_late()).items():
+            self.add(amount * times, *labels)
         with self._lock:
             return dict(self._series)
 
@@ -155,38 +175,30 @@ class Histogram(_Counted):
         self, name: str, meaning: str, *labels: Label, bounds: Sequence[float] = UP_TO_TEN_SECONDS
     ) -> None:
         self.bounds = tuple(bounds)
-        self._late: deque[tuple[float, *Key]] = deque(maxlen=MOST_LATE)
-        # For what happens many times in a request: takes (value, *labels), to be counted when
-        # somebody asks for the series. It is not even a function of ours.
-        self.observe_late = self._late.append
         super().__init__(name, meaning, *labels)
-
-    @override
-    def forget(self) -> None:
-        super().forget()
-        self._late.clear()
+        self.observe_late = self._late.append  # see Counter.add_late: takes (value, *labels)
 
     def observe(self, value: float, *labels: str) -> None:
         """Count one that took so long."""
-        try:
-            key = self._keys[labels]
-        except KeyError:
-            key = self._key(labels)
-        place = bisect_left(self.bounds, value)
+        self._observe_all([(value, *labels)])
+
+    def _observe_all(self, observed: Iterable[Late]) -> None:
         with self._lock:
-            try:
-                row = self._series[key]
-            except KeyError:
-                row = self._series[key] = [0] * (len(self.bounds) + 1) + [0.0]
-            row[place] += 1
-            row[-1] += value
+            for value, *labels in observed:
+                row = self._row(tuple(labels))
+                row[bisect_left(self.bounds, value)] += 1
+                row[-1] += value
+
+    def _row(self, labels: Key) -> list[float]:
+        try:
+            return self._series[self._keys[labels]]  # type: ignore[no-any-return]
+        except KeyError:
+            row: list[float] = [0] * (len(self.bounds) + 1) + [0.0]
+            return self._series.setdefault(self._key(labels), row)  # type: ignore[no-any-return]
 
     @override
     def series(self) -> dict[Key, list[float]]:
-        with suppress(IndexError):  # until none waits: another thread may take the last one
-            while True:
-                value, *labels = self._late.popleft()
-                self.observe(value, *labels)
+        self._observe_all(self._take_late())
         with self._lock:
             return {key: list(row) for key, row in self._series.items()}
 

@@ -38,7 +38,7 @@ REQUESTS = Counter(
 )
 REQUEST_SECONDS = Histogram(
     "platform_request_seconds",
-    "Seconds from the first middleware to the answer, by route and method.",
+    "Seconds to the answer, by route and method.",
     _ROUTE,
     _METHOD,
 )

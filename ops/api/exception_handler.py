@@ -23,7 +23,7 @@ from rest_framework.response import Response
 from ops import request_id
 from ops.api.fields import NO_FIELD
 from ops.api.languages import language_for
-from ops.api.measuring import say_code
+from ops.api.observing import say_code
 from ops.api.renderer import EnvelopedResponse, encode
 from ops.errors import (
     BodyTooLarge,

@@ -12,7 +12,6 @@ import shutil
 import socket
 import sys
 import time
-from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -22,7 +21,7 @@ from typing import override
 from django.conf import settings
 
 from ops.logs.counts import count
-from ops.logs.lines import RequestLine, TakesLines
+from ops.logs.lines import Lines, TakesLines
 
 KEPT_FOR = timedelta(days=90)
 # Yesterday's may still be written by a process whose clock is behind.
@@ -78,11 +77,11 @@ class DailyFiles(TakesLines):
                 self._lose(error)
 
     @override
-    def take(self, lines: Sequence[RequestLine]) -> None:
+    def take(self, lines: Lines) -> None:
         folder: Path | None = settings.LOG_DIR
         if folder is not None:
             try:
-                written = b"".join([line.json() for line in lines])
+                written = b"".join(lines.written)
                 with self.lock or nullcontext():
                     self._write(written, folder, lines[-1].created)
             except Exception as error:  # noqa: BLE001

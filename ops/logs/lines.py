@@ -7,7 +7,8 @@ import threading
 import time
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from select import PIPE_BUF
 from typing import Any, NamedTuple, TextIO, override
 
@@ -83,11 +84,20 @@ class RequestLine(NamedTuple):
         return record
 
 
+class Lines(list[RequestLine]):
+    """Lines that are written together: each is made JSON once, however many handlers take it."""
+
+    @cached_property
+    def written(self) -> list[bytes]:
+        """Each as an object, with the end of its line."""
+        return [line.json() for line in self]
+
+
 class TakesLines(logging.Handler):
     """A handler that writes lines of requests many at a time, and makes no records of them."""
 
     @abstractmethod
-    def take(self, lines: Sequence[RequestLine]) -> None:
+    def take(self, lines: Lines) -> None:
         """Write them. Never raises."""
 
 
@@ -116,7 +126,7 @@ class Backlog:
         """Hand what waits to those handlers of the logger that take it. Never raises."""
         with self._writing:
             self._written_at = time.time()
-            lines = []
+            lines = Lines()
             while self._lines:
                 lines.append(self._lines.popleft())
             if not lines:
@@ -143,14 +153,14 @@ class Console(logging.StreamHandler[TextIO], TakesLines):
     """Lines on stderr: what the formatter makes of records, and of requests the same kind."""
 
     @override
-    def take(self, lines: Sequence[RequestLine]) -> None:
+    def take(self, lines: Lines) -> None:
         if not isinstance(self.formatter, JsonFormatter):
             for line in lines:
                 _hand_record(self, line)
             return
         try:
             # Several processes have one pipe: what is not larger than this is kept apart there.
-            for piece in _pieces((line.json() for line in lines), PIPE_BUF):
+            for piece in _pieces(lines.written, PIPE_BUF):
                 self.stream.buffer.write(piece)
                 self.stream.buffer.flush()
         except Exception:  # noqa: BLE001  a line less is better than a request less

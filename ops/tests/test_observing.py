@@ -11,7 +11,16 @@ from django.urls import path
 from ops.api.views import OpenView
 from ops.logs import lines as log_lines
 from ops.logs.counts import counts
-from ops.logs.lines import REQUESTS, Backlog, Console, JsonFormatter, RequestLine, TakesLines
+from ops.logs.lines import (
+    REQUESTS,
+    Backlog,
+    Console,
+    JsonFormatter,
+    Lines,
+    RequestLine,
+    TakesLines,
+)
+from ops.metrics import REQUESTS as COUNTED
 from ops.models import OperationalEvent
 from ops.request_context import at_shop
 from ops.services import slow_requests
@@ -124,6 +133,24 @@ def test_a_slow_request_is_warned_of_and_counted_also_where_lines_are_off(api, w
     assert counts()["slow_requests"] == before + 1
 
 
+def test_count_and_line_say_the_same_of_a_request(api, written):
+    def counted():
+        return {key: times for key, times in COUNTED.series().items() if key[0].startswith("api/f")}
+
+    before = counted()
+    api.get("/api/fail/domain")
+    (line,) = written()
+    ((key, times),) = (counted().items() - before.items()) or [(None, 0)]
+    assert times == before.get(key, 0) + 1
+    assert key == (line["route"][1:], line["method"], str(line["status"]), str(line["code"]))
+
+
+def test_what_was_not_changed_has_no_envelope(api, written):
+    first = api.get("/api/shops")
+    assert api.get("/api/shops", headers={"If-None-Match": first["ETag"]}).status_code == 304
+    assert [(line["status"], line["code"]) for line in written()] == [(200, 0), (304, None)]
+
+
 # --- How they wait --------------------------------------------------------------------------------
 def line_of(number, *, created=None):
     created = time.time() if created is None else created
@@ -190,7 +217,7 @@ def test_in_production_whole_lines_are_written_in_pieces_that_a_pipe_keeps_toget
     console = Console(io.TextIOWrapper(raw, write_through=True))
     console.stream.buffer  # noqa: B018  what it writes to
     console.setFormatter(JsonFormatter())
-    console.take([line_of(number) for number in range(100)])
+    console.take(Lines(line_of(number) for number in range(100)))
     assert len(raw.pieces) > 1
     assert all(len(piece) <= 4096 and piece.endswith(b"}\n") for piece in raw.pieces)
     ids = [json.loads(line)["request_id"] for line in b"".join(raw.pieces).splitlines()]
@@ -201,7 +228,7 @@ def test_in_development_people_can_read_it():
     stream = io.StringIO()
     console = Console(stream)
     console.setFormatter(logging.Formatter("%(levelname)s %(name)s %(message)s"))
-    console.take([line_of(3)])
+    console.take(Lines([line_of(3)]))
     assert stream.getvalue() == "INFO request GET /x 200, 1.2 ms, 3 queries\n"
 
 
@@ -211,7 +238,7 @@ def test_a_console_that_is_gone_is_counted_and_raises_nothing():
     console = Console(stream)
     console.setFormatter(JsonFormatter())
     before = counts()["lines_lost"]
-    console.take([line_of(1), line_of(2)])
+    console.take(Lines([line_of(1), line_of(2)]))
     assert counts()["lines_lost"] == before + 2
 
 
