@@ -4,7 +4,6 @@ Inside the request nothing is done but to note what it was. Whoever reads the co
 lines, many at a time and mostly a beat, does the rest.
 """
 
-import logging
 from collections.abc import Callable
 from http import HTTPStatus
 from time import perf_counter, time
@@ -15,13 +14,10 @@ from django.http import HttpRequest, HttpResponse
 from ops import request_context, request_id
 from ops.logs import queries
 from ops.logs.counts import count
-from ops.logs.lines import REQUESTS as REQUEST_LINES
 from ops.logs.lines import RequestLine, backlog
 from ops.measures import OTHER
 from ops.metrics import METHODS, REQUEST_SECONDS, REQUESTS
 from ops.services import slow_requests
-
-logger = logging.getLogger(REQUEST_LINES)
 
 NO_ROUTE, STATIC = "none", "static"
 SUCCESS = 0
@@ -35,7 +31,7 @@ def say_code(response: HttpResponse, code: int) -> None:
 
 
 class ObservingMiddleware:
-    """Counts each request, writes its line, and tells of one that took too long.
+    """Counts each request, leaves its line, and tells of one that took too long.
 
     Everything that may be long happens inside; outside of it is only what says whose request it is.
     """
@@ -46,7 +42,7 @@ class ObservingMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         counting, begun = queries.begin(), perf_counter()
         response = self.get_response(request)
-        seconds, tally = perf_counter() - begun, queries.end(counting)
+        seconds, statements = perf_counter() - begun, queries.end(counting)
         match = request.resolver_match
         route = match.route if match is not None else None
         # Strangers may send any word.
@@ -64,21 +60,20 @@ class ObservingMiddleware:
                 request_id=request_id.current.get(),
                 seconds=seconds,
             )
-        if is_slow or (settings.LOG_REQUESTS and logger.isEnabledFor(logging.INFO)):
-            line = RequestLine(
-                time(),
-                request_id.current.get(),
-                request_context.person_id_of(request),
-                request.__dict__.get("shop_id"),
-                method,
-                "" if route is None else f"/{route}",
-                status,
-                code,
-                seconds,
-                tally.queries,
-                is_slow,
-            )
-            backlog.add(line, is_urgent=is_slow or status >= HTTPStatus.INTERNAL_SERVER_ERROR)
+        line = RequestLine(
+            time(),
+            request_id.current.get(),
+            request_context.person_id_of(request),
+            request.__dict__.get("shop_id"),
+            method,
+            "" if route is None else f"/{route}",
+            status,
+            code,
+            seconds,
+            statements,
+            is_slow,
+        )
+        backlog.add(line, is_urgent=is_slow or status >= HTTPStatus.INTERNAL_SERVER_ERROR)
         return response
 
 

@@ -13,6 +13,7 @@ from select import PIPE_BUF
 from typing import Any, NamedTuple, TextIO, override
 
 import orjson
+from django.conf import settings
 
 from ops import request_context, request_id
 from ops.logs.counts import count
@@ -123,15 +124,21 @@ class Backlog:
             self.write()
 
     def write(self) -> None:
-        """Hand what waits to those handlers of the logger that take it. Never raises."""
+        """Hand what waits to those handlers of the logger that take it. Never raises.
+
+        Where lines of requests are off, those of slow ones alone.
+        """
         with self._writing:
             self._written_at = time.time()
             lines = Lines()
             while self._lines:
                 lines.append(self._lines.popleft())
+            logger = logging.getLogger(REQUESTS)
+            if not (settings.LOG_REQUESTS and logger.isEnabledFor(logging.INFO)):
+                lines = Lines(line for line in lines if line.is_slow)
             if not lines:
                 return
-            for handler in logging.getLogger(REQUESTS).handlers:
+            for handler in logger.handlers:
                 if isinstance(handler, TakesLines):
                     handler.take(lines)
 

@@ -5,7 +5,6 @@ import logging
 import re
 from collections.abc import Callable
 from contextvars import ContextVar, Token
-from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
@@ -34,27 +33,20 @@ _LISTS = re.compile(r"\(\s*\?(?:\s*,\s*\?)+\s*\)")
 _ROWS = re.compile(r"\(…\)(?:\s*,\s*\(…\))+")
 
 
-@dataclass(slots=True)
-class Tally:
-    """What the statements of a request came to."""
-
-    queries: int = 0
-    seconds: float = 0.0
+# How many statements were made since `begin`: in a list, which whoever counts can change.
+_tally: ContextVar[list[int] | None] = ContextVar("tally", default=None)
 
 
-_tally: ContextVar[Tally | None] = ContextVar("tally", default=None)
-
-
-def begin() -> Token[Tally | None]:
+def begin() -> Token[list[int] | None]:
     """Count the statements that are made from here on, on whatever connection, until `end`."""
-    return _tally.set(Tally())
+    return _tally.set([0])
 
 
-def end(begun: Token[Tally | None]) -> Tally:
-    """What the statements since then came to."""
-    tally = _tally.get() or Tally()
+def end(begun: Token[list[int] | None]) -> int:
+    """How many statements there were since then."""
+    (queries,) = _tally.get() or (0,)
     _tally.reset(begun)
-    return tally
+    return queries
 
 
 def watch(execute: Callable[..., Any], sql: Any, params: Any, *rest: Any) -> Any:
@@ -68,8 +60,7 @@ def watch(execute: Callable[..., Any], sql: Any, params: Any, *rest: Any) -> Any
         _observe((seconds, sql[:_VERB] if type(sql) is str else "other"))
         tally = _tally.get()
         if tally is not None:
-            tally.queries += 1
-            tally.seconds += seconds
+            tally[0] += 1
         if seconds >= settings.SLOW_QUERY_SECONDS:
             _tell(str(sql), seconds)
 
