@@ -5,13 +5,16 @@ import time
 import psutil
 from django.conf import settings
 from django.core.cache import cache
+from django.utils import timezone
 
 from ops import life_signs
+from ops.logs import files as log_files
 from ops.logs import lines
 from ops.metrics import CPU_SECONDS, DATABASE_UP, REDIS_SECONDS, REDIS_UP
 from ops.services import (
     error_groups,
     live_settings,
+    machine,
     maintenance,
     metric_files,
     metrics,
@@ -25,6 +28,7 @@ WRITE_EVERY = 1  # second
 WRITE_ERRORS_EVERY = 5
 COMPACT_EVERY = 60
 ASK_REDIS_EVERY = 5
+LOOK_AT_LOG_FILES_EVERY = 3600
 
 _cpu_told = {"seconds": 0.0}
 
@@ -42,8 +46,15 @@ def register() -> None:
     beats.register("metrics of the gone", Beat(metric_files.compact, every=COMPACT_EVERY))
     beats.register("heartbeat", Beat(live, every=processes.BEAT_EVERY))
     beats.register("storage", Beat(storage_probe.probe, every=storage_probe.PROBE_EVERY))
+    beats.register("old files of the log", Beat(keep_log_files, every=LOOK_AT_LOG_FILES_EVERY))
     if settings.REDIS_URL:
         beats.register("redis", Beat(ask_redis, every=ASK_REDIS_EVERY))
+
+
+def keep_log_files() -> None:
+    """Delete and pack old files of the log, on each machine those of its own."""
+    if machine.speaks():
+        log_files.forget_old(now=timezone.now())
 
 
 def live() -> None:

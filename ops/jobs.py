@@ -4,7 +4,6 @@ from datetime import timedelta
 
 from django.utils.translation import gettext_lazy as _
 
-from ops.logs import files as log_files
 from ops.services import (
     events,
     files,
@@ -90,8 +89,4 @@ def register() -> None:
             in_batches=True,
             label=_("Forget processes that are gone"),
         ),
-    )
-    jobs.register(
-        "old files of the log",
-        Job(run=log_files.forget_old, cron="30 3 * * *", label=_("Delete old files of the log")),
     )

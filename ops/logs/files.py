@@ -135,8 +135,8 @@ class DailyFiles(TakesLines):
 def forget_old(*, now: datetime) -> int:
     """Delete what is older than 90 days, pack what is no longer written; how many files it was.
 
-    A process deletes by itself when it begins a day, on its own machine: this is for machines
-    where nothing begins any more, and it alone packs. It may run in several places at once.
+    A process deletes by itself when it begins a day: this is for machines where nothing begins any
+    more, and it alone packs. A beat calls it on each machine; it may run in several places at once.
     """
     folder: Path | None = settings.LOG_DIR
     if folder is None:

@@ -12,6 +12,9 @@ import pytest
 from ops.logs.counts import counts
 from ops.logs.files import DailyFiles, forget_old, log_files
 from ops.logs.lines import JsonFormatter
+from ops.services import jobs, machine
+from ops.services.pulse import beats
+from ops.tests.test_machine import other
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 
@@ -118,14 +121,14 @@ def test_old_files_go_and_those_of_days_that_are_over_are_packed(folder):
     today = NOW.date()
     for days in (0, 1, 2, 90, 91, 400):
         make(folder, today - timedelta(days=days), packed=days in {90, 400})
-    other = folder / "2020-01-01.txt"
-    other.write_text("not ours")
+    strange = folder / "2020-01-01.txt"
+    strange.write_text("not ours")
 
     assert forget_old(now=NOW) == 3
 
     left = [((today - file.day).days, file.is_packed) for file in log_files(folder)]
     assert left == [(90, True), (2, True), (1, False), (0, False)]
-    assert other.exists()
+    assert strange.exists()
     packed = folder / f"{today - timedelta(days=2):%Y-%m-%d}.machine.jsonl.gz"
     assert gzip.decompress(packed.read_bytes()) == b'{"time": "x"}\n'
     assert packed.stat().st_mode & 0o777 == 0o600
@@ -144,3 +147,19 @@ def test_there_may_be_no_folder(settings, tmp_path):
     assert forget_old(now=NOW) == 0
     settings.LOG_DIR = tmp_path / "none"
     assert forget_old(now=NOW) == 0
+
+
+def test_each_machine_keeps_its_own_files_and_one_of_its_processes_does(folder):
+    old = make(folder, datetime.now(UTC).date() - timedelta(days=9))
+    try:
+        with other() as one:
+            assert one.says()[0]
+            beats["old files of the log"].act()
+            assert old.exists()
+            one.kill()
+            beats["old files of the log"].act()
+    finally:
+        machine.let_go()
+    assert not old.exists()
+    assert old.with_name(f"{old.name}.gz").exists()
+    assert "old files of the log" not in jobs.jobs.names()
