@@ -3,6 +3,7 @@
 `.env.example` lists the variables. A wrong or missing one stops the start with a sentence.
 """
 
+import os
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -242,18 +243,22 @@ REDIS_URL = env.address("REDIS_URL", "redis", "rediss")
 _demand_tls(
     "REDIS_URL", plaintext_hosts_of(REDIS_URL, demands_tls="rediss"), "Begin it with rediss://."
 )
+# Before every name in Redis, so that others may use the same one. RQ reads its own when it is
+# imported.
+REDIS_PREFIX = "points"
+os.environ.setdefault("RQ_KEY_PREFIX", f"{REDIS_PREFIX}:rq")
 if REDIS_URL:
     CACHES = {
         "default": {
             "BACKEND": "django.core.cache.backends.redis.RedisCache",
             "LOCATION": REDIS_URL,
-            "KEY_PREFIX": "points",
+            "KEY_PREFIX": REDIS_PREFIX,
         }
     }
     CHANNEL_LAYERS = {
         "default": {
             "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
-            "CONFIG": {"hosts": [REDIS_URL], "prefix": "points"},
+            "CONFIG": {"hosts": [REDIS_URL], "prefix": REDIS_PREFIX},
         }
     }
 else:

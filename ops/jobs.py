@@ -5,6 +5,7 @@ from datetime import timedelta
 from django.utils.translation import gettext_lazy as _
 
 from ops.services import (
+    error_groups,
     events,
     files,
     freshness,
@@ -25,6 +26,24 @@ def register() -> None:
             run=queue.mark_lost_tasks,
             every=timedelta(minutes=1),
             label=_("Close tasks whose worker was killed"),
+        ),
+    )
+    jobs.register(
+        "finished tasks",
+        Job(
+            run=queue.forget_old,
+            every=timedelta(hours=1),
+            in_batches=True,
+            label=_("Forget finished tasks of the queue"),
+        ),
+    )
+    jobs.register(
+        "old errors",
+        Job(
+            run=error_groups.forget_old,
+            every=timedelta(hours=1),
+            in_batches=True,
+            label=_("Forget errors that were not seen for long"),
         ),
     )
     jobs.register(

@@ -15,6 +15,7 @@ from django.conf import settings
 from django.contrib.sessions.models import Session
 from django.core.management import call_command
 from django.utils import timezone
+from django_tasks_db.models import DBTaskResult
 
 from accounts import metrics as of_people
 from accounts.errors import AccountClosed, WrongCode, WrongPassword
@@ -39,17 +40,20 @@ from lottery.errors import NotEnoughPointsToDraw
 from lottery.services import draws, seeds
 from lottery.tests.factories import make_wheel, points_prize
 from ops import metrics as of_ops
-from ops.models import FilePurpose, IdempotencyRecord, OperationalEvent, ProcessBeat
+from ops.models import ErrorGroup, FilePurpose, IdempotencyRecord, OperationalEvent, ProcessBeat
 from ops.services import (
+    error_groups,
     events,
     failed_rows,
     files,
     idempotency,
     processes,
     purge,
+    queue,
     scheduler,
     seals,
 )
+from ops.tests import probe_tasks
 from reviews import metrics as of_reviews
 from reviews.models import ProcessError, ProcessRecord, ProcessStatus
 from reviews.services import process
@@ -150,6 +154,23 @@ def old_key():
 def old_event():
     OperationalEvent.objects.create(kind="k", host="h", happened_at=timezone.now() - LONG_AGO)
     return partial(events.forget_old, now=timezone.now())
+
+
+def old_error():
+    then = timezone.now() - LONG_AGO
+    ErrorGroup.objects.create(
+        fingerprint="f", kind="k", count=1, first_seen=then, last_seen=then, state="done",
+        done_at=then,
+    )  # fmt: skip
+    return partial(error_groups.forget_old, now=timezone.now())
+
+
+def old_task():
+    result = probe_tasks.note.enqueue("a")
+    DBTaskResult.objects.filter(pk=result.id).update(
+        status="SUCCESSFUL", finished_at=timezone.now() - LONG_AGO
+    )
+    return partial(queue.forget_old, now=timezone.now())
 
 
 def old_process():
@@ -269,6 +290,8 @@ COUNTED: dict[str, tuple[Any, Callable[[], Any]]] = {
     "accounts.services.sign_in.forget_ended": (of_ops.ROWS_PURGED, ended_sign_in),
     "accounts.services.sign_in_codes.forget_old": (of_ops.ROWS_PURGED, old_code),
     "catalog.services.orders.expire_orders": (of_catalog.ORDERS_RETURNED, overdue_order),
+    "ops.services.error_groups.forget_old": (of_ops.ROWS_PURGED, old_error),
+    "ops.services.queue.forget_old": (of_ops.ROWS_PURGED, old_task),
     "ops.services.events.forget_old": (of_ops.ROWS_PURGED, old_event),
     "ops.services.failed_rows.do_each": (of_ops.JOB_ROWS, rows_of_a_job),
     "ops.services.files.discard_expired": (of_ops.FILES_DISCARDED, expired_file),

@@ -1,7 +1,7 @@
 """The queue in the database: django-tasks-db."""
 
 import threading
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, override
 
 from django.db import transaction
@@ -14,7 +14,9 @@ from django_tasks_db.models import DBTaskResult
 
 from ops import life_signs
 from ops.services.jobs import are_paused
+from ops.services.purge import purge
 from ops.services.queue_engine import (
+    FAILED_KEPT_FOR,
     LOST_AFTER,
     Failures,
     Waiting,
@@ -23,6 +25,8 @@ from ops.services.queue_engine import (
     present_name,
 )
 
+DONE_KEPT_FOR = timedelta(days=7)
+BATCH_SIZE = 1000  # finished tasks that one round of the job deletes
 LOST_PATH = f"{WorkerLostError.__module__}.{WorkerLostError.__qualname__}"
 
 
@@ -89,6 +93,15 @@ class DatabaseEngine:
             for task in lost:
                 task.set_failed(WorkerLostError())
         return len(lost)
+
+    def forget_old(self, *, now: datetime) -> int:
+        # What the library's `prune_db_task_results` deletes, but some at a time: a table that was
+        # never pruned holds more than one statement may take.
+        old = DBTaskResult.objects.finished().filter(
+            Q(status=TaskResultStatus.SUCCESSFUL, finished_at__lte=now - DONE_KEPT_FOR)
+            | Q(status=TaskResultStatus.FAILED, finished_at__lte=now - FAILED_KEPT_FOR)
+        )
+        return purge(old.order_by("finished_at"), batch_size=BATCH_SIZE)
 
     def waiting(self, *, now: datetime) -> Waiting:
         found = (

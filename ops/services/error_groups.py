@@ -1,10 +1,11 @@
 """Errors that were captured, written down by kind; and what somebody says of a kind."""
 
 import logging
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Case, F, Value, When
+from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Greatest, Least
 from django.utils import timezone
 
@@ -12,8 +13,12 @@ from ops.locking import locked
 from ops.logs.captured import CapturedError, ErrorHandler, waiting
 from ops.models import ErrorGroup, ErrorState
 from ops.services import audit
+from ops.services.purge import purge
 
 logger = logging.getLogger(__name__)
+
+DONE_KEPT_FOR, KEPT_FOR = timedelta(days=90), timedelta(days=365)  # after it was seen last
+BATCH_SIZE = 1000  # kinds of errors that one round of the job deletes
 
 
 def write_waiting() -> int:
@@ -31,6 +36,18 @@ def write_waiting() -> int:
             waiting.put_back(errors[number:])
             raise
     return len(errors)
+
+
+def forget_old(*, now: datetime) -> int:
+    """Delete kinds that are done and were not seen for 90 days, and all not seen for a year.
+
+    BATCH_SIZE at most; returns how many.
+    """
+    old = ErrorGroup.objects.filter(
+        Q(state=ErrorState.DONE, last_seen__lt=now - DONE_KEPT_FOR)
+        | Q(last_seen__lt=now - KEPT_FOR)
+    )
+    return purge(old.order_by("last_seen"), batch_size=BATCH_SIZE)
 
 
 def _write(error: CapturedError) -> None:

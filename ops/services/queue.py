@@ -36,6 +36,11 @@ def mark_lost_tasks(*, now: datetime) -> int:
     return engine().mark_lost(now=now)
 
 
+def forget_old(*, now: datetime) -> int:
+    """Delete finished tasks that are no longer kept, some at a time; returns how many."""
+    return engine().forget_old(now=now)
+
+
 def under_way(*, now: datetime | None = None) -> list[str]:
     """The names of the tasks that workers are at; raises what the engine raises when it is away."""
     return engine().under_way(now=now or timezone.now())

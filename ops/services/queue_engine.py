@@ -9,6 +9,7 @@ from django.conf import settings
 from django.tasks import Task
 
 LOST_AFTER = timedelta(minutes=15)  # no task of ours runs that long
+FAILED_KEPT_FOR = timedelta(days=30)  # on every engine, for whoever looks into it
 
 
 class WorkerLostError(Exception):
@@ -56,6 +57,9 @@ class Engine(Protocol):
 
     def mark_lost(self, *, now: datetime) -> int:
         """Mark tasks as failed whose worker was killed; returns how many."""
+
+    def forget_old(self, *, now: datetime) -> int:
+        """Delete finished tasks that are no longer kept, some at a time; returns how many."""
 
     def waiting(self, *, now: datetime) -> Waiting:
         """What waits at this moment."""

@@ -36,11 +36,18 @@ from rq.worker_registration import clean_worker_registry
 
 from ops import life_signs
 from ops.services.jobs import are_paused
-from ops.services.queue_engine import LOST_AFTER, Failures, Waiting, names_of, present_name
+from ops.services.queue_engine import (
+    FAILED_KEPT_FOR,
+    LOST_AFTER,
+    Failures,
+    Waiting,
+    names_of,
+    present_name,
+)
 
 # RQ holds a task to be lost a minute after its time is over.
 TASK_SECONDS = int(LOST_AFTER.total_seconds()) - 60
-FAILED_KEPT_SECONDS = 30 * 86_400
+FAILED_KEPT_SECONDS = int(FAILED_KEPT_FOR.total_seconds())
 RESULT_KEPT_SECONDS = 3_600
 CONNECT_SECONDS, ANSWER_SECONDS = 3, 10
 LOOK_SECONDS = 1  # a look into an empty queue waits so long for a task
@@ -252,6 +259,9 @@ class RedisEngine:
         FinishedJobRegistry(queue=queue, job_class=MovedJob).cleanup()
         clean_worker_registry(queue)
         return max(0, failed.count - before)
+
+    def forget_old(self, *, now: datetime) -> int:
+        return 0  # Redis forgets each by itself: after an hour, a failed one after 30 days
 
     def waiting(self, *, now: datetime) -> Waiting:
         queue = _queue()

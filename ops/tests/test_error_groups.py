@@ -22,6 +22,7 @@ from tests.console import console_of, refused_unchanged
 from tests.people import make_cast
 from tests.races import race
 
+NOW = timezone.now()
 logger = logging.getLogger("probe")
 
 
@@ -264,6 +265,23 @@ def test_a_row_that_the_database_refuses_is_raised(monkeypatch):
     with pytest.raises(IntegrityError):
         write_waiting()
     assert not ErrorGroup.objects.exists()
+
+
+@pytest.mark.django_db
+def test_what_was_not_seen_for_long_is_forgotten(monkeypatch):
+    def seen(days_ago, state):
+        then = NOW - timedelta(days=days_ago)
+        return ErrorGroup.objects.create(
+            fingerprint=f"{days_ago} {state}", kind="k", count=1, first_seen=then, last_seen=then,
+            state=state, done_at=then if state == ErrorState.DONE else None,
+        )  # fmt: skip
+
+    for days_ago, state in ((91, "done"), (366, "open"), (366, "reopened"), (400, "done")):
+        seen(days_ago, state)
+    kept = {seen(89, "done"), seen(91, "open"), seen(364, "reopened")}
+    monkeypatch.setattr(error_groups, "BATCH_SIZE", 3)
+    assert [error_groups.forget_old(now=NOW) for _round in range(3)] == [3, 1, 0]
+    assert set(ErrorGroup.objects.all()) == kept
 
 
 def test_the_handler_rests_in_one_thread_alone():

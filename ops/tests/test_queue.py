@@ -62,6 +62,17 @@ def test_which_tasks_somebody_is_at():
     assert queue.under_way(now=now + LOST_AFTER) == []
 
 
+def test_a_task_that_waits_or_is_at_work_is_not_forgotten():
+    waits, at_work = probe_tasks.note.enqueue("a"), probe_tasks.note.enqueue("b")
+    begin(at_work, at=timezone.now())
+    assert queue.forget_old(now=timezone.now() + timedelta(days=400)) == 0
+    assert [status_of(one) for one in (waits, at_work)] == ["READY", "RUNNING"]
+
+
+def test_finished_tasks_are_forgotten_by_a_job():
+    assert jobs.jobs["finished tasks"].run == queue.forget_old
+
+
 # --- Names of an earlier version ------------------------------------------------------------------
 @pytest.mark.postgresql
 def test_a_task_is_known_by_the_name_of_an_earlier_version(settings):

@@ -29,7 +29,7 @@ def test_nothing_in_redis_is_unpickled():
     """Whoever may write there must not choose what a worker runs."""
     result = probe_tasks.note.enqueue("a")
     client = redis_queue.connect()
-    stored: Any = client.hgetall(f"rq:job:{result.id}")
+    stored: Any = client.hgetall(f"points:rq:job:{result.id}")
     assert json.loads(stored[b"meta"]) == {"backend_name": "default"}
     assert json.loads(zlib.decompress(stored[b"data"])) == [
         probe_tasks.note.module_path,
@@ -78,6 +78,29 @@ def test_what_a_task_returned_is_known_for_a_while():
     work_until(lambda: status_of(result) == "SUCCESSFUL")
     assert result_of(result).return_value == "A"
     assert list(task_backends["default"].check()) == []
+
+
+def test_redis_forgets_what_is_finished_by_itself():
+    done, failed = probe_tasks.note.enqueue("a"), probe_tasks.fail.enqueue()
+    work_until(lambda: {status_of(done), status_of(failed)} == {"SUCCESSFUL", "FAILED"})
+    client = redis_queue.connect()
+    for result, kept in (
+        (done, redis_queue.RESULT_KEPT_SECONDS),
+        (failed, redis_queue.FAILED_KEPT_SECONDS),
+    ):
+        keys: Any = list(client.scan_iter(f"*{result.id}*"))
+        assert keys
+        assert all(0 < int(client.ttl(key)) <= kept for key in keys), keys
+    assert queue.forget_old(now=timezone.now() + timedelta(days=400)) == 0
+
+
+def test_every_name_begins_with_that_of_the_deployment():
+    cache.clear()
+    result = probe_tasks.note.enqueue("a")
+    work_until(lambda: status_of(result) == "SUCCESSFUL")
+    names: Any = list(redis_queue.connect().scan_iter())
+    assert names
+    assert all(name.startswith(b"points:") for name in names), names
 
 
 def test_what_is_not_known_any_more_is_said():
