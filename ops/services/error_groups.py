@@ -4,13 +4,14 @@ import logging
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db import IntegrityError, transaction
+from django.db import DataError, IntegrityError, transaction
 from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Greatest, Least
 from django.utils import timezone
 
 from ops.locking import locked
 from ops.logs.captured import CapturedError, ErrorHandler, waiting
+from ops.logs.counts import count
 from ops.models import ErrorGroup, ErrorState
 from ops.services import audit
 from ops.services.purge import purge
@@ -19,23 +20,36 @@ logger = logging.getLogger(__name__)
 
 DONE_KEPT_FOR, KEPT_FOR = timedelta(days=90), timedelta(days=365)  # after it was seen last
 BATCH_SIZE = 1000  # kinds of errors that one round of the job deletes
+# What a database says of values that it does not take; ValueError: of psycopg itself.
+REFUSED = (DataError, IntegrityError, ValueError, OverflowError)
 
 
 def write_waiting() -> int:
     """Write what was captured in this process since the last time; how many kinds it was.
 
     Called every few seconds by the pulse, and at the end of a command. What cannot be written
-    waits for the next time. Raises what the database raises when it is away.
+    waits for the next time. One that the database refuses is dropped, and counted: it would keep
+    all others waiting. Raises what the database raises when it is away.
     """
     errors = waiting.take()
+    refused = 0
     for number, error in enumerate(errors):
         try:
-            with ErrorHandler.rest():
+            with ErrorHandler.rest(), transaction.atomic():
                 _write(error)
+        except REFUSED as refusal:
+            refused += 1
+            count("errors_dropped", error.count)
+            # Without the error itself: what is said of it may hold what was refused.
+            logger.warning(
+                "An error of the kind %s cannot be written down and is dropped: %s",
+                error.kind,
+                type(refusal).__name__,
+            )
         except BaseException:
             waiting.put_back(errors[number:])
             raise
-    return len(errors)
+    return len(errors) - refused
 
 
 def forget_old(*, now: datetime) -> int:

@@ -257,14 +257,28 @@ def test_what_cannot_be_written_waits_and_makes_no_errors_of_its_own():
 
 
 @pytest.mark.django_db
-def test_a_row_that_the_database_refuses_is_raised(monkeypatch):
+@pytest.mark.parametrize("is_known", [False, True])
+def test_one_that_the_database_refuses_is_dropped_and_keeps_no_other_waiting(is_known, caplog):
     log_failure()
-    (error,) = waiting.take()
-    error.first_seen = error.last_seen + timedelta(seconds=1)
-    waiting.put_back([error])
-    with pytest.raises(IntegrityError):
-        write_waiting()
-    assert not ErrorGroup.objects.exists()
+    if is_known:
+        assert write_waiting() == 1
+        log_failure()
+    log_failure(fail_elsewhere)
+    refused, fine = waiting.take()
+    if is_known:
+        refused.count = -5  # fewer than none
+    else:
+        refused.first_seen = refused.last_seen + timedelta(seconds=1)
+    waiting.put_back([refused, fine])
+    before = counts()["errors_dropped"]
+
+    assert write_waiting() == 1
+
+    assert ErrorGroup.objects.filter(fingerprint=fine.fingerprint).exists()
+    assert ErrorGroup.objects.filter(fingerprint=refused.fingerprint).count() == is_known
+    assert counts()["errors_dropped"] == before + refused.count
+    assert "is dropped" in caplog.text
+    assert len(waiting) == 0
 
 
 @pytest.mark.django_db
