@@ -357,7 +357,8 @@ READING_QUEUED_TOO_LONG = timedelta(
     seconds=env.whole("READING_QUEUED_TOO_LONG_SECONDS", default=60)
 )
 # So long a worker has a run of a periodic job to itself; it renews that three times as often.
-JOB_LEASE = timedelta(seconds=env.whole("JOB_LEASE_SECONDS", default=30, least=1))
+# Less than ten cannot be held where a database or a machine is slow for a moment; drills do it.
+JOB_LEASE = timedelta(seconds=env.whole("JOB_LEASE_SECONDS", default=30, least=1 if DEBUG else 10))
 # Above this many points over the estimate a second person has to agree.
 ADJUSTMENT_SECOND_PERSON_ABOVE = env.whole("ADJUSTMENT_SECOND_PERSON_ABOVE", default=10_000)
 

@@ -162,6 +162,7 @@ def test_the_example_names_every_setting():
         ({"TASK_ENGINE": "celery"}, "TASK_ENGINE is 'celery': write database or redis."),
         ({"TASK_ENGINE": "redis", "REDIS_URL": ""}, "TASK_ENGINE is redis and REDIS_URL is not"),
         ({"JOB_LEASE_SECONDS": "0"}, "JOB_LEASE_SECONDS is 0"),
+        ({**SECURE, "JOB_LEASE_SECONDS": "9"}, "JOB_LEASE_SECONDS is 9"),
         ({"PHONE_PATTERN": "("}, "PHONE_PATTERN is no regular expression"),
         ({"REQUESTS_PER_PERSON": "many"}, "REQUESTS_PER_PERSON is 'many'"),
         ({**SECURE, "SECRET_KEY": "short"}, "SECRET_KEY is too short"),
