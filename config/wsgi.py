@@ -1,6 +1,7 @@
 """HTTP for production: granian or gunicorn serve this; `/ws/` goes to config.asgi."""
 
 import os
+from multiprocessing import parent_process
 
 import django
 
@@ -20,8 +21,18 @@ from ops.services.live_settings import refuse_stored_settings  # noqa: E402
 from ops.services.missing_keys import refuse_missing_keys  # noqa: E402
 from ops.services.pulse import Pulse  # noqa: E402
 
-# The pulse not before the first request: gunicorn may import before it forks, and no thread lives
+
+def begin() -> None:
+    """Start the pulse of this process."""
+    Pulse().start()
+
+
+# granian loads this in each of its workers, which fork no more: the pulse begins at once. Anywhere
+# else not before the first request: gunicorn may import before it forks, and no thread lives
 # through that.
-application = HttpOnWSGI(lambda: Pulse().start())
+is_a_worker = parent_process() is not None
+application = HttpOnWSGI() if is_a_worker else HttpOnWSGI(begin)
 ask_here(refuse_missing_keys, refuse_stored_settings)
 life_signs.set_kind("web")
+if is_a_worker:
+    begin()

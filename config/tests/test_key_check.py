@@ -24,6 +24,17 @@ from django.db import connection
 assert connection.connection is None and not getattr(connection, "_connection_pools", None)
 assert threading.active_count() == 1, threading.enumerate()
 """
+IN_A_WORKER_OF_ITS_SERVER = """
+import multiprocessing, threading
+def load():
+    import config.wsgi
+    assert [one for one in threading.enumerate() if one.name == "beat heartbeat"]
+worker = multiprocessing.get_context("fork").Process(target=load)
+worker.start()
+worker.join()
+assert worker.exitcode == 0, worker.exitcode
+assert threading.active_count() == 1
+"""
 WSGI = ("-c", "import config.wsgi")
 STARTS = [
     ("manage.py", "serve"),
@@ -89,6 +100,11 @@ def test_the_key_put_back_lets_it_start(environment, arguments):
 
 def test_the_question_leaves_no_connection_to_a_fork(environment):
     finished = python(environment, "-c", LEAVES_NOTHING_OPEN)
+    assert finished.returncode == 0, finished.stderr
+
+
+def test_the_pulse_begins_at_once_in_a_process_that_its_server_made(environment):
+    finished = python(environment, "-c", IN_A_WORKER_OF_ITS_SERVER)
     assert finished.returncode == 0, finished.stderr
 
 
