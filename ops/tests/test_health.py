@@ -4,8 +4,11 @@ import os
 import threading
 import time
 from datetime import timedelta
+from pathlib import Path
 
+import orjson
 import pytest
+from django.conf import settings as django_settings
 from django.core.files.base import ContentFile
 from django.core.files.storage import FileSystemStorage
 from django.db import connection
@@ -14,10 +17,12 @@ from django.db.migrations.recorder import MigrationRecorder
 from django.utils import timezone
 
 from ops import health_checks, life_signs
+from ops.metrics import STORAGE_UP
 from ops.models import ProcessBeat
 from ops.registry import Registry
-from ops.services import health, processes, storage_probe
+from ops.services import health, machine, processes, storage_probe
 from ops.tests.databases import other_parameters, wait_until
+from ops.tests.test_machine import other
 
 STRANGER = {"REMOTE_ADDR": "203.0.113.9"}
 # Each check asks the database from a thread of its own: a transaction of the test hides nothing,
@@ -129,6 +134,7 @@ def test_a_check_that_hangs_is_asked_by_one_thread(client, only):
     finally:
         released.set()
     wait_until(lambda: client.get("/health").status_code == 200)
+    client.get("/health")  # the one before may have heard the old answer
     assert len(asked) > 1, "it is asked anew once it has answered"
 
 
@@ -286,6 +292,42 @@ def test_a_storage_that_hangs_is_told_when_its_last_answer_is_too_old(client, mo
 def test_a_storage_that_was_never_asked_is_not_proven(client):
     storage_probe.forget()
     assert failed(client) == {"storage": "StorageUnproven: the storage was not asked yet"}
+
+
+def test_one_process_of_a_machine_asks_the_storage_and_tells_the_others(client, monkeypatch):
+    def refuse(*_arguments, **_options):
+        raise AssertionError("it is asked by the other one")
+
+    machine.let_go()
+    with other() as one:
+        assert one.says()[0]
+        STORAGE_UP.set(1)
+        with monkeypatch.context() as patch:
+            patch.setattr(FileSystemStorage, "_save", refuse)
+            storage_probe.probe()
+        assert STORAGE_UP.values() == {}, "it is the other one's to say"
+        assert failed(client) == {}, "what was found lies there for all"
+        found = django_settings.METRICS_DIR / storage_probe.FILE
+        found.write_bytes(orjson.dumps({"at": time.time() + 1, "problem": "OSError: away"}))
+        assert failed(client) == {"storage": "StorageUnproven: OSError: away"}
+        found.write_bytes(orjson.dumps({"at": time.time() - 46, "problem": ""}))
+        storage_probe._own.clear()
+        assert "has not answered for 46 s" in failed(client)["storage"]
+    storage_probe.probe()
+    assert failed(client) == {}
+    assert STORAGE_UP.values() == {(): 1}
+
+
+def test_what_cannot_be_written_down_is_known_where_it_was_asked(client, monkeypatch, caplog):
+    def full(*_arguments):
+        raise OSError("No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", full)
+        storage_probe.probe()
+    assert "could not be written down" in caplog.text
+    (django_settings.METRICS_DIR / storage_probe.FILE).write_bytes(b"{")
+    assert failed(client) == {}
 
 
 def test_a_probe_leaves_nothing_behind(own_folder):
