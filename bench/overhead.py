@@ -205,7 +205,7 @@ def compare(ask, *, on, off, count):
     seconds = {name: statistics.quantiles(each, n=4)[0] for name, each in taken.items()}
     without = (seconds["off"] + seconds["off again"]) / 2
     chance = abs(seconds["off"] - seconds["off again"]) / without * 100
-    added = seconds["on"] + statistics.fmean(late[1:]) - without
+    added = seconds["on"] + statistics.quantiles(late[1:], n=4)[0] - without
     return added / without * 100, chance, without
 
 
