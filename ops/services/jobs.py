@@ -38,6 +38,7 @@ class Job:
     same run until it returns 0, for a minute at most. A run that takes longer than `limit` counts
     as lost: it keeps nobody waiting any more, and another one is begun, so the limit has to be far
     above what a run ever takes. A job with its `own_slot` begins however many others are at work.
+    One that does not `rest` goes on while the others are paused, as in maintenance: what watches.
     Raises ImproperlyConfigured for a timing that is none: it stops the start.
     """
 
@@ -48,6 +49,7 @@ class Job:
     in_batches: bool = False
     limit: timedelta = LIMIT
     own_slot: bool = False
+    rests: bool = True
 
     def __post_init__(self) -> None:
         if (self.every is None) == (self.cron is None):
@@ -102,13 +104,14 @@ class Job:
 # By name: what rows of the database, `manage.py jobs` and logs call it.
 jobs: Registry[Job] = Registry()
 
-# Reasons for which no run begins and no task of the queue, anywhere: maintenance. Asked before
-# every round, so they have to be quick; those under way are not interrupted.
+# Reasons for which no run begins, but of jobs that do not rest, and no task of the queue, anywhere:
+# maintenance. Asked before every round, so they have to be quick; those under way are not
+# interrupted.
 pauses: Registry[Callable[[], bool]] = Registry()
 
 
 def are_paused() -> bool:
-    """Whether there is a reason to begin no run and no task now."""
+    """Whether there is a reason to begin no task now, and no run of a job that rests."""
     return any(is_paused() for is_paused in pauses.values())
 
 

@@ -128,12 +128,15 @@ class Scheduler:
         now = self._clock()
         self._give_up_overdue(now)
         self._renew(now)
-        if self._stopping.is_set() or are_paused():
+        if self._stopping.is_set():
             return
-        if self._added_at is None or now - self._added_at >= ADD_MISSING_EVERY:
+        is_paused = are_paused()
+        if not is_paused and (self._added_at is None or now - self._added_at >= ADD_MISSING_EVERY):
             schedules.add_missing(now=now)
             self._added_at = now
         for name in schedules.due(now=now):
+            if is_paused and jobs[name].rests:
+                continue
             if self._has_room_for(name):
                 claim = schedules.claim(name, worker=self.worker, now=now)
                 if claim is not None:

@@ -25,6 +25,7 @@ pytestmark = [pytest.mark.postgresql, pytest.mark.django_db(transaction=True)]
 
 IN_TIME = 10  # seconds; nothing here takes as long
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+SECOND = timedelta(seconds=1)
 
 
 @pytest.fixture(autouse=True)
@@ -165,6 +166,18 @@ def test_a_pause_lets_none_begin_and_interrupts_none(own_jobs, running):
     assert seen == []
     is_maintained.clear()
     wait_until(lambda: seen)
+
+
+def test_what_watches_goes_on_while_the_others_rest(own_jobs, running):
+    watched, others = [], []
+    jobs_service.pauses.register("maintenance", lambda: True)
+    watches = Job(run=lambda *, now: watched.append(now), every=SECOND, label="w", rests=False)
+    own_jobs.register("watches", watches)
+    once(own_jobs, "rests", lambda *, now: others.append(now))
+    schedules.add_missing(now=timezone.now())
+    running()
+    wait_until(lambda: len(watched) > 1)
+    assert others == []
 
 
 def test_stopping_finishes_what_is_under_way_and_begins_no_other(own_jobs, running):
