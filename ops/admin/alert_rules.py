@@ -24,6 +24,7 @@ class RuleForm(forms.ModelForm):
             "labels",
             "reading",
             "of_metric",
+            "least_whole",
             "window_seconds",
             "spread",
             "comparison",
@@ -121,6 +122,7 @@ class AlertRuleAdmin(EditAdmin):
                     "labels",
                     "reading",
                     "of_metric",
+                    "least_whole",
                     "window_seconds",
                     "spread",
                 ]

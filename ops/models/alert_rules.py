@@ -61,6 +61,12 @@ class AlertRule(Mutable):
     of_metric = models.CharField(
         _("of the metric"), max_length=100, blank=True, db_default="", help_text=_("For a share.")
     )
+    least_whole = models.PositiveIntegerField(
+        _("of at least"),
+        default=0,
+        db_default=0,
+        help_text=_("For a share: while the other metric grew by less, it is read as none."),
+    )
     window_seconds = models.PositiveIntegerField(
         _("window"), default=300, db_default=300, help_text=_("In seconds.")
     )

@@ -24,6 +24,12 @@ class Alert(Mutable):
     since = models.DateTimeField(_("since"), default=timezone.now)
     raised_at = models.DateTimeField(_("raised at"), null=True, blank=True)
     resolved_at = models.DateTimeField(_("resolved at"), null=True, blank=True)
+    unread_since = models.DateTimeField(
+        _("unread since"),
+        null=True,
+        blank=True,
+        help_text=_("Nothing is read of this series, as of a machine that was taken away."),
+    )
     told_at = models.DateTimeField(_("last told at"), null=True, blank=True)
     told_times = models.PositiveIntegerField(_("times told"), default=0, db_default=0)
 

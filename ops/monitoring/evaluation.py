@@ -1,12 +1,14 @@
 """From what the machines read to alerts: pending, raised, repeated, resolved.
 
 Whoever evaluates, and however many do at once, an alert is raised once: its row is made under a
-constraint, and each step of it is one UPDATE that only one of them makes.
+constraint, and each step of it is one UPDATE that only one of them makes. As long as nothing
+changes nothing is written: on SQLite there is one writer, and requests wait for it.
 """
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
+from functools import partial
 
 from django.db import transaction
 from django.db.models import F
@@ -31,7 +33,11 @@ from ops.monitoring.series import Series
 
 logger = logging.getLogger(__name__)
 
+# What nobody reads for so long, as of a machine that was taken away, has no alert any more.
+UNREAD_FOR = timedelta(minutes=10)
+
 type Labels = Mapping[str, object]
+type Step = Callable[[], object]  # of an alert: it writes, and asks by a condition whether it may
 
 
 def evaluate(*, now: datetime) -> str:
@@ -42,10 +48,12 @@ def evaluate(*, now: datetime) -> str:
     """
     samples = Samples(now)
     rules = AlertRule.objects.order_by("pk").prefetch_related("channels")
+    open_alerts: dict[int, dict[str, Alert]] = {}
+    for alert in Alert.objects.filter(resolved_at__isnull=True):
+        open_alerts.setdefault(alert.rule_id, {})[alert.series] = alert
     for rule in rules:
         try:
-            with transaction.atomic():
-                _evaluate(rule, samples, now)
+            _take(steps_of(rule, open_alerts.get(rule.pk, {}), samples, now=now))
         except Exception:
             logger.exception("The alert rule %s could not be evaluated", rule.pk)
     raised = Alert.objects.filter(raised_at__isnull=False, resolved_at__isnull=True).count()
@@ -70,7 +78,9 @@ def read(rule: AlertRule, samples: Samples, now: datetime) -> dict[str, float]:
         part = sum(_increase(samples, rule.metric, rule.labels, seconds=window).values())
         grown = _increase(samples, rule.of_metric, {}, seconds=window)
         whole = sum(grown.values())
-        return {"": part / whole if whole else 0.0} if grown else {}
+        # Of few a share says nothing: one error of one request would be all of them.
+        says_something = whole and whole >= rule.least_whole
+        return {"": part / whole if says_something else 0.0} if grown else {}
     if rule.reading == Reading.INCREASE:
         found = _increase(samples, rule.metric, rule.labels, seconds=window)
     else:
@@ -118,25 +128,44 @@ def _name(series: Series, host: str) -> str:
 
 
 # --- What follows -------------------------------------------------------------------------------
-def _evaluate(rule: AlertRule, samples: Samples, now: datetime) -> None:
-    open_alerts = {
-        alert.series: alert for alert in Alert.objects.filter(rule=rule, resolved_at__isnull=True)
-    }
-    for alert in open_alerts.values():
-        alert.rule = rule  # with its channels
+def steps_of(
+    rule: AlertRule, open_alerts: Mapping[str, Alert], samples: Samples, *, now: datetime
+) -> list[Step]:
+    """What follows for the alerts of a rule from what is read now; nothing where nothing changes.
+
+    `open_alerts` are those that are not resolved, by their series. Reads alone.
+    """
     readings = read(rule, samples, now) if rule.is_enabled else {}
+    steps: list[Step] = []
+    unread = dict(open_alerts)
     for series, value in readings.items():
-        known = open_alerts.pop(series[:300], None)
+        known = unread.pop(series[:300], None)
+        if known is None:
+            if holds(rule, value):
+                steps.append(partial(_begin, rule, series[:300], value, now=now))
+            continue
+        known.rule = rule  # with its channels
+        if known.unread_since is not None:
+            steps.append(partial(_is_read_again, known))
         if not holds(rule, value):
-            if known is not None:
-                _end(known, value, now)
-        elif known is None:
-            _begin(rule, series[:300], value, now=now)
-        else:
-            _go_on(known, value, now)
-    if not rule.is_enabled:
-        for alert in open_alerts.values():
-            _end(alert, alert.value, now)
+            steps.append(partial(_end, known, value, now))
+        elif _goes_on(known, value, now):
+            steps.append(partial(_go_on, known, value, now))
+    for alert in unread.values():
+        alert.rule = rule
+        if not rule.is_enabled or _is_unread_for_long(alert, now):
+            steps.append(partial(_end, alert, alert.value, now))
+        elif alert.unread_since is None:
+            steps.append(partial(_is_unread, alert, now))
+    return steps
+
+
+def _take(steps: Iterable[Step]) -> None:
+    """Take these steps in one transaction; without one no transaction begins."""
+    if steps := list(steps):
+        with transaction.atomic():
+            for step in steps:
+                step()
 
 
 def holds(rule: AlertRule, value: float) -> bool:
@@ -157,6 +186,29 @@ def _begin(rule: AlertRule, series: str, value: float, *, now: datetime) -> None
             _go_on(alert, value, now)
 
 
+def _goes_on(alert: Alert, value: float, now: datetime) -> bool:
+    """Whether there is anything to write of an alert whose condition still holds."""
+    rule = alert.rule
+    if alert.raised_at is None:
+        return now - alert.since >= timedelta(seconds=rule.for_seconds)
+    if value != alert.value:
+        return True
+    if alert.told_at is None:
+        return not is_silenced(rule, now)
+    return _is_to_be_repeated(alert, now)
+
+
+def _is_to_be_repeated(alert: Alert, now: datetime) -> bool:
+    rule = alert.rule
+    return (
+        alert.told_at is not None
+        and rule.repeat_seconds > 0
+        and now - alert.told_at >= timedelta(seconds=rule.repeat_seconds)
+        and not is_silenced(rule, now)
+        and quiet_until(rule, now) is None
+    )
+
+
 def _go_on(alert: Alert, value: float, now: datetime) -> None:
     mine = Alert.objects.filter(pk=alert.pk, resolved_at__isnull=True)
     rule = alert.rule
@@ -171,12 +223,21 @@ def _go_on(alert: Alert, value: float, now: datetime) -> None:
         alert.value = value
     if alert.told_at is None:
         tell(alert, NoticeKind.RAISED, now)
-    elif (
-        rule.repeat_seconds
-        and now - alert.told_at >= timedelta(seconds=rule.repeat_seconds)
-        and quiet_until(rule, now) is None
-    ):
+    elif _is_to_be_repeated(alert, now):
         tell(alert, NoticeKind.REPEATED, now)
+
+
+def _is_unread(alert: Alert, now: datetime) -> None:
+    Alert.objects.filter(pk=alert.pk, unread_since__isnull=True).update(unread_since=now)
+
+
+def _is_read_again(alert: Alert) -> None:
+    Alert.objects.filter(pk=alert.pk).update(unread_since=None)
+    alert.unread_since = None
+
+
+def _is_unread_for_long(alert: Alert, now: datetime) -> bool:
+    return alert.unread_since is not None and now - alert.unread_since >= UNREAD_FOR
 
 
 def _end(alert: Alert, value: float, now: datetime) -> None:
@@ -196,7 +257,7 @@ def tell(alert: Alert, kind: NoticeKind, now: datetime) -> None:
     In quiet hours what is not critical waits for their end; what is over by then is not told.
     """
     rule = alert.rule
-    if rule.silenced_until is not None and rule.silenced_until > now:
+    if is_silenced(rule, now):
         return
     if not Alert.objects.filter(pk=alert.pk, told_times=alert.told_times).update(
         told_at=now, told_times=F("told_times") + 1
@@ -230,6 +291,11 @@ def tell(alert: Alert, kind: NoticeKind, now: datetime) -> None:
         ],
         ignore_conflicts=True,
     )
+
+
+def is_silenced(rule: AlertRule, now: datetime) -> bool:
+    """Whether somebody asked for silence about a rule that lasts now."""
+    return rule.silenced_until is not None and rule.silenced_until > now
 
 
 def channels_of(rule: AlertRule) -> list[AlertChannel]:

@@ -10,6 +10,7 @@ from django.utils import timezone
 from ops.measures import Gauge, Label
 from ops.monitoring import certificate
 from ops.services import processes, queue, schedules
+from ops.services.jobs import are_paused, jobs
 
 logger = logging.getLogger(__name__)
 
@@ -75,6 +76,16 @@ QUEUE_FAILURES = Gauge(
     Label("how", ("failed", "lost")),
     read=_failures,
 )
+
+
+def _lateness() -> dict[tuple[str, ...], float]:
+    is_paused = are_paused()  # what rests in maintenance is not late
+    return {
+        (one.job,): 0.0 if is_paused and jobs[one.job].rests else one.late_seconds
+        for one in schedules.standings()
+    }
+
+
 JOB_FAILURES = Gauge(
     "platform_job_failures_in_a_row",
     "How often a periodic job has failed since it last went well.",
@@ -85,7 +96,7 @@ JOB_LATE = Gauge(
     "platform_job_late_seconds",
     "For how long a periodic job has been due without anybody taking it.",
     Label("job", most=60),
-    read=lambda: {(one.job,): one.late_seconds for one in schedules.standings()},
+    read=_lateness,
 )
 JOB_RUNNING = Gauge(
     "platform_job_running_seconds",

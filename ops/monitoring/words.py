@@ -1,6 +1,7 @@
 """What an alert says: the words of the platform's own rules, and templates that people wrote."""
 
 import string
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
@@ -50,7 +51,8 @@ def check_template(template: str) -> None:
 def message(alert: Alert, kind: str) -> dict[str, Any]:
     """All that a channel is told of an alert, in the deployment's language.
 
-    A dict of JSON: id, kind, rule, severity, title, text, value, threshold, series, since, link.
+    A dict of JSON: id, kind, rule, severity, title, text, value, threshold, series, since, link,
+    and is_unread: it ended since nothing is read any more, which is no good news.
     """
     with translation.override(settings.LANGUAGE_CODE):
         return _message(alert, kind)
@@ -63,12 +65,18 @@ def _message(alert: Alert, kind: str) -> dict[str, Any]:
         "value": _number(alert.value),
         "threshold": _number(rule.threshold),
         "series": alert.series or "–",
-        "since": f"{timezone.localtime(alert.since):%Y-%m-%d %H:%M:%S}",
+        "since": _moment(alert.since),
         "severity": str(rule.get_severity_display()),
         "details": _newest_event(rule),
     }
     title, text = (template.format_map(facts) for template in templates_of(rule))
-    if kind == NoticeKind.RESOLVED:
+    unread_since = alert.unread_since if kind == NoticeKind.RESOLVED else None
+    if unread_since is not None:
+        title = _("Not read any more: %(title)s") % {"title": title}
+        text = _("Nothing is read of {series} since {unread_since}, so the alert ends.").format(
+            series=facts["series"], unread_since=_moment(unread_since)
+        )
+    elif kind == NoticeKind.RESOLVED:
         title = _("Over: %(title)s") % {"title": title}
     elif kind == NoticeKind.REPEATED:
         title = _("Still: %(title)s") % {"title": title}
@@ -84,6 +92,7 @@ def _message(alert: Alert, kind: str) -> dict[str, Any]:
         "series": alert.series,
         "since": alert.since.isoformat(),
         "link": link_to(alert),
+        "is_unread": unread_since is not None,
     }
 
 
@@ -112,6 +121,10 @@ def _newest_event(rule: AlertRule) -> str:
         OperationalEvent.objects.filter(kind=rule.metric).order_by("-happened_at", "-pk").first()
     )
     return ", ".join(f"{name}={value}" for name, value in event.facts.items()) if event else "–"
+
+
+def _moment(moment: datetime) -> str:
+    return f"{timezone.localtime(moment):%Y-%m-%d %H:%M:%S}"
 
 
 def _number(value: float) -> str:

@@ -4,6 +4,8 @@ import threading
 from datetime import time, timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from ops.models import (
     Alert,
@@ -115,15 +117,95 @@ def test_without_a_repeat_it_is_told_once(channel):
     assert told() == ["raised"]
 
 
-def test_a_machine_that_says_nothing_changes_nothing(channel):
+def test_a_machine_that_says_nothing_for_a_while_changes_nothing(channel):
     make_rule()
     says(500, at=NOW)
     evaluate(now=NOW)
 
-    evaluate(now=later(minutes=10))
+    for minutes in (5, 10, 14.9):
+        evaluate(now=later(minutes=minutes))
 
-    assert Alert.objects.get().resolved_at is None
+    alert = Alert.objects.get()
+    assert (alert.resolved_at, alert.unread_since) == (None, later(minutes=5))
     assert told() == ["raised"]
+
+
+def test_what_is_never_read_again_ends_and_is_not_told_to_be_over(channel, settings):
+    settings.LANGUAGE_CODE = "en"
+    make_rule(name="Disk")
+    says(500, at=NOW)
+    evaluate(now=NOW)
+    for minutes in (5, 15):
+        evaluate(now=later(minutes=minutes))
+
+    alert = Alert.objects.get()
+    assert (alert.resolved_at, alert.unread_since) == (later(minutes=15), later(minutes=5))
+    assert told() == ["raised", "resolved"]
+    message = AlertNotice.objects.latest("pk").message
+    assert message["is_unread"] is True
+    assert message["title"] == "Not read any more: Disk: 500"
+    assert message["text"] == "Nothing is read of one since 2026-11-26 12:05:00, so the alert ends."
+
+
+def test_what_is_read_again_is_as_if_it_had_never_been_silent(channel):
+    make_rule()
+    says(500, at=NOW)
+    evaluate(now=NOW)
+    evaluate(now=later(minutes=5))
+    says(500, at=later(minutes=6))
+    evaluate(now=later(minutes=6))
+    assert Alert.objects.get().unread_since is None
+
+    evaluate(now=later(minutes=15))
+    says(1, at=later(minutes=16))
+    evaluate(now=later(minutes=16))
+
+    assert told() == ["raised", "resolved"]
+    assert AlertNotice.objects.latest("pk").message["is_unread"] is False
+
+
+def test_what_was_not_raised_yet_and_is_never_read_again_leaves_nothing(channel):
+    make_rule(for_seconds=3600)
+    says(500, at=NOW)
+    for minutes in (0, 5, 15):
+        evaluate(now=later(minutes=minutes))
+
+    assert Alert.objects.count() == 0
+
+
+# --- What is written ------------------------------------------------------------------------------
+WRITES = ("INSERT", "UPDATE", "DELETE", "BEGIN", "SAVEPOINT")
+
+
+def writes(queries):
+    return [one["sql"] for one in queries if one["sql"].startswith(WRITES)]
+
+
+def test_as_long_as_nothing_changes_no_transaction_begins(channel):
+    """On SQLite one that begins takes the only writer there is."""
+    for _number in range(5):
+        make_rule(threshold=1000)
+    make_rule()
+    make_rule(for_seconds=60)
+    make_rule(silenced_until=later(days=1))
+    says(500, at=NOW)
+    evaluate(now=NOW)
+
+    says(500, at=later(seconds=10))
+    with CaptureQueriesContext(connection) as queries:
+        evaluate(now=later(seconds=10))
+
+    assert writes(queries) == []
+    assert len(queries) == 6  # however many rules there are
+
+
+def test_what_changes_is_written_in_one_transaction(channel):
+    make_rule()
+    says(500, at=NOW)
+    with CaptureQueriesContext(connection) as queries:
+        evaluate(now=NOW)
+
+    assert [one.split()[0] for one in writes(queries)].count("SAVEPOINT") == 1
 
 
 def test_each_machine_and_each_label_has_an_alert_of_its_own(channel):
@@ -208,6 +290,24 @@ def test_a_share(channel):
     read = evaluation.read(rule, samples.Samples(later(seconds=60)), later(seconds=60))
 
     assert read == {"": 0.1}
+
+
+@pytest.mark.parametrize(("least", "share"), [(19, 1.0), (20, 1.0), (21, 0.0)])
+def test_of_few_a_share_says_nothing(channel, least, share):
+    rule = make_rule(
+        metric="platform_requests_total",
+        labels={"status": "500"},
+        reading="share",
+        of_metric="platform_requests_total",
+        window_seconds=60,
+        least_whole=least,
+        threshold=0.05,
+    )
+    says(0, at=NOW, metric="platform_requests_total", status="500")
+    says(20, at=later(seconds=60), metric="platform_requests_total", status="500")
+
+    now = later(seconds=60)
+    assert evaluation.read(rule, samples.Samples(now), now) == {"": share}
 
 
 def test_a_share_of_nothing_is_none(channel):

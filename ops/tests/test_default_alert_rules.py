@@ -1,16 +1,20 @@
 """The rules that every platform begins with: each has its words, its page, and its metric."""
 
+from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from django.conf import settings
-from django.utils import translation
+from django.utils import timezone, translation
 
 from ops import measures
 from ops.admin.alert_rules import exported_names
 from ops.models import AlertRule, Reading
 from ops.monitoring import words
 from ops.monitoring.default_rules import WORDS
+from ops.monitoring.metrics import JOB_LATE
+from ops.services import maintenance, schedules
 
 pytestmark = pytest.mark.django_db
 
@@ -51,3 +55,36 @@ def test_the_words_name_facts_alone_in_both_languages():
 def test_a_rule_is_filled_in_as_a_form_wants_it():
     for rule in rules():
         rule.full_clean()
+
+
+def test_one_error_is_no_share_that_is_told():
+    """However few requests there are: of so many one is not above the threshold yet."""
+    rule = AlertRule.objects.get(slug="error-rate")
+    assert 1 / rule.least_whole <= rule.threshold
+
+
+def test_what_rests_in_maintenance_is_not_late():
+    long_ago = timezone.now() - timedelta(hours=1)
+    schedules.add_missing(now=long_ago)
+    assert JOB_LATE.values()["expired files",] == pytest.approx(3600, abs=60)
+
+    with maintained():
+        late = JOB_LATE.values()
+
+    assert {job for (job,), seconds in late.items() if seconds} == {
+        "evaluate alert rules",
+        "outside heartbeat",
+    }
+
+
+@contextmanager
+def maintained():
+    maintenance._process.notice = maintenance.Notice(is_on=True)
+    try:
+        yield
+    finally:
+        maintenance.forget()
+
+
+def test_what_was_due_in_maintenance_has_time_to_be_done():
+    assert AlertRule.objects.get(slug="job-late").for_seconds == 60
