@@ -441,6 +441,9 @@ PUBLIC_URL = env.base("PUBLIC_URL")
 # What a new platform is told by, until staff change it in the console.
 ALERT_CHANNELS = env.confidential("ALERT_CHANNELS").split()
 EMAIL_URL = env.confidential("EMAIL_URL")
+# Hosts of the own network that channels of the console may lead to; all others have to be outside.
+_this_machine = ["localhost", "127.0.0.1", "::1"] if DEBUG else []
+ALERT_INNER_HOSTS = env.list("ALERT_INNER_HOSTS", default=_this_machine)
 # Asked for every minute; whoever is there says so when it stays away.
 ALERT_HEARTBEAT_URL = env.address("ALERT_HEARTBEAT_URL", "https", "http")
 # Bodies over this many bytes are refused with 1018; the receipt upload has a limit of its own.
@@ -631,6 +634,9 @@ LOGGING = {
         # The worker says hello at every look into the queue.
         "django_tasks_db": {"level": "WARNING"},
         "django_tasks": {"level": "WARNING"},
+        # These name addresses of channels, with their secrets, at DEBUG, and people at INFO.
+        "apprise": {"level": "WARNING"},
+        "urllib3": {"level": "WARNING"},
         "rq.worker": {"level": "WARNING"},
         "rq.job": {"level": "WARNING"},
     },

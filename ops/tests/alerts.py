@@ -1,6 +1,7 @@
 """Rules, readings and channels for tests of alerts; and a server that takes what they send."""
 
 import json
+import ssl
 import threading
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -50,9 +51,13 @@ class Taken(BaseHTTPRequestHandler):
         if self.server.hangs:
             self.server.released.wait(30)
         status = self.server.statuses.pop(0) if self.server.statuses else 200
-        answer = json.dumps(self.server.answer).encode()
+        answer = self.server.answer
+        if not isinstance(answer, bytes):
+            answer = json.dumps(answer).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
+        if self.server.location:
+            self.send_header("Location", self.server.location)
         self.send_header("Content-Length", str(len(answer)))
         self.end_headers()
         self.wfile.write(answer)
@@ -68,15 +73,27 @@ class Catcher(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, *, hangs=False, statuses=(), answer=None):
+    def __init__(self, *, hangs=False, statuses=(), answer=None, location="", certificate=None):
         super().__init__(("127.0.0.1", 0), Taken)
         self.taken, self.hangs, self.statuses = [], hangs, list(statuses)
+        self.location = location
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate.file, certificate.key_file)
+            self.socket = context.wrap_socket(self.socket, server_side=True)
         self.answer = {"ok": True} if answer is None else answer
         self.arrived, self.released = threading.Semaphore(0), threading.Event()
 
     @property
+    def base(self):
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+    @property
     def address(self):
-        return f"http://127.0.0.1:{self.server_address[1]}/hook?token=s3cret"
+        return f"{self.base}/hook?token=s3cret"
+
+    def handle_error(self, request, client_address):
+        """A client that went away is no error of ours."""
 
     def waits_for_one(self, seconds=20):
         """Whether one more arrives in time."""

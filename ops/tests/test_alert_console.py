@@ -95,6 +95,7 @@ def test_an_empty_address_stays_as_it_is(console):
         {"kind": "slack"},  # another kind needs another address
         {"new_address": "http://alerts.example.com/hook"},
         {"new_address": "file:///etc/passwd"},
+        {"new_address": "https://169.254.169.254/latest/meta-data"},
     ],
 )
 def test_an_address_that_is_none_of_its_kind_is_refused(console, fields):

@@ -1,20 +1,21 @@
 """Notices reach their channels, in the form that each vendor documents."""
 
-import json
+import base64
+import hmac
 import threading
+from contextlib import contextmanager
 from datetime import timedelta
+from urllib.parse import quote_plus
 
 import pytest
-from apprise.plugins.dingtalk import NotifyDingTalk
-from apprise.plugins.feishu import NotifyFeishu
+from apprise import AppriseAsset, NotifyType
 from apprise.plugins.slack import NotifySlack
-from apprise.plugins.wecombot import NotifyWeComBot
 from django.core.management import CommandError, call_command
 from django.db import transaction
 from django.utils import timezone
 
 from ops.models import Alert, AlertChannel, AlertNotice, ChannelKind, NoticeKind
-from ops.monitoring import channels, delivery, words
+from ops.monitoring import channels, delivery, vendors, words
 from ops.monitoring.channels import BadAddress, NotDelivered, Target, send
 from ops.services import audit
 from ops.services.encryption import decrypt
@@ -62,49 +63,151 @@ SAID = {
 }
 
 
-def test_dingtalk(monkeypatch):
+@pytest.fixture
+def vendor(monkeypatch):
+    """Let a vendor be a catcher that answers what it is told."""
+
+    @contextmanager
+    def standing_in(kind, answer):
+        with catcher(answer=answer) as server:
+            monkeypatch.setitem(vendors.ADDRESSES, kind, server.base)
+            yield server
+
+    return standing_in
+
+
+TOKEN = "a1" * 16
+SECRET = f"SEC{'5f' * 32}"
+WHOLE_TEXT = "Title\nText\nhttps://points.example.com/admin/"
+
+
+def test_dingtalk(vendor):
     """https://open.dingtalk.com/document/robots/custom-robot-access."""
-    with catcher(answer={"errcode": 0}) as server:
-        monkeypatch.setattr(NotifyDingTalk, "notify_url", f"{server.address}&key={{token}}")
-        send(Target("d", ChannelKind.DINGTALK, "dingtalk://" + "a" * 32), SAID)
+    with vendor(ChannelKind.DINGTALK, {"errcode": 0, "errmsg": "ok"}) as server:
+        send(Target("d", ChannelKind.DINGTALK, f"dingtalk://{TOKEN}"), SAID)
+
+    [(path, said, headers)] = server.taken
+    assert path == f"/?access_token={TOKEN}"
+    assert said == {"msgtype": "text", "text": {"content": WHOLE_TEXT}}
+    assert headers["Content-Type"] == "application/json"
+
+
+def test_dingtalk_with_a_secret_signs_as_it_documents(vendor):
+    """https://open.dingtalk.com/document/robots/customize-robot-security-settings.
+
+    timestamp in milliseconds, a line break and the secret, HMAC-SHA256 under the secret, base64,
+    URL-encoded once.
+    """
+    with vendor(ChannelKind.DINGTALK, {"errcode": 0}) as server:
+        send(Target("d", ChannelKind.DINGTALK, f"dingtalk://{SECRET}@{TOKEN}"), SAID, now=NOW)
+
+    [(path, _said, _headers)] = server.taken
+    timestamp = str(int(NOW.timestamp() * 1000))
+    digest = hmac.new(SECRET.encode(), f"{timestamp}\n{SECRET}".encode(), "sha256").digest()
+    sign = quote_plus(base64.b64encode(digest))
+    assert path == f"/?access_token={TOKEN}&timestamp={timestamp}&sign={sign}"
+    assert sign.endswith("%3D"), "what is encoded twice ends in %253D, and is refused"
+
+
+def test_dingtalk_calls_people_by_their_numbers(vendor):
+    with vendor(ChannelKind.DINGTALK, {"errcode": 0}) as server:
+        send(Target("d", ChannelKind.DINGTALK, f"dingtalk://{TOKEN}/13900000000/"), SAID)
 
     [(_path, said, _headers)] = server.taken
-    assert said["msgtype"] == "text"
-    assert "Title" in said["text"]["content"]
-    assert "Text" in said["text"]["content"]
+    assert said["at"] == {"atMobiles": ["13900000000"], "isAtAll": False}
 
 
-def test_wecom(monkeypatch):
-    """https://developer.work.weixin.qq.com/document/path/91770."""
-    with catcher(answer={"errcode": 0}) as server:
-        monkeypatch.setattr(NotifyWeComBot, "notify_url", f"{server.address}&key={{key}}")
-        send(Target("w", ChannelKind.WECOM, "wecombot://" + "a" * 32), SAID)
+def test_wecom(vendor):
+    """https://developer.work.weixin.qq.com/document/path/91770: 2048 bytes at most."""
+    with vendor(ChannelKind.WECOM, {"errcode": 0, "errmsg": "ok"}) as server:
+        target = Target("w", ChannelKind.WECOM, f"wecombot://{TOKEN}")
+        send(target, SAID)
+        send(target, SAID | {"text": "字" * 2000})
 
-    [(_path, said, _headers)] = server.taken
-    assert said["msgtype"] == "text"
-    assert "Title" in said["text"]["content"]
+    [(path, said, _headers), (_path, long, _more)] = server.taken
+    assert path == f"/?key={TOKEN}"
+    assert said == {"msgtype": "text", "text": {"content": WHOLE_TEXT}}
+    assert long["text"]["content"] == "Title\n" + "字" * 680
 
 
-def test_feishu(monkeypatch):
+def test_feishu(vendor):
     """https://open.feishu.cn/document/client-docs/bot-v3/add-custom-bot."""
-    with catcher(answer={"code": 0}) as server:
-        monkeypatch.setattr(NotifyFeishu, "notify_url", f"{server.address}&token={{token}}")
-        send(Target("f", ChannelKind.FEISHU, "feishu://abc123"), SAID)
+    with vendor(ChannelKind.FEISHU, {"code": 0, "msg": "success"}) as server:
+        send(Target("f", ChannelKind.FEISHU, f"feishu://{TOKEN}"), SAID)
+
+    [(path, said, _headers)] = server.taken
+    assert path == f"/{TOKEN}"
+    assert said == {"msg_type": "text", "content": {"text": WHOLE_TEXT}}
+
+
+def test_feishu_with_a_secret_signs_as_it_documents(vendor):
+    """Timestamp in seconds, a line break and the secret are the key; nothing is what is signed."""
+    with vendor(ChannelKind.FEISHU, {"code": 0}) as server:
+        send(Target("f", ChannelKind.FEISHU, f"feishu://{SECRET}@{TOKEN}"), SAID, now=NOW)
 
     [(_path, said, _headers)] = server.taken
-    assert said["msg_type"] == "text"
-    assert "Title" in said["content"]["text"]
+    timestamp = str(int(NOW.timestamp()))
+    digest = hmac.new(f"{timestamp}\n{SECRET}".encode(), b"", "sha256").digest()
+    assert (said["timestamp"], said["sign"]) == (timestamp, base64.b64encode(digest).decode())
+
+
+@pytest.mark.parametrize(
+    ("kind", "scheme", "answer", "why"),
+    [
+        (
+            ChannelKind.DINGTALK,
+            "dingtalk",
+            {"errcode": 310000, "errmsg": "sign not match"},
+            "310000 sign not match",
+        ),
+        (
+            ChannelKind.WECOM,
+            "wecombot",
+            {"errcode": 93000, "errmsg": "invalid webhook url"},
+            "93000 invalid webhook url",
+        ),
+        (ChannelKind.FEISHU, "feishu", {"code": 9499, "msg": "Bad Request"}, "9499 Bad Request"),
+        (ChannelKind.FEISHU, "feishu", ["no"], None),
+    ],
+)
+def test_what_a_vendor_refuses_is_not_delivered_though_it_answers_200(
+    vendor, kind, scheme, answer, why
+):
+    with vendor(kind, answer), pytest.raises(NotDelivered, match=why):
+        send(Target("v", kind, f"{scheme}://{TOKEN}"), SAID)
+
+
+def test_an_answer_that_is_no_json_is_no_delivery(vendor):
+    with vendor(ChannelKind.WECOM, b"<html>"), pytest.raises(NotDelivered):
+        send(Target("w", ChannelKind.WECOM, f"wecombot://{TOKEN}"), SAID)
+
+
+def test_an_address_without_its_parts_is_no_delivery():
+    with pytest.raises(NotDelivered):
+        send(Target("w", ChannelKind.WECOM, "wecombot://"), SAID)
 
 
 def test_slack(monkeypatch):
-    """https://api.slack.com/messaging/webhooks."""
-    with catcher() as server:
-        monkeypatch.setattr(NotifySlack, "webhook_url", server.address)
-        address = f"slack://T1234567/B12345678/{'a' * 24}/#alerts"
-        with pytest.raises(NotDelivered):  # the catcher does not answer with Slack's word ok
-            send(Target("s", ChannelKind.SLACK, address), SAID)
+    """https://api.slack.com/messaging/webhooks: answered with the word ok."""
+    address = f"slack://T1234567/B12345678/{'a' * 24}/#alerts"
+    with catcher(answer=b"ok") as server:
+        monkeypatch.setattr(NotifySlack, "webhook_url", server.base)
+        send(Target("s", ChannelKind.SLACK, address), SAID)
 
-    assert "Title" in json.dumps(server.taken[0][1])
+    [(path, said, _headers)] = server.taken
+    assert path == f"/T1234567/B12345678/{'a' * 24}"
+    assert said["channel"] == "#alerts"
+    [attachment] = said["attachments"]
+    assert attachment["title"] == "Title"
+    assert attachment["text"] == "Text\nhttps://points.example.com/admin/"
+
+
+def test_what_slack_refuses_is_not_delivered(monkeypatch):
+    with catcher(answer=b"invalid_payload") as server:
+        monkeypatch.setattr(NotifySlack, "webhook_url", server.base)
+        address = f"slack://T1234567/B12345678/{'a' * 24}/#alerts"
+        with pytest.raises(NotDelivered):
+            send(Target("s", ChannelKind.SLACK, address), SAID)
 
 
 @pytest.mark.parametrize("status", [302, 400, 404, 500])
@@ -306,14 +409,22 @@ def taken_meanwhile(waiting):
     return lambda _now: Taken()
 
 
-def test_that_it_is_over_is_told_as_good_news():
-    with catcher(answer={"code": 0}) as server:
-        address = "feishu://abc123"
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(NotifyFeishu, "notify_url", f"{server.address}&token={{token}}")
-            send(Target("f", ChannelKind.FEISHU, address), SAID | {"kind": "resolved"})
+@pytest.mark.parametrize(
+    ("said", "is_good_news"),
+    [
+        ({"kind": "raised"}, False),
+        ({"kind": "resolved"}, True),
+        ({"kind": "resolved", "is_unread": True}, False),
+    ],
+)
+def test_that_it_is_over_is_told_as_good_news(monkeypatch, said, is_good_news):
+    with catcher(answer=b"ok") as server:
+        monkeypatch.setattr(NotifySlack, "webhook_url", server.base)
+        address = f"slack://T1234567/B12345678/{'a' * 24}/#alerts"
+        send(Target("s", ChannelKind.SLACK, address), SAID | said)
 
-    assert len(server.taken) == 1
+    good = AppriseAsset().color(NotifyType.SUCCESS)
+    assert (server.taken[0][1]["attachments"][0]["color"] == good) == is_good_news
 
 
 def test_an_address_that_cannot_be_read_any_more_is_no_delivery():
