@@ -105,6 +105,10 @@ bench-integrity: $(READY_TO_TEST) ## Measure check_integrity on 100,000 draws of
 bench-jobs: $(READY_TO_TEST) ## Kill workers while 200 runs of jobs are due (about six minutes)
 	@$(PYTHON) -m bench.jobs
 
+.PHONY: bench-alerts
+bench-alerts: $(READY_TO_TEST) ## Plant a fault for each alert rule, and measure until somebody is told
+	@$(PYTHON) -m bench.alerts $(RULES)
+
 .PHONY: bench-data
 bench-data: $(READY_TO_TEST) ## Fill an empty PostgreSQL with the large set (DATABASE, PEOPLE)
 	@$(PYTHON) -m bench.data $(if $(DATABASE),--database $(DATABASE)) $(if $(PEOPLE),--people $(PEOPLE))

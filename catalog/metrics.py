@@ -31,7 +31,6 @@ LOW_STOCK = Gauge(
     "platform_products_low_stock",
     "Products of the mall whose stock is at or below the threshold (products.low_stock).",
     read=_low_stock,
-    keep=30,
 )
 
 EXCHANGES_CHART = Chart(
