@@ -12,8 +12,11 @@ table says which. The exit status is 1 when a message stays away, or came later 
 import json
 import logging
 import os
+import random
 import shutil
 import signal
+import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -37,6 +40,7 @@ import psycopg
 
 from bench.fault_reader import HANG, HOLD
 from tests.kept_servers import Account, postgresql, redis
+from tests.tls_servers import Certificate
 
 PROMISED = 30.0  # seconds from a fault to the message
 PATIENCE = 240.0  # seconds after which a message is said to stay away
@@ -155,6 +159,42 @@ def small_file_system(folder: Path) -> Iterator[bool]:
             subprocess.run(["umount", "--lazy", str(folder)], check=False)
 
 
+class Shown:
+    """A server that shows a certificate, and hangs up."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.listening = socket.create_server(("127.0.0.1", 0))
+        self.renew(days=365)
+
+    @property
+    def base(self) -> str:
+        return f"https://127.0.0.1:{self.listening.getsockname()[1]}"
+
+    def renew(self, *, days: int) -> None:
+        """Show one from now on that ends in so many days."""
+        made = Certificate.made_in(self.folder, ends_in=timedelta(days=days))
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(made.file, made.key_file)
+
+    def serve(self) -> None:
+        with suppress(OSError):  # until it is closed
+            while True:
+                plain, _address = self.listening.accept()
+                with suppress(OSError), self.context.wrap_socket(plain, server_side=True) as one:
+                    one.recv(1)
+
+
+@contextmanager
+def showing_a_certificate(folder: Path) -> Iterator[Shown]:
+    shown = Shown(folder)
+    threading.Thread(target=shown.serve, daemon=True).start()
+    try:
+        yield shown
+    finally:
+        shown.listening.close()
+
+
 # --- The platform ---------------------------------------------------------------------------------
 @dataclass(kw_only=True)
 class Scene:
@@ -167,6 +207,7 @@ class Scene:
     data: Path
     faults: Path
     has_small_disk: bool
+    shown: "Shown"
     console: httpx.Client = field(init=False)
     customer: Any = field(init=False)
     picture: bytes = b""
@@ -262,7 +303,9 @@ def scene() -> Iterator[Scene]:
             ]
             for server in servers:
                 open_things.callback(server.close)
+            shown = enter(showing_a_certificate(folder))
             environment = {
+                "PUBLIC_URL": shown.base,
                 "DATABASE_URL": database_url,
                 "REDIS_URL": redis_url,
                 "LANGUAGE_CODE": "en",
@@ -285,6 +328,7 @@ def scene() -> Iterator[Scene]:
                 data=data,
                 faults=faults,
                 has_small_disk=has_small_disk,
+                shown=shown,
             )
             one.sign_in()
             _tell_of_everything(one)
@@ -424,22 +468,29 @@ def _much_memory(one: Scene) -> Iterator[None]:
 
 @contextmanager
 def _lost_tasks(one: Scene) -> Iterator[None]:
+    """A task that was done is done again, without its table; then an hour passes."""
+    one.upload()
+    done = "SELECT id FROM django_tasks_database_dbtaskresult WHERE status = 'SUCCESSFUL'"
+    found = wait_for(lambda: one.sql(done) or None)
+    assert found, "no receipt was read"
     with one.without("reviews_processrecord"):
         one.sql(
-            "UPDATE django_tasks_db_dbtaskresult SET status = 'READY', started_at = NULL, "
-            "finished_at = NULL WHERE id = (SELECT id FROM django_tasks_db_dbtaskresult LIMIT 1)"
+            "UPDATE django_tasks_database_dbtaskresult SET status = 'READY', started_at = NULL, "
+            "finished_at = NULL WHERE id = %s",
+            found[0][0],
         )
-        failed = "SELECT 1 FROM django_tasks_db_dbtaskresult WHERE status = 'FAILED'"
-        assert wait_for(lambda: one.sql(failed) or None)
-        yield
+        failed = "SELECT 1 FROM django_tasks_database_dbtaskresult WHERE status = 'FAILED'"
+        assert wait_for(lambda: one.sql(failed) or None), "no task failed"
+    yield
     one.sql(
-        "UPDATE django_tasks_db_dbtaskresult SET finished_at = finished_at - interval '61 minutes' "
-        "WHERE status = 'FAILED'"
+        "UPDATE django_tasks_database_dbtaskresult "
+        "SET finished_at = finished_at - interval '61 minutes'"
     )
 
 
 @contextmanager
 def _old_receipt(one: Scene) -> Iterator[None]:
+    one.upload()
     one.past_the_triggers(
         "UPDATE reviews_receipt SET created_at = created_at - interval '2 days' "
         "WHERE status = 'pending'"
@@ -454,7 +505,7 @@ def _no_connections(one: Scene) -> Iterator[None]:
     from bench import programs
 
     port = programs.free_port()
-    environment = {**one.platform.environment, "DB_POOL_SIZE": "1", "PORT": str(port)}
+    environment = {**one.platform.environment, "DEBUG": "1", "DB_POOL_SIZE": "1", "PORT": str(port)}
     stopped = threading.Event()
 
     def ask() -> None:
@@ -495,6 +546,19 @@ def _contradiction(one: Scene) -> Iterator[None]:
     one.run_now("seal ledgers")
     yield
     false.unlink()
+
+
+@contextmanager
+def _ending_certificate(one: Scene) -> Iterator[float]:
+    """It is looked at when a process starts, and every hour."""
+    one.shown.renew(days=3)
+    one.platform.stop()
+    begun = time.monotonic()
+    one.platform.start()
+    yield begun
+    one.shown.renew(days=365)
+    one.platform.stop()
+    one.platform.start()
 
 
 SHORT = {"window_seconds": "20"}
@@ -539,6 +603,11 @@ FAULTS = [
         plant=_contradiction,
         changed=SHORT,
     ),
+    Fault(
+        rule="certificate-near-end",
+        what="it ends in 3 days, a server starts",
+        plant=_ending_certificate,
+    ),
     Fault(rule="database-away", what="PostgreSQL is stopped", plant=_no_database),
 ]
 
@@ -569,9 +638,9 @@ def measure(one: Scene, faults: list[Fault]) -> list[Measured]:
     with ExitStack() as wrong:
         for fault in faults:
             begun = time.monotonic()
-            wrong.enter_context(fault.plant(one))
+            said = wrong.enter_context(fault.plant(one))
             # What takes a while to go wrong, as a third failure, is wrong when it has.
-            since = begun if fault.rule in AT_ONCE else time.monotonic()
+            since = said or (begun if fault.rule in AT_ONCE else time.monotonic())
             planted.append((fault, begun, since))
         raised = [
             wait_for(partial(one.told.when, fault.rule, "raised", after=begun, of=fault.of))
@@ -612,6 +681,8 @@ def main(arguments: list[str]) -> int:
                 print("No file system can be mounted here: the threshold comes to the disk.")
             print(HEADINGS)
             for fault in chosen:
+                # The fault before was over just after a look: this one comes at any moment.
+                time.sleep(random.uniform(0, 10))
                 [measured] = measure(one, [fault])
                 print(measured.line, flush=True)
                 done.append(measured)

@@ -36,7 +36,7 @@ class Certificate:
     key_file: Path
 
     @classmethod
-    def made_in(cls, folder: Path) -> "Certificate":
+    def made_in(cls, folder: Path, *, ends_in: datetime.timedelta = DAY) -> "Certificate":
         """Make one for 127.0.0.1 and localhost."""
         key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test server")])
@@ -47,7 +47,7 @@ class Certificate:
         certificate = (
             x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
             .not_valid_before(now - DAY)
-            .not_valid_after(now + DAY)
+            .not_valid_after(now + ends_in)
             .add_extension(names, critical=False)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
             .sign(key, hashes.SHA256())

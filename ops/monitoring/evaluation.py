@@ -210,11 +210,9 @@ def _is_to_be_repeated(alert: Alert, now: datetime) -> bool:
 
 
 def _go_on(alert: Alert, value: float, now: datetime) -> None:
+    """Take the next step of an alert that `_goes_on`."""
     mine = Alert.objects.filter(pk=alert.pk, resolved_at__isnull=True)
-    rule = alert.rule
     if alert.raised_at is None:
-        if now - alert.since < timedelta(seconds=rule.for_seconds):
-            return
         if not mine.filter(raised_at__isnull=True).update(raised_at=now, value=value):
             return
         alert.raised_at, alert.value = now, value

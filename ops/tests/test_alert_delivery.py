@@ -463,6 +463,7 @@ def test_the_example_of_each_kind_is_good(kind):
         (ChannelKind.WEBHOOK, "alerts.example.com"),
         (ChannelKind.SLACK, "https://hooks.example.com"),
         (ChannelKind.DINGTALK, "dingtalk://"),
+        (ChannelKind.DINGTALK, f"dingtalk://{'a' * 32}/nobody"),
         (ChannelKind.DINGTALK, "syslog://localhost"),
         (ChannelKind.SLACK, "slack://"),
         (ChannelKind.FEISHU, ""),
