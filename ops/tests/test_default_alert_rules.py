@@ -11,7 +11,7 @@ from django.utils import timezone, translation
 from ops import measures
 from ops.admin.alert_rules import exported_names
 from ops.models import AlertRule, Reading
-from ops.monitoring import words
+from ops.monitoring import outage, words
 from ops.monitoring.default_rules import WORDS
 from ops.monitoring.metrics import JOB_LATE
 from ops.services import maintenance, schedules
@@ -84,6 +84,12 @@ def maintained():
         yield
     finally:
         maintenance.forget()
+
+
+def test_that_the_database_is_away_is_told_within_half_a_minute():
+    """Two looks at one that hangs, and what the rule waits for."""
+    rule = AlertRule.objects.get(slug="database-away")
+    assert rule.for_seconds + 2 * (3 + outage.ANSWERS_WITHIN) < 30
 
 
 def test_what_was_due_in_maintenance_has_time_to_be_done():
