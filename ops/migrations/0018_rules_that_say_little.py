@@ -19,6 +19,6 @@ def say_more(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("ops", "0016_least_and_unread")]
+    dependencies = [("ops", "0017_least_and_unread")]
 
     operations = [migrations.RunPython(say_more, migrations.RunPython.noop)]

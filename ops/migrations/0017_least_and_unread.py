@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("ops", "0015_default_alert_rules")]
+    dependencies = [("ops", "0016_chart_samples")]
 
     operations = [
         migrations.AddField(
