@@ -105,6 +105,8 @@ def test_the_platforms_own_rules_are_all_here_as_strict_and_as_patient():
         assert limit[1] == {"above": ">", "below": "<"}[own.comparison], slug
         assert float(limit[2]) == own.threshold, slug
         assert first.get("for", "0s") == _duration(own.for_seconds), slug
+        if own.least_whole:
+            assert f">= {own.least_whole})" in first["expr"], slug
 
 
 def _duration(seconds: int) -> str:

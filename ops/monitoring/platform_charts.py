@@ -55,7 +55,7 @@ CPU = Chart(
     group=Group.WORKING,
     measure=metrics.CPU_SECONDS,
     shows=Shows.PER_SECOND,
-    unit=_("% of a core"),
+    unit=_("percent of a core"),
     scale=100,
 )
 CONNECTIONS = Chart(
