@@ -148,9 +148,8 @@ def test_a_round_begins_no_more_rows_when_its_time_is_over(rows, monkeypatch):
 @pytest.mark.django_db(transaction=True)
 def test_a_row_whose_commit_fails_was_not_done():
     """A foreign key is looked at when its transaction ends."""
-    alert = Alert.objects.create(
-        rule=AlertRule.objects.create(comparison="above", threshold=1), value=1
-    )
+    rule = AlertRule.objects.create(comparison="above", threshold=1)
+    alert = Alert.objects.create(rule=rule, value=1)
 
     def break_the_key(alert):
         return Alert.objects.filter(pk=alert.pk).update(rule_id=alert.rule_id + 1)
@@ -159,7 +158,7 @@ def test_a_row_whose_commit_fails_was_not_done():
 
     assert FailedRow.objects.get().row_id == str(alert.pk)
     alert.refresh_from_db()
-    assert alert.rule_id == AlertRule.objects.get().pk
+    assert alert.rule_id == rule.pk
 
 
 # --- Several machines, and a database that goes away --------------------------------------------

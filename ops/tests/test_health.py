@@ -291,7 +291,7 @@ def test_a_storage_that_hangs_is_told_when_its_last_answer_is_too_old(client, mo
 
 def test_a_storage_that_was_never_asked_is_not_proven(client):
     storage_probe.forget()
-    assert failed(client) == {"storage": "StorageUnproven: the storage was not asked yet"}
+    assert failed(client)["storage"] == "StorageUnproven: the storage was not asked yet"
 
 
 def test_one_process_of_a_machine_asks_the_storage_and_tells_the_others(client, monkeypatch):
