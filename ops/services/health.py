@@ -59,15 +59,14 @@ class _Asking:
     def is_under_way(self) -> bool:
         return self.outcome is None and self.thread.is_alive()
 
-    def wait(self) -> dict[str, Any]:
+    def wait(self, *, asked_at: float) -> dict[str, Any]:
         """What came of it, or, TIME_LIMIT after it began, that it hangs."""
-        waited = time.monotonic() - self.begun
-        self.thread.join(max(0.0, TIME_LIMIT - waited))
+        self.thread.join(max(0.0, self.begun + TIME_LIMIT - time.monotonic()))
         if self.outcome is not None:
             return self.outcome
         detail = "no answer in time"
-        if waited > TIME_LIMIT:
-            detail = f"still waiting for an answer, for {waited:.0f} s"
+        if asked_at > self.begun + TIME_LIMIT:  # it hung before anybody asked this time
+            detail = f"still waiting for an answer, for {asked_at - self.begun:.0f} s"
         return {"status": "failed", "detail": detail, "milliseconds": None}
 
 
@@ -106,5 +105,6 @@ def report(*, readiness: bool = False) -> Report:
     """
     more = readiness_checks if readiness else operation_checks
     wanted = {**dict(checks.items()), **dict(more.items())}
+    asked_at = time.monotonic()
     asking = {name: _under_way.ask(name, check) for name, check in wanted.items()}
-    return Report({name: one.wait() for name, one in asking.items()})
+    return Report({name: one.wait(asked_at=asked_at) for name, one in asking.items()})
