@@ -294,9 +294,8 @@ def under_way(*, now: datetime | None = None) -> list[str]:
     """The jobs that somebody is at, but for those that go on in maintenance."""
     moment = database_now() if now is None else now
     held = Schedule.objects.filter(leased_until__gte=moment).order_by("job")
-    return [
-        name for name in held.values_list("job", flat=True) if getattr(_known(name), "rests", True)
-    ]
+    found = ((name, _known(name)) for name in held.values_list("job", flat=True))
+    return [name for name, job in found if job is None or job.rests]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
