@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from django.utils.translation import gettext_lazy as _
 
-from accounts.services import console_sessions, console_sign_in, sign_in, sign_in_codes
+from accounts.services import code_counts, console_sessions, console_sign_in, sign_in, sign_in_codes
 from ops.services.jobs import Job, jobs
 
 
@@ -17,6 +17,15 @@ def register() -> None:
             cron="10 3 * * *",
             in_batches=True,
             label=_("Forget old sign-in codes"),
+        ),
+    )
+    jobs.register(
+        "old counts of sign-in codes",
+        Job(
+            run=code_counts.forget_old,
+            cron="15 3 * * *",
+            in_batches=True,
+            label=_("Forget old counts of sign-in codes"),
         ),
     )
     jobs.register(

@@ -13,6 +13,10 @@ from config.private_paths import database_files, open_to_others
 from ops.services.missing_keys import missing_keys
 
 NAMES_A_CLASS = ("SMS_SENDER", "RECEIPT_READER")
+HINTS = {
+    "SMS_SENDER": "The SDKs of Aliyun and Tencent Cloud are optional: "
+    "pip install --require-hashes -r requirements-sms.txt",
+}
 
 
 @register()
@@ -21,9 +25,12 @@ def classes_are_there(**_options: Any) -> list[Error]:
     errors = []
     for name in NAMES_A_CLASS:
         try:
-            import_string(getattr(settings, name))
+            for one in getattr(settings, name).split(","):
+                import_string(one.strip())
         except ImportError as error:
-            errors.append(Error(f"{name} names no class: {error}.", id="config.E001"))
+            problem = f"{name} names no class: {error}."
+            hint = HINTS.get(name) if isinstance(error, ModuleNotFoundError) else None
+            errors.append(Error(problem, hint=hint, id="config.E001"))
     return errors
 
 

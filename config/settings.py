@@ -313,12 +313,60 @@ REFRESH_GRACE = timedelta(seconds=10)
 
 PHONE_PATTERN = env.pattern("PHONE_PATTERN", default=r"\A1[3-9][0-9]{9}\Z")
 CONSOLE_SENDER = "accounts.sms.ConsoleSender"
+# One class or several, between commas: the next one takes over where the one before it fails.
 SMS_SENDER = env.str("SMS_SENDER", default=CONSOLE_SENDER if DEBUG else "")
-if not DEBUG and SMS_SENDER in {"", CONSOLE_SENDER}:
+_senders = {name.strip() for name in SMS_SENDER.split(",")}
+if not DEBUG and _senders & {"", CONSOLE_SENDER}:
     raise ImproperlyConfigured(
         f"SMS_SENDER is {SMS_SENDER or 'not set'} and DEBUG is off: sign-in codes would stand in "
         "the log. Name the class that hands them to a provider, or accounts.sms.NoSender while "
         "there is none: nobody gets a code then."
+    )
+SMS_ALIYUN_ACCESS_KEY_ID = env.confidential("SMS_ALIYUN_ACCESS_KEY_ID")
+SMS_ALIYUN_ACCESS_KEY_SECRET = env.confidential("SMS_ALIYUN_ACCESS_KEY_SECRET")
+SMS_ALIYUN_SIGN_NAME = env.str("SMS_ALIYUN_SIGN_NAME", default="")
+SMS_ALIYUN_TEMPLATE = env.str("SMS_ALIYUN_TEMPLATE", default="")
+SMS_ALIYUN_ENDPOINT = env.base("SMS_ALIYUN_ENDPOINT") or "https://dysmsapi.aliyuncs.com"
+SMS_TENCENT_SECRET_ID = env.confidential("SMS_TENCENT_SECRET_ID")
+SMS_TENCENT_SECRET_KEY = env.confidential("SMS_TENCENT_SECRET_KEY")
+SMS_TENCENT_APP_ID = env.str("SMS_TENCENT_APP_ID", default="")
+SMS_TENCENT_SIGN_NAME = env.str("SMS_TENCENT_SIGN_NAME", default="")
+SMS_TENCENT_TEMPLATE = env.str("SMS_TENCENT_TEMPLATE", default="")
+SMS_TENCENT_PARAMETERS = env.list("SMS_TENCENT_PARAMETERS", default=["code"])
+SMS_TENCENT_REGION = env.str("SMS_TENCENT_REGION", default="ap-guangzhou")
+SMS_TENCENT_ENDPOINT = env.base("SMS_TENCENT_ENDPOINT") or "https://sms.tencentcloudapi.com"
+# What each sender of ours needs to be told.
+_needed = {
+    "accounts.sms.aliyun.AliyunSender": {
+        "SMS_ALIYUN_ACCESS_KEY_ID": SMS_ALIYUN_ACCESS_KEY_ID,
+        "SMS_ALIYUN_ACCESS_KEY_SECRET": SMS_ALIYUN_ACCESS_KEY_SECRET,
+        "SMS_ALIYUN_SIGN_NAME": SMS_ALIYUN_SIGN_NAME,
+        "SMS_ALIYUN_TEMPLATE": SMS_ALIYUN_TEMPLATE,
+    },
+    "accounts.sms.tencent.TencentSender": {
+        "SMS_TENCENT_SECRET_ID": SMS_TENCENT_SECRET_ID,
+        "SMS_TENCENT_SECRET_KEY": SMS_TENCENT_SECRET_KEY,
+        "SMS_TENCENT_APP_ID": SMS_TENCENT_APP_ID,
+        "SMS_TENCENT_SIGN_NAME": SMS_TENCENT_SIGN_NAME,
+        "SMS_TENCENT_TEMPLATE": SMS_TENCENT_TEMPLATE,
+    },
+}
+for _sender in sorted(_senders & _needed.keys()):
+    if _missing := [name for name, value in _needed[_sender].items() if not value]:
+        raise ImproperlyConfigured(
+            f"SMS_SENDER names {_sender}, and {_missing[0]} is not set. It stands in the console "
+            "of the provider."
+        )
+if _unknown := set(SMS_TENCENT_PARAMETERS) - {"code", "minutes"}:
+    raise ImproperlyConfigured(
+        f"SMS_TENCENT_PARAMETERS names {min(_unknown)}: a template is told code and minutes alone."
+    )
+for _name, _endpoint in (
+    ("SMS_ALIYUN_ENDPOINT", SMS_ALIYUN_ENDPOINT),
+    ("SMS_TENCENT_ENDPOINT", SMS_TENCENT_ENDPOINT),
+):
+    _demand_tls(
+        _name, plaintext_hosts_of(_endpoint, demands_tls="https"), "Begin it with https://."
     )
 SMS_FIXED_CODE = env.str("SMS_FIXED_CODE", default="123456" if DEBUG else "")
 if SMS_FIXED_CODE and not DEBUG:
@@ -329,7 +377,21 @@ SMS_CODE_LIFETIME = timedelta(seconds=300)
 SMS_RESEND_AFTER = timedelta(seconds=60)
 SMS_CODES_A_DAY = env.whole("SMS_CODES_A_DAY", default=10)
 SMS_CODES_AN_HOUR_PER_ADDRESS = env.whole("SMS_CODES_AN_HOUR_PER_ADDRESS", default=100)
+SMS_CODES_AN_HOUR_PER_PREFIX = env.whole("SMS_CODES_AN_HOUR_PER_PREFIX", default=200)
+SMS_CODES_A_DAY_IN_ALL = env.whole("SMS_CODES_A_DAY_IN_ALL", default=10_000)
+SMS_PUMPING_CODES = env.whole("SMS_PUMPING_CODES", default=100)
+SMS_PUMPING_PERCENT = env.whole("SMS_PUMPING_PERCENT", default=10, most=100)
+SMS_PUMPING_MINUTES = env.whole("SMS_PUMPING_MINUTES", default=30, least=2, most=1440)
 SMS_WRONG_CODES_AN_HOUR_PER_ADDRESS = env.whole("SMS_WRONG_CODES_AN_HOUR_PER_ADDRESS", default=300)
+# The mini-program that people sign in by; without it WeChat counts as away (1008).
+WECHAT_APP_ID = env.str("WECHAT_APP_ID", default="")
+WECHAT_APP_SECRET = env.confidential("WECHAT_APP_SECRET")
+if WECHAT_APP_ID and not WECHAT_APP_SECRET:
+    raise ImproperlyConfigured("WECHAT_APP_ID is set and WECHAT_APP_SECRET is not.")
+WECHAT_URL = env.base("WECHAT_URL") or "https://api.weixin.qq.com"
+_demand_tls(
+    "WECHAT_URL", plaintext_hosts_of(WECHAT_URL, demands_tls="https"), "Begin it with https://."
+)
 # On a developer's machine everybody has the same address.
 LIMIT_LOOPBACK_ADDRESSES = env.flag("LIMIT_LOOPBACK_ADDRESSES", default=not DEBUG)
 
@@ -637,6 +699,11 @@ LOGGING = {
         # These name addresses of channels, with their secrets, at DEBUG, and people at INFO.
         "apprise": {"level": "WARNING"},
         "urllib3": {"level": "WARNING"},
+        # What they say of a request has the keys of the platform, phones and codes in it.
+        "httpx": {"level": "WARNING"},
+        "httpcore": {"level": "WARNING"},
+        "tencentcloud_sdk_common": {"level": "WARNING"},
+        "darabonba-core": {"level": "WARNING"},
         "rq.worker": {"level": "WARNING"},
         "rq.job": {"level": "WARNING"},
     },

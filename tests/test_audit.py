@@ -560,6 +560,9 @@ READS = {
     "accounts.services.live_sessions.find",
     "accounts.services.console_devices.alive",
     "accounts.services.console_devices.known_device",
+    "accounts.services.code_counts.check_wrong_codes",
+    "accounts.services.code_counts.rest_of_hour",
+    "accounts.services.code_counts.start_of_hour",
     "accounts.services.customers.known_at",
     "accounts.services.staff.check_may_act_on",
     "accounts.services.staff.may_act_on",
@@ -744,6 +747,7 @@ OWN_AFFAIRS = {
     "reviews.services.uploads.submit",
 }
 JOBS = {
+    "accounts.services.code_counts.forget_old",
     "accounts.services.console_sessions.forget_expired",
     "accounts.services.console_sign_in.forget_old_tries",
     "accounts.services.sign_in.forget_ended",
@@ -788,7 +792,6 @@ PARTS = {
     "accounts.services.staff.follow_access": "join, leave, change_status",
     "accounts.services.points.change_points": "review, exchange and whatever books points",
     "accounts.services.points.write_entries": "change_points, draw",
-    "accounts.services.welcome.welcome": "sign_in_by_code",
     "catalog.services.orders.orders_for_prizes": "draw",
     "catalog.services.pictures.store_picture": "add_picture, and the form of a product",
     "catalog.services.stock.write_entries": "change_stock, add_codes, exchange",

@@ -19,8 +19,16 @@ from django_tasks_db.models import DBTaskResult
 
 from accounts import metrics as of_people
 from accounts.errors import AccountClosed, WrongCode, WrongPassword
-from accounts.models import DeviceSession, LimitPurpose, SignInCode, SignInLimit, UserStatus
+from accounts.models import (
+    CodeCount,
+    DeviceSession,
+    LimitPurpose,
+    SignInCode,
+    SignInLimit,
+    UserStatus,
+)
 from accounts.services import (
+    code_counts,
     console_devices,
     console_sessions,
     console_sign_in,
@@ -129,6 +137,11 @@ def old_code():
         phone="13800138000", day=then.date(), number=1, created_at=then, expires_at=then
     )
     return partial(sign_in_codes.forget_old, now=timezone.now())
+
+
+def old_count():
+    CodeCount.objects.create(purpose="platform", key_hash="k", since=timezone.now() - LONG_AGO)
+    return partial(code_counts.forget_old, now=timezone.now())
 
 
 def old_tries():
@@ -288,6 +301,7 @@ COUNTED: dict[str, tuple[Any, Callable[[], Any]]] = {
     "accounts.services.console_sessions.forget_expired": (of_ops.ROWS_PURGED, console_session),
     "accounts.services.console_sign_in.forget_old_tries": (of_ops.ROWS_PURGED, old_tries),
     "accounts.services.sign_in.forget_ended": (of_ops.ROWS_PURGED, ended_sign_in),
+    "accounts.services.code_counts.forget_old": (of_ops.ROWS_PURGED, old_count),
     "accounts.services.sign_in_codes.forget_old": (of_ops.ROWS_PURGED, old_code),
     "catalog.services.orders.expire_orders": (of_catalog.ORDERS_RETURNED, overdue_order),
     "ops.services.error_groups.forget_old": (of_ops.ROWS_PURGED, old_error),
@@ -337,7 +351,7 @@ NOT_BY_ITSELF = {
     "accounts.services.console_sign_in.forget_tries": "set_password",
     "accounts.services.points.write_entries": "change_points, draw, exchange",
     "accounts.services.staff.follow_access": "join, leave, change_status",
-    "accounts.services.welcome.welcome": "sign_in_by_code, and the points it gives",
+    "accounts.services.welcome.welcome": "the sign-ins, and the points it gives",
     "catalog.services.orders.orders_for_prizes": "draw",
     "catalog.services.pictures.store_picture": "store",
     "catalog.services.stock.write_entries": "change_stock, add_codes, exchange",

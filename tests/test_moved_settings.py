@@ -10,7 +10,7 @@ from ops.setting_kinds import declared
 
 ROOT = Path(__file__).parent.parent
 OF_THE_ENVIRONMENT = {setting.environment for setting in declared.values() if setting.environment}
-# What the issue names: each was read from the environment alone before.
+# Each is read from the environment as its first default; most were read from there alone before.
 MOVED = {
     "ADJUSTMENT_SECOND_PERSON_ABOVE",
     "ORDER_LIFETIME_DAYS",
@@ -21,7 +21,12 @@ MOVED = {
     "REQUESTS_PER_PERSON",
     "REQUIRE_IDEMPOTENCY_KEY",
     "SMS_CODES_AN_HOUR_PER_ADDRESS",
+    "SMS_CODES_AN_HOUR_PER_PREFIX",
     "SMS_CODES_A_DAY",
+    "SMS_CODES_A_DAY_IN_ALL",
+    "SMS_PUMPING_CODES",
+    "SMS_PUMPING_MINUTES",
+    "SMS_PUMPING_PERCENT",
     "SMS_WRONG_CODES_AN_HOUR_PER_ADDRESS",
     "LOW_STOCK",
     "UPLOADS_A_DAY",

@@ -4,7 +4,7 @@ from datetime import time
 
 from django.utils import timezone
 
-from accounts.models import LimitPurpose, SignInLimit
+from accounts.models import CodeCount, LimitPurpose, SignInLimit
 from accounts.services import console_devices, sign_in
 from catalog.models import Product, ProductTemplate, Selection, Shop
 from config import demo
@@ -61,6 +61,7 @@ def make_world():
     SignInLimit.objects.create(
         purpose=LimitPurpose.ACCOUNT, key_hash="a1" * 32, last_failed_at=timezone.now()
     )
+    CodeCount.objects.create(purpose="platform", key_hash="b2" * 32, since=timezone.now())
     seal_ledgers(now=timezone.now())
     quiet = {"quiet_from": time(22), "quiet_until": time(7)}
     rule = AlertRule.objects.create(name="r", metric="m", comparison="above", threshold=1, **quiet)

@@ -1,5 +1,6 @@
 """People, the devices they are signed in on, and the ledger of their points."""
 
+from accounts.models.code_counts import CodeCount, CountPurpose
 from accounts.models.console_devices import ConsoleDevice
 from accounts.models.device_sessions import DeviceSession
 from accounts.models.nicknames import check_nickname, tidy_nickname
@@ -13,7 +14,9 @@ from accounts.models.tiers import Tier
 __all__ = [
     "OFTEN_EARNED",
     "OFTEN_SPENT",
+    "CodeCount",
     "ConsoleDevice",
+    "CountPurpose",
     "DeviceSession",
     "LimitPurpose",
     "PointsEntry",

@@ -27,6 +27,12 @@ class SignInCode(ServiceColumns):
     phone = models.CharField(_("phone"), max_length=20)
     day = models.DateField(_("day"))
     number = models.PositiveSmallIntegerField(_("number of the day"))
+    is_known = models.BooleanField(
+        _("signed in before"),
+        db_default=False,
+        default=False,
+        help_text=_("Whether somebody had signed in by this phone before."),
+    )
     code_hash = models.CharField(_("code hash"), max_length=64)
     ip_address = models.GenericIPAddressField(_("address"), null=True, blank=True)
     wrong_tries = models.PositiveSmallIntegerField(_("wrong tries"), default=0)

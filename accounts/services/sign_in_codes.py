@@ -4,37 +4,53 @@ import hmac
 import logging
 import re
 import secrets
-from datetime import date, datetime, timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from functools import partial
-from typing import Literal
 
 from django.conf import settings
-from django.core.cache import cache
 from django.db import IntegrityError, transaction
 from django.db.models import Count, F, Max
 from django.utils import timezone
 
+from accounts import sms
 from accounts.errors import CodeAskedTooOften, CodeVoid, InvalidPhone, WrongCode
 from accounts.limits import WRONG_TRIES
 from accounts.live_settings import (
     CODES_A_DAY,
+    CODES_A_DAY_IN_ALL,
     CODES_AN_HOUR_PER_ADDRESS,
-    WRONG_CODES_AN_HOUR_PER_ADDRESS,
+    CODES_AN_HOUR_PER_PREFIX,
+    PUMPING_CODES,
+    PUMPING_MINUTES,
+    PUMPING_PERCENT,
 )
-from accounts.metrics import CODES, CODES_USED
-from accounts.models import SignInCode
-from accounts.sms import NotTaken, sender
+from accounts.metrics import (
+    CODES,
+    CODES_REFUSED,
+    CODES_USED,
+    SMS_BUDGET_USED_UP,
+    SMS_PUMPING,
+)
+from accounts.models import CountPurpose, SignInCode, User
+from accounts.services import code_counts
+from accounts.services.code_counts import Counted, rest_of_hour, start_of_hour
 from ops.client_address import counted_as, is_loopback
-from ops.days import seconds_left
-from ops.errors import TooManyRequests, Unavailable
+from ops.days import seconds_left, start_of_day
+from ops.errors import Unavailable
+from ops.services import events
 from ops.services.encryption import keyed_hash, keyed_hashes
 from ops.services.key_uses import Alive
 from ops.services.purge import purge
 
 logger = logging.getLogger(__name__)
 
-HOUR = 3600  # seconds
-DAY = 24 * HOUR
+DIGITS = 6
+SUBSCRIBER_DIGITS = 4  # the last ones of a phone number: neighbours differ in nothing else
+# So many codes a day may be lost on the way to a phone, and cost neither its minute nor its day.
+# A provider that delivers and says nothing sends a phone no more than these on top.
+FREE_UNSURE = 3
+TIME_TO_TYPE = timedelta(minutes=1)  # a younger code may yet be used: it is not counted as unused
 KEPT_FOR = timedelta(days=30)  # from when a code was made; limits and checks look back one day
 BATCH_SIZE = 1000  # old codes that one round of the job deletes
 
@@ -49,68 +65,145 @@ def ask_code(*, phone: str, address: str) -> None:
     """Send a new code to the phone; it replaces the one before.
 
     The answer never tells whether the phone has an account. Raises InvalidPhone, and
-    CodeAskedTooOften per phone (60 seconds, so many a day) and per address (an hour). When the
-    provider fails the code is taken back, so that the one before stays good, and the phone may ask
-    again at once: Unavailable, after commit. Where it may have arrived all the same it counts as
-    sent: for the day, and for the 60 seconds that Unavailable then tells to wait.
+    CodeAskedTooOften: per phone (60 seconds, so many a day), per address and per neighbourhood of
+    numbers (an hour), beyond the platform's budget of the day, and where few codes are used (SMS
+    pumping), which never concerns a phone that signed in before. When no provider takes it within
+    3 seconds the code is taken back, so that the one before stays good, and the phone may ask
+    again at once: Unavailable, after commit. Where it may have arrived all the same, the phone may
+    ask at once for the first FREE_UNSURE times of a day; from then on it counts as sent, for the
+    day and for the 60 seconds that Unavailable then tells to wait.
     """
     check_phone(phone)
-    now = timezone.now()
-    today = timezone.localdate(now)
+    try:
+        _ask(phone, address, timezone.now())
+    except CodeAskedTooOften as refusal:
+        _tell_of_refusal(refusal.facts["limit"])
+        raise
+
+
+def _ask(phone: str, address: str, now: datetime) -> None:
     codes = SignInCode.objects.filter(phone=phone)
-    # Counted first: whoever asks at the same time is seen below, or wants the same number.
-    sent_today = codes.filter(day=today).count()
+    # Counted first: whoever asks at the same time is seen below, or wants the same number. A code
+    # of yesterday that could be guessed at today is one of today's: so tries are bounded per day.
+    since = start_of_day(now) - settings.SMS_CODE_LIFETIME
+    sent_today = codes.filter(created_at__gt=since).count()
     newest = codes.order_by("-created_at").first()
-    # Where there is an unsure one it came after every row: the row would have held it back.
-    sent_at = cache.get(_unsure_key(phone, "newest")) or (newest and newest.created_at)
-    if sent_at and (wait := sent_at + settings.SMS_RESEND_AFTER - now) > timedelta():
-        raise CodeAskedTooOften(retry_after=_seconds(wait))
-    if sent_today + cache.get(_unsure_key(phone, today), 0) >= CODES_A_DAY.value:
-        raise CodeAskedTooOften(retry_after=seconds_left(now))
-    if _count("codes", address) > CODES_AN_HOUR_PER_ADDRESS.value:
-        raise CodeAskedTooOften(retry_after=_rest_of_hour(now))
-    code = f"{secrets.randbelow(10**6):06d}"
+    is_known = User.objects.filter(phone=phone, last_login__isnull=False).exists()
+    unsure = _unsure(phone, now).row()
+    unsure_today, sent = 0, [newest.created_at] if newest else []
+    if unsure and unsure.count > FREE_UNSURE:
+        unsure_today = unsure.count - FREE_UNSURE
+        sent.append(unsure.updated_at)
+    if sent and (wait := max(sent) + settings.SMS_RESEND_AFTER - now) > timedelta():
+        raise CodeAskedTooOften(retry_after=_seconds(wait), limit="minute")
+    if sent_today + unsure_today >= CODES_A_DAY.value:
+        raise CodeAskedTooOften(retry_after=seconds_left(now), limit="day")
+    place = counted_as(address)
+    if place is not None and not is_known and (pause := _wait_for_pumping(now)):
+        raise CodeAskedTooOften(retry_after=_seconds(pause), limit="pumping")
+    code = f"{secrets.randbelow(10**DIGITS):0{DIGITS}d}"
     try:
         with transaction.atomic():
+            claimed = _claim(phone, place, now)
             row = SignInCode.objects.create(
                 phone=phone,
-                day=today,
+                day=timezone.localdate(now),
                 number=sent_today + 1,
+                is_known=is_known,
                 code_hash=keyed_hash("sign-in code", f"{phone}:{code}"),
                 ip_address=address or None,
                 created_at=now,
                 expires_at=now + settings.SMS_CODE_LIFETIME,
             )
-            transaction.on_commit(partial(_send, row, code))
+            transaction.on_commit(partial(_send, row, code, claimed))
     except IntegrityError as error:
-        raise CodeAskedTooOften(retry_after=_seconds(settings.SMS_RESEND_AFTER)) from error
+        wait = settings.SMS_RESEND_AFTER
+        raise CodeAskedTooOften(retry_after=_seconds(wait), limit="minute") from error
 
 
-def _send(row: SignInCode, code: str) -> None:
-    """Hand a code to the provider; one that it did not take was never asked for."""
+def _claim(phone: str, place: str | None, now: datetime) -> list[Counted]:
+    """Count a code by all that share a limit, in one order; raises what takes all of it back.
+
+    Nothing is counted for who is not counted by address: the machine itself in development.
+    """
+    if place is None:
+        return []
+    hour, midnight = start_of_hour(now), start_of_day(now)
+    limits = (
+        (Counted(CountPurpose.ADDRESS, place, hour), CODES_AN_HOUR_PER_ADDRESS, "address"),
+        (
+            Counted(CountPurpose.PREFIX, phone[:-SUBSCRIBER_DIGITS], hour),
+            CODES_AN_HOUR_PER_PREFIX,
+            "prefix",
+        ),
+        (Counted(CountPurpose.PLATFORM, "", midnight), CODES_A_DAY_IN_ALL, "budget"),
+    )
+    for counted, limit, name in limits:
+        if not counted.claim(limit=limit.value):
+            wait = seconds_left(now) if counted.since == midnight else rest_of_hour(now)
+            raise CodeAskedTooOften(retry_after=wait, limit=name)
+    return [counted for counted, _limit, _name in limits]
+
+
+def _wait_for_pumping(now: datetime) -> timedelta | None:
+    """How long strangers wait, since few of the newest codes for strangers were used; else None.
+
+    It ends by itself: the oldest of those codes soon counts no more.
+    """
+    number, span = PUMPING_CODES.value, timedelta(minutes=PUMPING_MINUTES.value)
+    codes = SignInCode.objects.filter(
+        is_known=False, created_at__gt=now - span, created_at__lte=now - TIME_TO_TYPE
+    ).order_by("-created_at")
+    newest = list(codes.values_list("created_at", "used_at")[:number])
+    used = sum(used_at is not None for _created_at, used_at in newest)
+    is_full = number and len(newest) == number
+    if not is_full or used * 100 >= PUMPING_PERCENT.value * number:
+        return None
+    oldest, _used_at = newest[-1]
+    return oldest + span - now
+
+
+def _tell_of_refusal(limit: str) -> None:
+    """Count what a limit refused; of those that concern everybody there is an event, once."""
+    CODES_REFUSED.add(1, limit)
+    now = timezone.now()
+    if limit == "pumping":
+        told = Counted(CountPurpose.TOLD, limit, start_of_hour(now))
+        if told.claim(limit=1):
+            events.record(
+                SMS_PUMPING, codes=PUMPING_CODES.value, below_percent=PUMPING_PERCENT.value
+            )
+    elif limit == "budget":
+        told = Counted(CountPurpose.TOLD, limit, start_of_day(now))
+        if told.claim(limit=1):
+            events.record(SMS_BUDGET_USED_UP, codes=CODES_A_DAY_IN_ALL.value)
+
+
+def _send(row: SignInCode, code: str, claimed: Sequence[Counted]) -> None:
+    """Hand a code to the providers; one that none of them took was never asked for."""
     try:
-        sender().send_code(phone=row.phone, code=code)
-    except Exception as error:
+        sms.send_code(phone=row.phone, code=code)
+    except sms.NotSent as error:
         logger.exception("A sign-in code could not be sent")
         CODES.add(1, "failed")
         refusal = Unavailable()
-        if not isinstance(error, NotTaken):
+        if error.may_have_arrived:
             # Else a provider that delivers and then fails would send a phone any number of them.
-            _increase(_unsure_key(row.phone, row.day), timeout=DAY)
-            wait = _seconds(row.created_at + settings.SMS_RESEND_AFTER - timezone.now())
-            cache.set(_unsure_key(row.phone, "newest"), row.created_at, timeout=wait)
-            refusal = Unavailable(retry_after=wait)
+            unsure = _unsure(row.phone, row.created_at)
+            unsure.add()
+            if unsure.count > FREE_UNSURE:
+                refusal = Unavailable(retry_after=_seconds(settings.SMS_RESEND_AFTER))
+        else:
+            for counted in claimed:
+                counted.give_back()
         row.delete()
         raise refusal from error
     CODES.add(1, "sent")
 
 
-def _unsure_key(phone: str, of: date | Literal["newest"]) -> str:
-    """Where codes are kept of which nobody knows whether they reached the phone.
-
-    Of a day how many, and of the newest when it was sent.
-    """
-    return f"sign-in:unsure-codes:{keyed_hash('unsure code', phone)}:{of}"
+def _unsure(phone: str, now: datetime) -> Counted:
+    """Codes of the day of which nobody knows whether they reached the phone."""
+    return Counted(CountPurpose.UNSURE, phone, start_of_day(now))
 
 
 def use_code(*, phone: str, code: str, address: str) -> None:
@@ -123,9 +216,7 @@ def use_code(*, phone: str, code: str, address: str) -> None:
     """
     check_phone(phone)
     now = timezone.now()
-    wrong_so_far = _count_of("wrong codes", address)
-    if wrong_so_far >= WRONG_CODES_AN_HOUR_PER_ADDRESS.value:
-        raise TooManyRequests(retry_after=_rest_of_hour(now))
+    code_counts.check_wrong_codes(address)
     newest = SignInCode.objects.filter(phone=phone).order_by("-created_at").first()
     if newest and newest.used_at is None:
         # The try is counted before the code is compared: guesses sent all at once must not
@@ -144,7 +235,7 @@ def use_code(*, phone: str, code: str, address: str) -> None:
     elif _is_fixed_code(code, address):
         CODES_USED.add()
         return
-    _count("wrong codes", address)
+    code_counts.count_wrong_code(address)
     raise WrongCode
 
 
@@ -171,32 +262,6 @@ def _is_fixed_code(code: str, address: str) -> bool:
     if not settings.SMS_FIXED_CODE or not is_loopback(address):
         return False
     return hmac.compare_digest(code.encode(), settings.SMS_FIXED_CODE.encode())
-
-
-def _key(what: str, place: str) -> str:
-    hour = int(timezone.now().timestamp()) // HOUR
-    return f"sign-in:{what.replace(' ', '-')}:{place}:{hour}"
-
-
-def _count_of(what: str, address: str) -> int:
-    """How many of these the place of this address had in this hour."""
-    place = counted_as(address)
-    return 0 if place is None else cache.get(_key(what, place), 0)
-
-
-def _count(what: str, address: str) -> int:
-    """Count one more for the place of this address, and tell how many it had in this hour."""
-    place = counted_as(address)
-    return 0 if place is None else _increase(_key(what, place), timeout=HOUR)
-
-
-def _increase(key: str, *, timeout: int) -> int:
-    cache.add(key, 0, timeout=timeout)
-    return cache.incr(key)
-
-
-def _rest_of_hour(now: datetime) -> int:
-    return HOUR - int(now.timestamp()) % HOUR
 
 
 def _seconds(wait: timedelta) -> int:

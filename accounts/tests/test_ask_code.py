@@ -15,7 +15,7 @@ from accounts.models import SignInCode
 from accounts.services import sign_in_codes
 from accounts.sms import NotTaken
 from accounts.tests.factories import RecordingSender
-from ops.days import seconds_left
+from ops.days import seconds_left, start_of_day
 from ops.tests.databases import elsewhere, wait_until, waiting_for_a_lock
 from tests.api import answer_of, client_of, data_of, refusal_of
 from tests.people import make_person
@@ -150,8 +150,28 @@ def test_a_phone_gets_so_many_codes_a_day(api, ask, settings):
     midnight = timezone.localtime().replace(hour=0, minute=0, second=0) + timedelta(days=1)
     wait = (midnight - timezone.localtime()).total_seconds()
     assert abs(int(response["Retry-After"]) - wait) <= 3
-    SignInCode.objects.update(day=F("day") - timedelta(days=1))
+    a_day = timedelta(days=1)
+    SignInCode.objects.update(day=F("day") - a_day, created_at=F("created_at") - a_day)
     ask(PHONE)
+
+
+def test_a_code_that_can_still_be_guessed_at_after_midnight_is_one_of_the_new_day(
+    api, ask, settings
+):
+    """Else ten codes of a day and the last one of the day before would be guessed at in one."""
+    settings.SMS_CODES_A_DAY = 2
+    midnight = start_of_day(timezone.now())
+    for number, lived in enumerate((timedelta(minutes=6), timedelta(minutes=4)), start=1):
+        then = midnight - lived
+        SignInCode.objects.create(
+            phone=PHONE, day=timezone.localdate(then), number=number, code_hash="",
+            created_at=then, expires_at=then + timedelta(minutes=5),
+        )  # fmt: skip
+    SignInCode.objects.filter(number=1).update(created_at=midnight - timedelta(hours=1))
+    settings.SMS_RESEND_AFTER = timedelta()
+    ask(PHONE)
+    response = post(api, "/api/auth/code", {"phone": PHONE}, REMOTE_ADDR="198.51.100.7")
+    assert refusal_of(response) == (429, 1003, None)
 
 
 def test_an_address_gets_so_many_codes_an_hour(api, ask, settings):
@@ -337,15 +357,27 @@ def test_a_code_that_could_not_be_sent_was_never_asked_for(settings, sent):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_after_a_code_that_may_have_arrived_the_next_waits_its_minute(settings, sent):
+def test_a_code_that_may_have_arrived_costs_neither_the_minute_nor_the_day(settings, sent):
+    settings.SMS_CODES_A_DAY = 1
+    settings.SMS_SENDER = "accounts.tests.test_ask_code.DeliveringSender"
+    for number in range(3):
+        response = ask_from(number)
+        assert refused(response, 1503) is None
+        assert int(response["Retry-After"]) <= 5
+    assert not SignInCode.objects.exists()
+
+    settings.SMS_SENDER = "accounts.tests.factories.RecordingSender"
+    data_of(ask_from(4))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_after_some_that_may_have_arrived_the_next_waits_its_minute(settings, sent):
     """Whoever asks for somebody else's phone, from however many addresses."""
     settings.SMS_SENDER = "accounts.tests.test_ask_code.DeliveringSender"
-    responses = [ask_from(number) for number in range(1, 6)]
-    assert refused(responses[0], 1503) is None
-    for response in responses[1:]:
-        assert refused(response, 1003) is None
-    assert all(50 <= int(response["Retry-After"]) <= 60 for response in responses)
-    assert len(sent) == 1
+    responses = [ask_from(number) for number in range(1, 9)]
+    assert [answer_of(response).code for response in responses] == [1503] * 4 + [1003] * 4
+    assert all(50 <= int(response["Retry-After"]) <= 60 for response in responses[3:])
+    assert len(sent) == 4
     assert not SignInCode.objects.exists()
 
     settings.SMS_SENDER = "accounts.tests.factories.RecordingSender"
@@ -372,15 +404,15 @@ def test_a_provider_that_delivers_and_fails_sends_a_phone_no_more_than_a_days_co
     settings.SMS_RESEND_AFTER = timedelta()
     data_of(ask_from(1))
     settings.SMS_SENDER = "accounts.tests.test_ask_code.DeliveringSender"
-    for number in range(2, 4):
+    for number in range(2, 7):
         refused(ask_from(number), 1503)
 
-    for number in range(4, 9):
+    for number in range(7, 12):
         response = ask_from(number)
         refused(response, 1003)
         assert abs(int(response["Retry-After"]) - seconds_left(timezone.now())) <= 3
 
-    assert len(sent) == 3
+    assert len(sent) == 3 + 3  # of the day, and what may get lost on top
     settings.SMS_SENDER = "accounts.tests.factories.RecordingSender"
     data_of(client_of().post("/api/auth/code", {"phone": "13800138002"}))
 
