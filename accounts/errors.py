@@ -41,6 +41,24 @@ class RefreshTokenReused(DomainError):
     message = _("This sign-in was used twice and has been ended. Please sign in again.")
 
 
+class NotByWeChat(DomainError):
+    """WeChat did not say who somebody is."""
+
+    code, status = 1008, 401
+    message = _("WeChat did not accept this sign-in. Please try again.")
+
+
+class WeChatRefused(NotByWeChat):
+    """WeChat does not know the code, or it was used before."""
+
+
+class WeChatAway(NotByWeChat):
+    """WeChat was not reached, is busy, or does not know this platform."""
+
+    status = 502
+    message = _("WeChat cannot be reached. Please try again, or sign in by SMS.")
+
+
 class WrongPassword(NotSignedIn):
     """No such account, or not its password: which of the two is not told."""
 

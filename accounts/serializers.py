@@ -6,8 +6,8 @@ from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from accounts.errors import InvalidPhone, WrongCode
-from accounts.limits import LONGEST_DEVICE_INFO
+from accounts.errors import InvalidPhone, WeChatRefused, WrongCode
+from accounts.limits import LONGEST_DEVICE_INFO, LONGEST_WECHAT_CODE
 from accounts.models import PointsEntry, PointsSource, User, check_nickname, tidy_nickname
 from accounts.services import profile
 from ops.api.fields import FlagField, TextField
@@ -42,24 +42,18 @@ class SignInCodeField(TextField):
 class DeviceInfoField(serializers.JSONField):
     """What an app says of its device: any JSON, so that no app is refused for it."""
 
+    def __init__(self, **kwargs):
+        super().__init__(
+            required=False,
+            allow_null=True,
+            help_text=f"Shown to the person among their devices. At most {LONGEST_DEVICE_INFO} "
+            "characters; more members than these may be sent.",
+            **kwargs,
+        )
 
-class CodeInput(serializers.Serializer):
-    refusals = {"phone": InvalidPhone}
 
-    phone = PhoneField()
-
-
-class LoginInput(serializers.Serializer):
-    refusals = {"phone": InvalidPhone, "code": WrongCode}
-
-    phone = PhoneField()
-    code = SignInCodeField(help_text="As it came by SMS.")
-    device_info = DeviceInfoField(
-        required=False,
-        allow_null=True,
-        help_text=f"Shown to the person among their devices. At most {LONGEST_DEVICE_INFO} "
-        "characters; more members than these may be sent.",
-    )
+class OfDevice(serializers.Serializer):
+    """What every sign-in may say of its device, in a field `device_info`."""
 
     def validate_device_info(self, value):
         if len(str(value)) > LONGEST_DEVICE_INFO:
@@ -68,6 +62,33 @@ class LoginInput(serializers.Serializer):
         if not _can_be_kept(value):
             raise serializers.ValidationError(_("It holds a character or number that is none."))
         return value
+
+
+class CodeInput(serializers.Serializer):
+    refusals = {"phone": InvalidPhone}
+
+    phone = PhoneField()
+
+
+class LoginInput(OfDevice):
+    refusals = {"phone": InvalidPhone, "code": WrongCode}
+
+    phone = PhoneField()
+    code = SignInCodeField(help_text="As it came by SMS.")
+    device_info = DeviceInfoField()
+
+
+class WeChatInput(OfDevice):
+    refusals = {"code": WeChatRefused, "phone_code": WeChatRefused}
+
+    code = TextField(max_length=LONGEST_WECHAT_CODE, help_text="Of wx.login; it works once.")
+    phone_code = TextField(
+        required=False,
+        max_length=LONGEST_WECHAT_CODE,
+        help_text="Of the phone button: it proves a phone besides, which then belongs to the "
+        "same account. It works once.",
+    )
+    device_info = DeviceInfoField()
 
 
 def _can_be_kept(value):

@@ -5,6 +5,7 @@ from accounts import views
 urlpatterns = [
     path("auth/code", views.CodeView.as_view()),
     path("auth/login", views.LoginView.as_view()),
+    path("auth/wechat", views.WeChatView.as_view()),
     path("auth/refresh", views.RefreshView.as_view()),
     path("auth/verify", views.VerifyView.as_view()),
     path("auth/logout", views.LogoutView.as_view()),

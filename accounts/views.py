@@ -4,7 +4,14 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
 
 from accounts import serializers
-from accounts.errors import AccountClosed, CodeAskedTooOften, CodeVoid, RefreshTokenReused
+from accounts.errors import (
+    AccountClosed,
+    CodeAskedTooOften,
+    CodeVoid,
+    InvalidPhone,
+    RefreshTokenReused,
+    WeChatAway,
+)
 from accounts.models import OFTEN_EARNED, OFTEN_SPENT, PointsEntry, User
 from accounts.services import profile, sign_in, sign_in_codes, tokens
 from ops.api.pagination import page
@@ -55,6 +62,23 @@ class LoginView(OpenView):
         signed_in = sign_in.sign_in_by_code(
             phone=body["phone"],
             code=body["code"],
+            device=_device(request, body.get("device_info")),
+        )
+        return Response(serializers.SignInOutput(signed_in).data)
+
+
+class WeChatView(OpenView):
+    """Sign in by WeChat; the first time makes the account and gives the welcome points."""
+
+    authentication_classes = ()
+    refusals = (WeChatAway, InvalidPhone, AccountClosed, TooManyRequests)
+
+    @extend_schema(request=serializers.WeChatInput, responses=serializers.SignInOutput)
+    def post(self, request):
+        body = self.body(serializers.WeChatInput)
+        signed_in = sign_in.sign_in_by_wechat(
+            code=body["code"],
+            phone_code=body.get("phone_code"),
             device=_device(request, body.get("device_info")),
         )
         return Response(serializers.SignInOutput(signed_in).data)

@@ -30,6 +30,7 @@ type Event = Literal[
     "refresh_reused",
     "device_ended",
     # Accounts.
+    "identity_joined",
     "account_activated",
     "account_deactivated",
     "account_banned",

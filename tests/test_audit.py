@@ -733,6 +733,7 @@ OWN_AFFAIRS = {
     "accounts.services.profile.rename",
     "accounts.services.sign_in.refresh",
     "accounts.services.sign_in.sign_in_by_code",
+    "accounts.services.sign_in.sign_in_by_wechat",
     "accounts.services.sign_in.sign_out",
     "accounts.services.sign_in_codes.ask_code",
     "accounts.services.sign_in_codes.use_code",
@@ -787,11 +788,15 @@ JOBS = {
 }
 # What services are built of, with those that are audited, or are somebody's own affair.
 PARTS = {
+    "accounts.services.code_counts.count_wrong_code": "use_code, sign_in_by_wechat",
+    "accounts.services.identities.person_at_wechat": "sign_in_by_wechat",
+    "accounts.services.identities.person_by_phone": "sign_in_by_code",
     "accounts.services.console_devices.end_all": "change_status",
     "accounts.services.console_sign_in.forget_tries": "set_password",
     "accounts.services.staff.follow_access": "join, leave, change_status",
     "accounts.services.points.change_points": "review, exchange and whatever books points",
     "accounts.services.points.write_entries": "change_points, draw",
+    "accounts.services.welcome.welcome": "sign_in_by_code, sign_in_by_wechat",
     "catalog.services.orders.orders_for_prizes": "draw",
     "catalog.services.pictures.store_picture": "add_picture, and the form of a product",
     "catalog.services.stock.write_entries": "change_stock, add_codes, exchange",

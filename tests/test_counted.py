@@ -18,7 +18,7 @@ from django.utils import timezone
 from django_tasks_db.models import DBTaskResult
 
 from accounts import metrics as of_people
-from accounts.errors import AccountClosed, WrongCode, WrongPassword
+from accounts.errors import AccountClosed, WeChatAway, WrongCode, WrongPassword
 from accounts.models import (
     CodeCount,
     DeviceSession,
@@ -89,6 +89,16 @@ def by_code():
     return lambda: sign_in.sign_in_by_code(
         phone=str(person.phone), code=settings.SMS_FIXED_CODE, device=here()
     )
+
+
+def by_wechat():
+    """In vain: no WeChat is named here. What comes of a success is in its own tests."""
+
+    def do():
+        with pytest.raises(WeChatAway):
+            sign_in.sign_in_by_wechat(code="c", phone_code=None, device=here())
+
+    return do
 
 
 def exchange():
@@ -269,6 +279,7 @@ COUNTED: dict[str, tuple[Any, Callable[[], Any]]] = {
         lambda: partial(sign_in.refresh, signed_in().pair.refresh_token),
     ),
     "accounts.services.sign_in.sign_in_by_code": (of_people.SIGN_INS, by_code),
+    "accounts.services.sign_in.sign_in_by_wechat": (of_people.SIGN_INS_REFUSED, by_wechat),
     "accounts.services.sign_in.sign_out": (
         of_people.SIGN_OUTS,
         lambda: partial(sign_in.sign_out, signed_in().session),
@@ -344,6 +355,9 @@ COUNTED: dict[str, tuple[Any, Callable[[], Any]]] = {
 }
 # What changes something, and is counted by what it is a part of, or tells nobody anything new.
 NOT_BY_ITSELF = {
+    "accounts.services.code_counts.count_wrong_code": "use_code, sign_in_by_wechat",
+    "accounts.services.identities.person_at_wechat": "sign_in_by_wechat",
+    "accounts.services.identities.person_by_phone": "sign_in_by_code",
     "accounts.services.console_devices.end_all": "change_status",
     "accounts.services.console_devices.is_live": "moves when somebody was last active",
     "accounts.services.console_sign_in.check_password": "counts what it refuses; else remember",

@@ -65,7 +65,7 @@ def test_who_may_ask_is_said():
     by_anyone = {name for name, security in said.items() if security == []}
     also_by_strangers = {name for name, security in said.items() if {} in security}
     assert by_anyone == {
-        "post_auth_code", "post_auth_login", "post_auth_refresh",
+        "post_auth_code", "post_auth_login", "post_auth_refresh", "post_auth_wechat",
         "get_health", "get_ready", "get_schema",
     }  # fmt: skip
     assert also_by_strangers == {
@@ -139,7 +139,9 @@ def test_a_code_has_one_shape_and_one_status():
     by_code: dict[int, object] = {}
     for refusal in set(refusals()):
         shape = (refusal.status, tuple(refusal.reveals.items()))
-        assert by_code.setdefault(refusal.code, shape) == shape or refusal.code == 8005, refusal
+        assert by_code.setdefault(refusal.code, shape) == shape or refusal.code in {1008, 8005}, (
+            refusal
+        )
 
 
 def test_a_typed_refusal_names_its_data():

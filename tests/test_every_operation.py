@@ -20,6 +20,7 @@ from django.utils import timezone
 
 from accounts.models import User, UserStatus
 from accounts.services import sign_in, sign_in_codes
+from accounts.tests.fake_wechat import says, wechat_on_loopback
 from catalog.models import Product
 from catalog.services import orders
 from catalog.tests.factories import make_order, make_product
@@ -44,6 +45,7 @@ OF_ALL_ALIKE = {1005, 1006, 1013, 1014, 1016, 1017, 1018, 1019}
 # Some say them of something else as well: of who signs in, or of a limit of their own.
 OF_THEIR_OWN = {
     "post_auth_login": {1005, 1013},
+    "post_auth_wechat": {1005, 1013},
     "post_auth_refresh": {1005, 1006},
 }
 PHONE = "13800138001"
@@ -163,6 +165,30 @@ def _(scene: Scene) -> Answers:
     scene.settings.SMS_WRONG_CODES_AN_HOUR_PER_ADDRESS = 0
     scene.settings.LIMIT_LOOPBACK_ADDRESSES = True
     yield 1013, login(PHONE)
+
+
+@scene_of("post_auth_wechat")
+def _(scene: Scene) -> Answers:
+    def login(code: Any, **body: Any) -> Any:
+        return scene.stranger.post("/api/auth/wechat", {"code": code, **body})
+
+    with wechat_on_loopback(scene.settings) as fake:
+        yield 0, login(fake.login("openid-1"), device_info={"platform": "ios"})
+        yield 0, login(fake.login("openid-1"), phone_code=fake.phone("openid-1", PHONE))
+        yield 0, login(fake.login("openid-2"), phone_code=fake.phone("openid-2", "13800138002"))
+        yield 1008, login("0c-of-nobody")
+        yield 1008, login(None)
+        foreign = fake.phone("openid-1", "91234567", "852")
+        yield 1001, login(fake.login("openid-1"), phone_code=foreign)
+        yield 1011, login(fake.login("openid-1"), device_info={"model": "x" * 3000})
+        fake.instead["/sns/jscode2session"] = says(-1)
+        yield 1008, login(fake.login("openid-1"))
+        del fake.instead["/sns/jscode2session"]
+        User.objects.filter(wechat_openid="openid-1").update(status=UserStatus.BANNED)
+        yield 1005, login(fake.login("openid-1"))
+        scene.settings.SMS_WRONG_CODES_AN_HOUR_PER_ADDRESS = 0
+        scene.settings.LIMIT_LOOPBACK_ADDRESSES = True
+        yield 1013, login(fake.login("openid-1"))
 
 
 @scene_of("post_auth_refresh")

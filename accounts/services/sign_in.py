@@ -8,19 +8,31 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
-from django.utils.translation import gettext as _
 from rest_framework_simplejwt.tokens import RefreshToken
 
-from accounts import events
-from accounts.errors import AccountClosed, CodeVoid, RefreshTokenReused, WrongCode
-from accounts.live_settings import REGISTER_BONUS
-from accounts.metrics import NEW_PEOPLE, REFRESHES, SIGN_INS, SIGN_INS_REFUSED, SIGN_OUTS
+from accounts import events, wechat
+from accounts.errors import (
+    AccountClosed,
+    CodeVoid,
+    InvalidPhone,
+    RefreshTokenReused,
+    WeChatAway,
+    WeChatRefused,
+    WrongCode,
+)
+from accounts.metrics import REFRESHES, SIGN_INS, SIGN_INS_REFUSED, SIGN_OUTS
 from accounts.models import DeviceSession, User, UserStatus
-from accounts.services import console_devices, live_sessions, sign_in_codes, tokens
+from accounts.services import (
+    code_counts,
+    console_devices,
+    identities,
+    live_sessions,
+    sign_in_codes,
+    tokens,
+)
 from accounts.services.points import lock_person
 from accounts.services.staff import follow_access
 from accounts.services.tokens import TokenPair
-from accounts.services.welcome import welcome
 from ops import security_log
 from ops.errors import NotSignedIn, TooManyRequests
 from ops.services import audit, key_ring
@@ -36,6 +48,12 @@ STATUS_EVENTS: dict[UserStatus, security_log.Event] = {
     UserStatus.ACTIVE: "account_activated",
     UserStatus.INACTIVE: "account_deactivated",
     UserStatus.BANNED: "account_banned",
+}
+WECHAT_REFUSALS = {
+    WeChatRefused: "wrong",
+    InvalidPhone: "wrong",
+    WeChatAway: "away",
+    TooManyRequests: "delayed",
 }
 
 
@@ -76,19 +94,42 @@ def sign_in_by_code(*, phone: str, code: str, device: Device) -> SignIn:
         SIGN_INS_REFUSED.add(1, "code", "delayed" if is_delay else "wrong")
         raise
     with transaction.atomic():
-        person, is_new_user = User.objects.get_or_create(
-            phone=phone, defaults={"nickname": _("Guest %(number)s") % {"number": phone[-4:]}}
+        person, is_new_user = identities.person_by_phone(phone)
+        return _start_session(person, "code", device=device, is_new_user=is_new_user)
+
+
+def sign_in_by_wechat(*, code: str, phone_code: str | None, device: Device) -> SignIn:
+    """Sign a person in by what their mini-program was given; the first time makes the account.
+
+    `phone_code` proves a phone besides: the two belong to one account from then on, unless each
+    has one of its own (`identities.person_at_wechat`). Raises WeChatRefused, WeChatAway,
+    InvalidPhone for one of no region that is served, TooManyRequests, and AccountClosed.
+    """
+    try:
+        code_counts.check_wrong_codes(device.address)
+        identity = wechat.identify(code)
+        phone = None
+        if phone_code is not None:
+            phone = wechat.phone_of(phone_code, openid=identity.openid)
+            sign_in_codes.check_phone(phone)
+    except (WeChatRefused, WeChatAway, InvalidPhone, TooManyRequests) as refusal:
+        if isinstance(refusal, WeChatRefused):
+            code_counts.count_wrong_code(device.address)
+        is_delay = isinstance(refusal, TooManyRequests)
+        security_log.note("sign_in_delayed" if is_delay else "sign_in_failed", refusal=refusal.code)
+        SIGN_INS_REFUSED.add(1, "wechat", WECHAT_REFUSALS[type(refusal)])
+        raise
+    with transaction.atomic():
+        person, is_new_user = identities.person_at_wechat(
+            openid=identity.openid, unionid=identity.unionid, phone=phone
         )
-        if is_new_user:
-            welcome(person=person, phone=phone, points=REGISTER_BONUS.value)
-            NEW_PEOPLE.add_on_commit()
-        return _start_session(person, device=device, is_new_user=is_new_user)
+        return _start_session(person, "wechat", device=device, is_new_user=is_new_user)
 
 
-def _start_session(person: User, *, device: Device, is_new_user: bool) -> SignIn:
+def _start_session(person: User, way: str, *, device: Device, is_new_user: bool) -> SignIn:
     if person.status != UserStatus.ACTIVE:
         security_log.note("sign_in_refused", person_id=person.pk, reason=person.status)
-        SIGN_INS_REFUSED.add(1, "code", "closed")
+        SIGN_INS_REFUSED.add(1, way, "closed")
         raise AccountClosed
     now = timezone.now()
     session = DeviceSession.objects.create(
@@ -103,7 +144,7 @@ def _start_session(person: User, *, device: Device, is_new_user: bool) -> SignIn
     User.objects.filter(pk=person.pk).update(last_login=now, login_count=F("login_count") + 1)
     person.refresh_from_db()
     security_log.note_change("sign_in", person_id=person.pk, session_id=session.pk)
-    SIGN_INS.add_on_commit(1, "code")
+    SIGN_INS.add_on_commit(1, way)
     return SignIn(
         person=person, session=session, pair=tokens.sign_pair(session), is_new_user=is_new_user
     )

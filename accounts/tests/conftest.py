@@ -2,6 +2,7 @@ import pytest
 
 from accounts.services.sign_in_codes import ask_code
 from accounts.tests.factories import RecordingSender
+from accounts.tests.fake_wechat import wechat_on_loopback
 from tests.api import client_of
 
 
@@ -31,3 +32,10 @@ def ask(sent, settings, django_capture_on_commit_callbacks):
         return sent[-1][1]
 
     return asked
+
+
+@pytest.fixture
+def at_wechat(settings):
+    """A WeChat on loopback that the platform asks."""
+    with wechat_on_loopback(settings) as fake:
+        yield fake

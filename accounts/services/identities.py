@@ -1,0 +1,124 @@
+"""Whose account a phone or a WeChat identity is: found, made, or joined by proof of both.
+
+Nobody gets into the account of somebody else by either: an identity is added to an account that
+has none of its kind, and never replaced or taken from another.
+"""
+
+import secrets
+
+from django.db import IntegrityError, transaction
+from django.utils.translation import gettext as _
+
+from accounts.errors import AccountClosed
+from accounts.live_settings import REGISTER_BONUS
+from accounts.metrics import NEW_PEOPLE, WECHAT_JOINED
+from accounts.models import User, UserStatus
+from accounts.services.welcome import welcome
+from ops import security_log
+from ops.transactions import in_transaction
+
+TRIES = 3  # each is lost to somebody who committed the same phone or openid in this very moment
+
+
+@in_transaction
+def person_by_phone(phone: str) -> tuple[User, bool]:
+    """The account of whoever proved this phone, and whether it is new."""
+    person, is_new = User.objects.get_or_create(
+        phone=phone, defaults={"nickname": _guest(phone[-4:])}
+    )
+    if is_new:
+        welcome(person=person, points=REGISTER_BONUS.value, phone=phone)
+        NEW_PEOPLE.add_on_commit()
+    return person, is_new
+
+
+@in_transaction
+def person_at_wechat(*, openid: str, unionid: str | None, phone: str | None) -> tuple[User, bool]:
+    """The account of whoever proved a WeChat identity, and perhaps a phone; and whether it is new.
+
+    - The identity has an account: that one. The phone is added where the account has none and
+      nobody else has this phone.
+    - It has none, and the account of the phone has no WeChat: the identity is added to that one.
+    - Else a new account, with the phone unless somebody else has it: whoever proves the phone of an
+      account that belongs to another WeChat does not get into it. Staff merge such accounts.
+
+    Raises AccountClosed where the proven phone is that of a closed account without WeChat.
+    """
+    for is_last in [False] * (TRIES - 1) + [True]:
+        try:
+            with transaction.atomic():
+                return _person_at_wechat(openid, unionid, phone)
+        except IntegrityError:
+            if is_last:
+                raise
+    raise AssertionError("The last try returns or raises.")
+
+
+def _person_at_wechat(openid: str, unionid: str | None, phone: str | None) -> tuple[User, bool]:
+    person = _known_at_wechat(openid, unionid)
+    if person is None and phone:
+        person = _join_wechat(phone, openid, unionid)
+    if person is None:
+        return _create(openid, unionid, phone), True
+    if phone and person.phone is None and person.status == UserStatus.ACTIVE:
+        _join_phone(person, phone)
+    return person, False
+
+
+def _known_at_wechat(openid: str, unionid: str | None) -> User | None:
+    """Whoever has this openid, or else this unionid: then the platform has another app by now."""
+    person: User | None = User.objects.filter(wechat_openid=openid).first()
+    if not unionid:
+        return person
+    of_union: User | None = User.objects.filter(wechat_unionid=unionid).first()
+    if person is None and of_union is not None:
+        User.objects.filter(pk=of_union.pk).update(wechat_openid=openid)
+    elif person is not None and of_union is None and person.wechat_unionid is None:
+        User.objects.filter(pk=person.pk).update(wechat_unionid=unionid)
+    return person or of_union
+
+
+def _join_wechat(phone: str, openid: str, unionid: str | None) -> User | None:
+    """Add a WeChat identity to the account of a phone, unless it has one; None without such."""
+    person: User | None = User.objects.filter(phone=phone, wechat_openid__isnull=True).first()
+    if person is None:
+        return None
+    if person.status != UserStatus.ACTIVE:
+        raise AccountClosed
+    # One conditional UPDATE decides between two that join at once; who lost it gets None.
+    free = User.objects.filter(pk=person.pk, phone=phone, wechat_openid__isnull=True)
+    if not free.update(wechat_openid=openid, wechat_unionid=unionid):
+        return None
+    welcome(person=person, points=0, openid=openid)
+    _tell_of_joining(person)
+    return person
+
+
+def _join_phone(person: User, phone: str) -> None:
+    """Add a phone to an account that has none, unless somebody else has it."""
+    if User.objects.filter(phone=phone).exists():
+        return
+    if User.objects.filter(pk=person.pk, phone__isnull=True).update(phone=phone):
+        welcome(person=person, points=0, phone=phone)
+        _tell_of_joining(person)
+
+
+def _tell_of_joining(person: User) -> None:
+    security_log.note_change("identity_joined", person_id=person.pk)
+    WECHAT_JOINED.add_on_commit()
+
+
+def _create(openid: str, unionid: str | None, phone: str | None) -> User:
+    if phone and User.objects.filter(phone=phone).exists():
+        phone = None
+    number = phone[-4:] if phone else f"{secrets.randbelow(10**4):04d}"
+    person: User = User.objects.create(
+        wechat_openid=openid, wechat_unionid=unionid, phone=phone, nickname=_guest(number)
+    )
+    welcome(person=person, points=REGISTER_BONUS.value, phone=phone or "", openid=openid)
+    NEW_PEOPLE.add_on_commit()
+    return person
+
+
+def _guest(number: str) -> str:
+    return _("Guest %(number)s") % {"number": number}
