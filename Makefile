@@ -109,6 +109,10 @@ bench-jobs: $(READY_TO_TEST) ## Kill workers while 200 runs of jobs are due (abo
 bench-alerts: $(READY_TO_TEST) ## Plant a fault for each alert rule, and measure until somebody is told
 	@$(PYTHON) -m bench.alerts $(RULES)
 
+.PHONY: bench-guesses
+bench-guesses: $(READY_TO_TEST) ## Guess a million times at sign-in codes (about an hour)
+	@$(PYTHON) -m bench.guesses
+
 .PHONY: bench-data
 bench-data: $(READY_TO_TEST) ## Fill an empty PostgreSQL with the large set (DATABASE, PEOPLE)
 	@$(PYTHON) -m bench.data $(if $(DATABASE),--database $(DATABASE)) $(if $(PEOPLE),--people $(PEOPLE))
@@ -212,6 +216,7 @@ check-openapi: $(READY_TO_TEST) ## Fail if docs/openapi.yaml is not the server's
 # stay, since pip wants a hash for `coverage[toml]` by this very name.
 lock: $(READY_TO_TEST) ## Pin all dependencies anew, with hashes, from the .in files
 	@$(PIP_COMPILE) --strip-extras --output-file=requirements.txt requirements.in
+	@$(PIP_COMPILE) --strip-extras --output-file=requirements-sms.txt requirements-sms.in
 	@$(PIP_COMPILE) --no-strip-extras --output-file=requirements-dev.txt requirements-dev.in
 
 .PHONY: clean

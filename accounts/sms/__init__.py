@@ -7,7 +7,6 @@ before it fails. A provider of one's own is a class with `send_code`.
 import logging
 import sys
 import time
-from collections.abc import Sequence
 from functools import partial
 from typing import Protocol
 
@@ -63,28 +62,24 @@ class NoSender:
         raise NotTaken("SMS_SENDER is accounts.sms.NoSender: there is no provider.")
 
 
-def senders() -> Sequence[Sender]:
-    """The senders that this deployment uses, in the order in which they are asked."""
-    return [import_string(name.strip())() for name in settings.SMS_SENDER.split(",")]
-
-
 def send_code(*, phone: str, code: str) -> None:
     """Hand a code to the first provider that takes it, within SECONDS_IN_ALL.
 
     Each has an equal share of the time that is left. Where one did not say whether it took the
     code, the next one sends the same: whichever arrives is good. Raises NotSent.
     """
-    waiting = list(senders())
+    waiting = [name.strip() for name in settings.SMS_SENDER.split(",")]
     deadline = time.monotonic() + SECONDS_IN_ALL
     may_have_arrived, last = False, None
     while waiting:
         share = (deadline - time.monotonic()) / len(waiting)
-        sender = waiting.pop(0)
-        provider = getattr(sender, "provider", "other")
+        name = provider = waiting.pop(0)
         try:
+            sender: Sender = import_string(name)()
+            provider = getattr(sender, "provider", name)
             within(share, partial(sender.send_code, phone=phone, code=code))
         except Exception as failure:  # noqa: BLE001  the next one takes over, whatever it was
-            is_unsure = not isinstance(failure, NotTaken)
+            is_unsure = not isinstance(failure, NotTaken | ImportError)
             SMS_TRIES.add(1, provider, "unsure" if is_unsure else "refused")
             may_have_arrived, last = may_have_arrived or is_unsure, failure
             if waiting:

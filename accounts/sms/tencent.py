@@ -13,8 +13,12 @@ from accounts.sms.answers import NoAnswer, never_left
 
 SECONDS = 2.0  # for each read; whoever asks waits no longer
 MAINLAND = "+86"
-# What the SDK calls its own troubles, and Tencent theirs: whether something was sent is not said.
-UNSURE = ("ClientNetworkError", "ServerNetworkError", "InternalError", "FailedOperation.Other")
+# How Tencent begins to say no. Its own troubles, and those of the SDK, do not say what was sent.
+REFUSED = (
+    "AuthFailure", "FailedOperation", "InvalidParameter", "LimitExceeded", "MissingParameter",
+    "RequestLimitExceeded", "ResourceInsufficient", "UnauthorizedOperation", "UnsupportedOperation",
+)  # fmt: skip
+UNSURE = "FailedOperation.OtherError"
 
 
 class TencentSender:
@@ -39,15 +43,13 @@ class TencentSender:
             said = statuses[0].Code if statuses else ""
         except TencentCloudSDKException as refusal:
             said, is_away = refusal.code, never_left(refusal)
-        except Exception as error:  # noqa: BLE001  it may say the phone and the code: outside of here
-            said = type(error).__name__
         if said == "Ok":
             return
         if is_away:
             raise NotTaken("Tencent Cloud was not reached.")
-        if not isinstance(said, str) or "." not in said or said.startswith(UNSURE):
-            raise NoAnswer(f"Tencent Cloud could not be asked, or did not say: {said}")
-        raise NotTaken(f"Tencent Cloud says {said}.")
+        if isinstance(said, str) and said.startswith(REFUSED) and said != UNSURE:
+            raise NotTaken(f"Tencent Cloud says {said}.")
+        raise NoAnswer(f"Tencent Cloud could not be asked, or did not say: {said}")
 
 
 def _client() -> SmsClient:

@@ -163,6 +163,7 @@ def test_what_aliyun_does_not_say_leaves_it_open(at_aliyun, answer):
         tencent_refuses("AuthFailure.SignatureFailure"),
         tencent_refuses("UnauthorizedOperation.SmsSdkAppIdVerifyFail"),
         tencent_refuses("RequestLimitExceeded.UinLimitExceeded"),
+        tencent_refuses("RequestLimitExceeded"),
     ],
     ids=lambda answer: "".join(re.findall(r"'Code': '([\w.]+)'", str(answer.body))),
 )
@@ -179,6 +180,7 @@ def test_what_tencent_refuses_was_not_sent(at_tencent, answer):
         Answer(HTML.body, status=502, content_type="text/html"),
         Answer({}, status=500),
         tencent_refuses("InternalError.SigVerifyError"),
+        tencent_says("FailedOperation.OtherError"),
         Answer(b'{"Response": {'),
         Answer([]),
         Answer({}),
@@ -295,6 +297,14 @@ def test_when_both_fail_it_is_said_whether_it_may_have_arrived(
         sms.send_code(phone=PHONE, code=CODE)
     assert raised.value.may_have_arrived is may_have_arrived
     assert time.monotonic() - started < 3
+
+
+def test_a_sender_that_is_not_installed_is_one_that_fails(settings, at_tencent):
+    """The start says so where it looks; a server that did not look asks the next one."""
+    settings.SMS_SENDER = f"nowhere.Nothing,{TENCENT}"
+    before = tries()
+    sms.send_code(phone=PHONE, code=CODE)
+    assert more_than(before) == {("other", "refused"): 1, ("tencent", "taken"): 1}
 
 
 # --- As a customer sees it ----------------------------------------------------------------------

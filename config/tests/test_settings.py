@@ -22,6 +22,8 @@ SECURE = {
     "SMS_SENDER": "accounts.sms.NoSender",
 }
 
+ALIYUN, TENCENT = "accounts.sms.aliyun.AliyunSender", "accounts.sms.tencent.TencentSender"
+
 
 def manage(tmp_path, *arguments, **variables):
     """Run manage.py with these variables alone; whatever .env says is overridden."""
@@ -59,6 +61,32 @@ def manage(tmp_path, *arguments, **variables):
         (
             {**SECURE, "SMS_SENDER": "accounts.sms.ConsoleSender"},
             "SMS_SENDER is accounts.sms.ConsoleSender and DEBUG is off",
+        ),
+        (
+            {**SECURE, "SMS_SENDER": "accounts.sms.NoSender, accounts.sms.ConsoleSender"},
+            "SMS_SENDER is accounts.sms.NoSender, accounts.sms.ConsoleSender and DEBUG is off",
+        ),
+        (
+            {"SMS_SENDER": ALIYUN, "SMS_ALIYUN_ACCESS_KEY_ID": "LTAI"},
+            f"SMS_SENDER names {ALIYUN}, and SMS_ALIYUN_ACCESS_KEY_SECRET is not set",
+        ),
+        (
+            {"SMS_SENDER": f"accounts.sms.NoSender,{TENCENT}"},
+            f"SMS_SENDER names {TENCENT}, and SMS_TENCENT_SECRET_ID is not set",
+        ),
+        ({"SMS_TENCENT_PARAMETERS": "code,phone"}, "SMS_TENCENT_PARAMETERS names phone"),
+        (
+            {**SECURE, "SMS_ALIYUN_ENDPOINT": "http://sms.example"},
+            "SMS_ALIYUN_ENDPOINT reaches sms.example without TLS",
+        ),
+        (
+            {**SECURE, "SMS_TENCENT_ENDPOINT": "http://sms.example"},
+            "SMS_TENCENT_ENDPOINT reaches sms.example without TLS",
+        ),
+        ({"WECHAT_APP_ID": "wx1"}, "WECHAT_APP_ID is set and WECHAT_APP_SECRET is not"),
+        (
+            {**SECURE, "WECHAT_URL": "http://wechat.example"},
+            "WECHAT_URL reaches wechat.example without TLS",
         ),
         ({"HOST": "0.0.0.0"}, "DEBUG is on and HOST is 0.0.0.0"),  # noqa: S104  refused
         ({"HOST": "shop.example"}, "DEBUG is on and HOST is shop.example"),
@@ -217,6 +245,17 @@ def test_a_class_that_is_not_there_is_named(tmp_path, name):
     finished = manage(tmp_path, **{name: "nowhere.Nothing"})
     assert finished.returncode == 1
     assert f"{name} names no class" in finished.stderr
+
+
+def test_a_sender_whose_sdk_is_not_there_is_named(tmp_path):
+    without = tmp_path / "alibabacloud_dysmsapi20170525.py"
+    without.write_text("raise ModuleNotFoundError('No module named this one')\n")
+    keys = ("ACCESS_KEY_ID", "ACCESS_KEY_SECRET", "SIGN_NAME", "TEMPLATE")
+    said = {f"SMS_ALIYUN_{key}": "x" for key in keys}
+    finished = manage(tmp_path, SMS_SENDER=ALIYUN, PYTHONPATH=str(tmp_path), **said)
+    assert finished.returncode == 1
+    assert "SMS_SENDER names no class" in finished.stderr
+    assert "requirements-sms.txt" in finished.stderr
 
 
 REPLACE = """
