@@ -5,6 +5,7 @@ has none of its kind, and never replaced or taken from another.
 """
 
 import secrets
+from contextlib import suppress
 
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
@@ -44,14 +45,10 @@ def person_at_wechat(*, openid: str, unionid: str | None, phone: str | None) -> 
 
     Raises AccountClosed where the proven phone is that of a closed account without WeChat.
     """
-    for is_last in [False] * (TRIES - 1) + [True]:
-        try:
-            with transaction.atomic():
-                return _person_at_wechat(openid, unionid, phone)
-        except IntegrityError:
-            if is_last:
-                raise
-    raise AssertionError("The last try returns or raises.")
+    for _lost in range(TRIES - 1):
+        with suppress(IntegrityError), transaction.atomic():
+            return _person_at_wechat(openid, unionid, phone)
+    return _person_at_wechat(openid, unionid, phone)
 
 
 def _person_at_wechat(openid: str, unionid: str | None, phone: str | None) -> tuple[User, bool]:
