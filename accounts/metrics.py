@@ -36,7 +36,7 @@ CODES = Counter(
 CODES_REFUSED = Counter(
     "platform_sign_in_codes_refused_total",
     "Sign-in codes that were asked for too often, by the limit that refused them.",
-    Label("limit", ("minute", "day", "address", "prefix", "budget", "pumping")),
+    Label("reason", ("minute", "day", "address", "prefix", "budget", "pumping")),
 )
 SMS_TRIES = Counter(
     "platform_sms_tries_total",
@@ -67,7 +67,7 @@ POINTS_SPENT_CHART = Chart(
 WECHAT_SECONDS = Histogram(
     "platform_wechat_seconds",
     "How long WeChat took to answer, by what was asked and whether it did.",
-    Label("asked", ("session", "token", "phone")),
+    Label("operation", ("session", "token", "phone")),
     Label("outcome", ("answered", "refused", "away")),
 )
 WECHAT_JOINED = Counter(
