@@ -2,8 +2,15 @@
 
 from django.utils.translation import gettext_lazy as _
 
-from accounts.limits import WRONG_TRIES
-from ops.errors import DomainError, NotAllowed, NotSignedIn, TooManyRequests
+from accounts.limits import WRONG_TRIES, largest_avatar_in_megabytes
+from ops.errors import (
+    DomainError,
+    NotAllowed,
+    NotFound,
+    NotSignedIn,
+    TooManyRequests,
+    ValidationFailed,
+)
 
 
 class InvalidPhone(DomainError):
@@ -78,8 +85,61 @@ class NotEnoughPoints(DomainError):
     example = {"required": 800, "current": 550, "shortage": 250}
 
 
+class NoImage(DomainError):
+    code, status = 5001, 400
+    message = _("There is no image in the request.")
+
+
+class NotAnImage(DomainError):
+    code, status = 5003, 400
+    message = _("Only JPEG, PNG, WebP and HEIC images are taken.")
+
+
+class ImageTooLarge(DomainError):
+    code, status = 5004, 413
+    message = _("The image is larger than %(limit)s MB.")
+
+    def __init__(self) -> None:
+        super().__init__(limit=largest_avatar_in_megabytes())
+
+
+class ImageBroken(DomainError):
+    code, status = 5005, 400
+    message = _("The image is broken, incomplete or has too many pixels.")
+
+
+class NoMail(ValidationFailed):
+    """The deployment names no mail server, or not where links of its letters lead."""
+
+    message = _("No e-mail can be sent here yet.")
+    example = {}
+
+    def __init__(self) -> None:
+        super().__init__({"email": [str(self.message)]})
+
+
+class EmailLinkVoid(NotFound):
+    """Used, too old, of another address by now, or never a link: which of these is not told."""
+
+    message = _("This link is no longer good. Please ask for a new one in the app.")
+
+
+class EmailTaken(ValidationFailed):
+    """Told to whoever has opened the mailbox, and to nobody else."""
+
+    message = _("This address belongs to another account by now.")
+    example = {}
+
+    def __init__(self) -> None:
+        super().__init__({"email": [str(self.message)]})
+
+
 class OwnRole(NotAllowed):
     message = _("Nobody changes their own role.")
+
+
+class OwnPremium(NotAllowed):
+    message = _("Nobody grants or ends their own premium.")
 
 
 class HoldsMoreRights(NotAllowed):

@@ -200,6 +200,7 @@ class ProfileOutput(UserOutput):
     class Meta(UserOutput.Meta):
         fields = [
             *UserOutput.Meta.fields,
+            "premium_until",
             "created_at",
             "last_login",
             "login_count",

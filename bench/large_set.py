@@ -506,14 +506,15 @@ def _people(facts):
     """Everybody, with the head of their chain; the staff have the ids behind the customers'."""
     _run(
         """
-        INSERT INTO accounts_user (id, password, is_superuser, phone, nickname, status, is_premium,
-            is_staff, total_points, lifetime_points, points_version, points_hash, login_count,
-            last_login, created_at)
+        INSERT INTO accounts_user (id, password, is_superuser, phone, nickname, status,
+            premium_until, is_staff, total_points, lifetime_points, points_version, points_hash,
+            login_count, last_login, created_at)
         SELECT head.user_id, '!', false, '1' || lpad(head.user_id::text, 10, '0'),
             'Guest ' || head.user_id,
             CASE WHEN head.user_id %% 1000 = 0 THEN 'banned' ELSE 'active' END,
-            head.user_id %% 50 = 0, false, head.balance_after, coalesce(receipts.points, 0),
-            head.sequence, head.entry_hash, 1, head.created_at,
+            CASE WHEN head.user_id %% 50 = 0 THEN current_date + 365 END, false,
+            head.balance_after, coalesce(receipts.points, 0), head.sequence, head.entry_hash,
+            1, head.created_at,
             %(begun)s::timestamptz - interval '1 day'
         FROM (SELECT user_id, max(sequence) AS sequence FROM points_move GROUP BY user_id) AS newest
         JOIN accounts_pointsentry AS head USING (user_id, sequence)

@@ -42,6 +42,8 @@ VERBS: dict[str, str | Promise] = {
     "create_superuser": _("made a superuser"),
     "delete": _("deleted"),
     "end": _("sign-in ended"),
+    "end_premium": _("premium ended"),
+    "grant_premium": _("premium granted"),
     "join": _("joined"),
     "leave": _("left"),
     "load": _("loaded"),

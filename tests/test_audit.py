@@ -11,7 +11,7 @@ import inspect
 import pkgutil
 import textwrap
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import date, timedelta
 from functools import partial
 from io import StringIO
 from typing import Any, NamedTuple
@@ -28,7 +28,7 @@ from django.utils import timezone
 
 from accounts.live_settings import REGISTER_BONUS
 from accounts.models import ConsoleDevice, DeviceSession, User, UserStatus
-from accounts.services import console_devices, passwords, sign_in
+from accounts.services import console_devices, passwords, premium, sign_in
 from accounts.services.staff import choose_platform_role
 from accounts.tests.factories import make_sign_in
 from catalog.models import Product, ProductImage, ShopMember, ShopRole, StockOperation
@@ -132,6 +132,29 @@ def set_a_password(staff):
     return Deed(
         partial(passwords.set_password, person=person, password="s3cret-s3cret"),
         lambda: [Told("user.set_password", f"accounts.user:{person.pk}", {}, {})],
+    )
+
+
+def of_premium(person, action, before, after, reason):
+    before, after = ({"premium_until": day and day.isoformat()} for day in (before, after))
+    return Told(f"user.{action}", f"accounts.user:{person.pk}", before, after, reason)
+
+
+def grant_premium(staff):
+    person, until = make_person(), date(2999, 1, 1)
+    facts = {"until": until, "reason": "A regular", "author_id": staff.pk}
+    return Deed(
+        partial(premium.grant, person_id=person.pk, **facts),
+        lambda: [of_premium(person, "grant_premium", None, until, "A regular")],
+    )
+
+
+def end_premium(staff):
+    until = date(2999, 1, 1)
+    person = make_person(premium_until=until)
+    return Deed(
+        partial(premium.end, person_id=person.pk, reason="Moved away", author_id=staff.pk),
+        lambda: [of_premium(person, "end_premium", until, None, "Moved away")],
     )
 
 
@@ -496,6 +519,8 @@ def go_on(staff):
 AUDITED = {
     "accounts.services.console_devices.end": end_a_console_device,
     "accounts.services.passwords.set_password": set_a_password,
+    "accounts.services.premium.end": end_premium,
+    "accounts.services.premium.grant": grant_premium,
     "accounts.services.sign_in.change_status": ban,
     "accounts.services.sign_in.revoke": end_a_sign_in,
     "accounts.services.staff.choose_platform_role": make_an_auditor,

@@ -985,6 +985,7 @@ def test_addresses_with_ids_that_are_none(cast, world, superuser, pk, actor):
             "reason": "came",
             "codes": "A-1",
             "role": Role.AUDITOR,
+            "until": "2999-01-01",
             "request_key": str(uuid4()),
             "_form_submitted": "True",
         }
@@ -992,6 +993,8 @@ def test_addresses_with_ids_that_are_none(cast, world, superuser, pk, actor):
             f"{products}{pk}/change_stock/",
             f"{products}{pk}/add_codes/",
             f"{people}{pk}/choose_platform_role/",
+            f"{people}{pk}/grant_premium/",
+            f"{people}{pk}/end_premium/",
         ):
             assert console.get(address).status_code in {200, 403, 404}, address
             assert console.post(address, dialog).status_code in {302, 403, 404}, address

@@ -55,6 +55,7 @@ class Own:
     by: str
     opens: str = ""  # to whom as well, whose service refuses what they send
     fields: Mapping[str, str]  # with what stands in the row filled in
+    starts: Mapping[str, str] = field(default_factory=dict)  # what the row is before
     name: str = ""  # of the address, where it is not made of the page's
     row: str = ""  # with which it is tried, where it is not the page's
     of_row: bool = True  # whether the id of a row stands in the address
@@ -113,6 +114,10 @@ PAGES: dict[str, Page] = {
         edit={"nickname": "Renamed"},
         own={
             "choose_platform_role": Own(by="superuser", fields={"role": Role.AUDITOR}),
+            "grant_premium": Own(by=WRITE, fields={"until": "2999-01-01", "reason": "A regular"}),
+            "end_premium": Own(
+                by=WRITE, fields={"reason": "Moved away"}, starts={"premium_until": "2999-01-01"}
+            ),
             "password": Own(
                 by=WRITE,
                 name="auth_user_password_change",
@@ -694,6 +699,9 @@ def test_who_may_use_an_address_of_its_own(label, kind, world, consoles):
                 nowhere = reverse(f"admin:{name}", args=[missing_id(one.row)])
                 assert console.get(nowhere).status_code == answer.status_code, actor
             with undone(console) as tables:
+                if own.starts:
+                    one.model._base_manager.filter(pk=one.row.pk).update(**own.starts)
+                    tables.clear()
                 answer = console.post(address, {**form, **sent})
             note_write(actor, f"{where} {kind} sent", answer, tables, may, outcomes)
         if not own.of_row:

@@ -1,4 +1,5 @@
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 from django import forms
@@ -8,17 +9,21 @@ from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
+from django.db.models import Q
 from django.urls import reverse
+from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+from unfold.widgets import UnfoldAdminTextInputWidget
 
 from accounts.models import (
     User,
     UserStatus,
     tidy_nickname,
 )
-from accounts.services import customers, passwords, sign_in, staff
+from accounts.services import customers, passwords, premium, sign_in, staff
 from ops import security_log, stale_forms
 from ops.access import OF_PLATFORM
 from ops.admin_base import BookingForm, EditAdmin, book_once, change_each
@@ -57,6 +62,55 @@ class PlatformRoleForm(BookingForm):
     )
 
 
+class DayWidget(UnfoldAdminTextInputWidget):
+    """The browser's own calendar: the one of Django's admin does not wake up inside of a dialog."""
+
+    input_type = "date"
+
+
+class ReasonForm(BookingForm):
+    """What the dialog that ends premium asks for."""
+
+    reason = forms.CharField(
+        label=_("reason"), max_length=premium.LONGEST_REASON, widget=UnfoldAdminTextInputWidget
+    )
+
+
+class PremiumForm(ReasonForm):
+    """What the dialog that grants premium asks for."""
+
+    until = forms.DateField(
+        label=_("until"),
+        help_text=_("The last day, in the time zone of the platform."),
+        input_formats=["%Y-%m-%d"],  # as browsers send it
+        widget=DayWidget,
+    )
+    field_order = ["until", "reason"]
+
+    def clean_until(self):
+        until = self.cleaned_data["until"]
+        if until < timezone.localdate():
+            raise forms.ValidationError(_("This day is over."))
+        return until
+
+
+class PremiumFilter(admin.SimpleListFilter):
+    """Whose premium lasts today."""
+
+    title = _("premium")
+    parameter_name = "premium"
+
+    def lookups(self, request, model_admin):
+        return [("1", _("Yes")), ("0", _("No"))]
+
+    def queryset(self, request, queryset):
+        if self.value() not in {"0", "1"}:
+            return queryset
+        premium_people = User.objects.premium().values("pk")
+        is_one = Q(pk__in=premium_people)
+        return queryset.filter(is_one if self.value() == "1" else ~is_one)
+
+
 class PasswordForm(AdminPasswordChangeForm):
     """Refused where the password was changed while the page was open."""
 
@@ -90,7 +144,7 @@ class UserAdmin(DjangoUserAdmin, EditAdmin):  # type: ignore[misc]  # get_form
     change_password_form = PasswordForm
     change_user_password_template = "admin/accounts/user/change_password.html"  # noqa: S105
     list_display = ["__str__", "masked_phone", "status", "total_points", "is_premium", "last_login"]
-    list_filter = ["status", "is_premium", "is_staff"]
+    list_filter = ["status", PremiumFilter, "is_staff"]
     search_fields = ["nickname", "=phone", "=username"]
     search_permissions = {
         "=phone": "accounts.search_user",
@@ -99,11 +153,13 @@ class UserAdmin(DjangoUserAdmin, EditAdmin):  # type: ignore[misc]  # get_form
     search_help_text = _("Nickname, whole phone number or user name")
     ordering = ["-id"]
     actions = ["activate", "deactivate", "ban"]
-    actions_detail = ["choose_platform_role"]
+    actions_detail = ["grant_premium", "end_premium", "choose_platform_role"]
     # The status changes by the actions, which end sign-ins; points change by the ledger alone.
     readonly_fields = [
         "masked_phone",
+        "masked_email",
         "status",
+        "premium_until",
         "is_staff",
         "platform_role",
         "total_points",
@@ -117,7 +173,16 @@ class UserAdmin(DjangoUserAdmin, EditAdmin):  # type: ignore[misc]  # get_form
     fieldsets = [
         (
             None,
-            {"fields": ["nickname", "masked_phone", "status", "is_premium", "daily_upload_quota"]},
+            {
+                "fields": [
+                    "nickname",
+                    "masked_phone",
+                    "masked_email",
+                    "status",
+                    "premium_until",
+                    "daily_upload_quota",
+                ]
+            },
         ),
         (_("Points"), {"fields": ["total_points", "lifetime_points", "points_version"]}),
         (_("Dates"), {"fields": ["created_at", "updated_at", "last_login", "login_count"]}),
@@ -171,6 +236,46 @@ class UserAdmin(DjangoUserAdmin, EditAdmin):  # type: ignore[misc]  # get_form
             back_to=reverse("admin:accounts_user_change", args=[object_id]),
         )
 
+    @action(
+        description=_("Grant premium"),
+        permissions=["premium"],
+        dialog={"title": _("Grant premium"), "form_class": PremiumForm},
+    )
+    def grant_premium(self, request, form, object_id):
+        day = date_format(form.cleaned_data["until"])
+        done = _("Premium lasts until %(day)s.") % {"day": day}
+        change = partial(premium.grant, until=form.cleaned_data["until"])
+        return self._book_premium(request, form, object_id, change=change, done=done)
+
+    @action(
+        description=_("End premium"),
+        permissions=["premium"],
+        dialog={"title": _("End premium"), "form_class": ReasonForm},
+    )
+    def end_premium(self, request, form, object_id):
+        done = _("Premium has ended.")
+        return self._book_premium(request, form, object_id, change=premium.end, done=done)
+
+    def _book_premium(self, request, form, object_id, *, change, done):
+        def book():
+            change(
+                person_id=self.pk_in_address(object_id),
+                reason=form.cleaned_data["reason"],
+                author_id=request.user.pk,
+            )
+
+        return book_once(
+            self,
+            request,
+            form,
+            book=book,
+            success=lambda: done,
+            back_to=reverse("admin:accounts_user_change", args=[object_id]),
+        )
+
+    def has_premium_permission(self, request, person=None):
+        return self.may(request, "premium", person)
+
     def has_privilege_permission(self, request, person=None):
         return request.user.is_superuser and self.may(request, "view", person)
 
@@ -207,6 +312,14 @@ class UserAdmin(DjangoUserAdmin, EditAdmin):  # type: ignore[misc]  # get_form
     @admin.display(description=_("phone"))
     def masked_phone(self, person):
         return person.masked_phone
+
+    @admin.display(description=_("e-mail"))
+    def masked_email(self, person):
+        return person.masked_email
+
+    @admin.display(description=_("premium"), boolean=True)
+    def is_premium(self, person):
+        return person.is_premium
 
     @admin.action(description=_("Activate"), permissions=["close"])
     def activate(self, request, people):

@@ -3,8 +3,9 @@
 from accounts.models.code_counts import CodeCount, CountPurpose
 from accounts.models.console_devices import ConsoleDevice
 from accounts.models.device_sessions import DeviceSession
+from accounts.models.email_links import EmailLink
 from accounts.models.nicknames import check_nickname, tidy_nickname
-from accounts.models.people import User, UserStatus
+from accounts.models.people import User, UserStatus, masked_email
 from accounts.models.points import OFTEN_EARNED, OFTEN_SPENT, PointsEntry, PointsSource
 from accounts.models.registration_marks import RegistrationMark
 from accounts.models.sign_in_codes import SignInCode
@@ -18,6 +19,7 @@ __all__ = [
     "ConsoleDevice",
     "CountPurpose",
     "DeviceSession",
+    "EmailLink",
     "LimitPurpose",
     "PointsEntry",
     "PointsSource",
@@ -28,5 +30,6 @@ __all__ = [
     "User",
     "UserStatus",
     "check_nickname",
+    "masked_email",
     "tidy_nickname",
 ]

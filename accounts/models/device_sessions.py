@@ -1,7 +1,8 @@
 """Where people are signed in."""
 
 from collections.abc import Mapping
-from typing import ClassVar, override
+from datetime import datetime
+from typing import ClassVar, Self, override
 
 from django.db import models
 from django.db.models import Q
@@ -11,6 +12,15 @@ from django.utils.translation import gettext_lazy as _
 from accounts.models.people import User
 from ops.sensitive import Kind
 from ops.service_columns import ServiceColumns
+from ops.updated_at import MutableQuerySet
+
+
+class DeviceSessionQuerySet(MutableQuerySet["DeviceSession"]):
+    """Sign-ins, to be asked for."""
+
+    def live(self, now: datetime) -> Self:
+        """Those that are neither ended nor over: their tokens are good."""
+        return self.filter(revoked_at__isnull=True, expires_at__gt=now)
 
 
 class DeviceSession(ServiceColumns):
@@ -28,6 +38,7 @@ class DeviceSession(ServiceColumns):
         "last_activity_at",
         "expires_at",
         "revoked_at",
+        "takes_unnamed",
     )
     sensitive: ClassVar[Mapping[str, Kind]] = {
         "device_info": Kind.PERSONAL,
@@ -41,6 +52,11 @@ class DeviceSession(ServiceColumns):
     generation = models.PositiveIntegerField(_("generation"), default=0)
     rotated_at = models.DateTimeField(_("rotated at"))
     key_id = models.CharField(_("key id"), max_length=16, db_default="", editable=False)
+    # Its tokens may name no issuer and no audience. Every row of the version before has it, also of
+    # those that it writes while it is being replaced: the database says so by itself.
+    takes_unnamed = models.BooleanField(
+        _("tokens without an issuer"), default=False, db_default=True, editable=False
+    )
     device_info = models.JSONField(_("device"), null=True, blank=True)
     ip_address = models.GenericIPAddressField(_("address"), null=True, blank=True)
     user_agent = models.CharField(_("user agent"), max_length=255, blank=True)
@@ -48,6 +64,8 @@ class DeviceSession(ServiceColumns):
     last_activity_at = models.DateTimeField(_("last activity"), default=timezone.now)
     expires_at = models.DateTimeField(_("expires at"))
     revoked_at = models.DateTimeField(_("revoked at"), null=True, blank=True, db_index=True)
+
+    objects: ClassVar = DeviceSessionQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("device")

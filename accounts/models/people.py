@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any, ClassVar, override
+from typing import Any, ClassVar, Self, override
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
 from django.core.exceptions import ValidationError
 from django.db import models, transaction
 from django.db.models import F, Func, Q, Value
+from django.db.models.functions import Lower
 from django.db.models.lookups import Exact
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -33,6 +34,12 @@ def _is_number(name: str) -> bool:
     return not name.strip(OF_NUMBERS)
 
 
+def masked_email(address: str) -> str:
+    """An address as others may see it, e.g. w****@example.com."""
+    name, _at, host = address.rpartition("@")
+    return f"{name[:1] if len(name) > 2 else ''}****@{host}"
+
+
 class UserStatus(models.TextChoices):
     ACTIVE = "active", _("Active")
     INACTIVE = "inactive", _("Inactive")
@@ -41,6 +48,14 @@ class UserStatus(models.TextChoices):
 
 class UserQuerySet(LockingQuerySet["User"]):
     """People, to be asked for and to be held."""
+
+    def premium(self) -> Self:
+        """Those whose premium lasts today."""
+        return self.filter(premium_until__gte=timezone.localdate())
+
+    def by_email(self, address: str) -> Self:
+        """Whoever has this e-mail address, in whatever case it is written; by the unique index."""
+        return self.alias(address=Lower("email")).filter(address=address.lower())
 
     def by_login_name(self, typed: str) -> "User | None":
         """Whoever signs in to the console by this user name or whole phone number."""
@@ -84,9 +99,13 @@ class User(ServiceColumns, AbstractBaseUser, PermissionsMixin):
         "points_hash",
         "login_count",
         "last_login",
+        "avatar",
+        "email",
+        "premium_until",
     )
     sensitive: ClassVar[Mapping[str, Kind]] = {
         "phone": Kind.MASKED,
+        "email": Kind.MASKED,
         "nickname": Kind.PERSONAL,
         "username": Kind.PERSONAL,
         "wechat_openid": Kind.SECRET,
@@ -109,6 +128,12 @@ class User(ServiceColumns, AbstractBaseUser, PermissionsMixin):
     wechat_unionid = models.CharField(
         _("WeChat unionid"), max_length=64, unique=True, null=True, blank=True
     )
+    email = models.EmailField(  # noqa: DJ001  unique by a constraint below
+        _("e-mail"),
+        null=True,
+        blank=True,
+        help_text=_("Of whom a link was opened in its mailbox."),
+    )
     nickname = models.CharField(
         _("nickname"), max_length=40, blank=True, validators=[check_nickname]
     )
@@ -123,7 +148,13 @@ class User(ServiceColumns, AbstractBaseUser, PermissionsMixin):
     status = models.CharField(
         _("status"), max_length=8, choices=UserStatus, default=UserStatus.ACTIVE
     )
-    is_premium = models.BooleanField(_("premium"), default=False)
+    premium_until = models.DateField(
+        _("premium until"),
+        null=True,
+        blank=True,
+        editable=False,
+        help_text=_("The last day, in the time zone of the platform."),
+    )
     is_staff = models.BooleanField(_("may sign in to the console"), default=False)
     total_points = models.PositiveBigIntegerField(_("points"), default=0, editable=False)
     lifetime_points = models.PositiveBigIntegerField(
@@ -161,6 +192,7 @@ class User(ServiceColumns, AbstractBaseUser, PermissionsMixin):
             ("close_user", _("Can deactivate, ban and activate people")),
             ("search_user", _("Can find people by their whole phone number")),
             ("password_user", _("Can set the password of a person")),
+            ("premium_user", _("Can grant and end premium")),
         ]
         constraints = [
             models.CheckConstraint(
@@ -169,6 +201,8 @@ class User(ServiceColumns, AbstractBaseUser, PermissionsMixin):
             models.CheckConstraint(
                 condition=Q(total_points__gte=0), name="user_points_never_negative"
             ),
+            # One mailbox is one person's, in whatever case its address is written.
+            models.UniqueConstraint(Lower("email"), name="user_email_of_one_person"),
             # Else somebody could take the phone number by which another signs in.
             models.CheckConstraint(
                 condition=Q(username=None)
@@ -211,6 +245,16 @@ class User(ServiceColumns, AbstractBaseUser, PermissionsMixin):
         return self.status == UserStatus.ACTIVE
 
     @property
+    def is_premium(self) -> bool:
+        """Whether their premium lasts today; it ends by itself at midnight after its last day."""
+        return self.premium_until is not None and self.premium_until >= timezone.localdate()
+
+    @property
     def masked_phone(self) -> str | None:
         """The phone as others may see it, e.g. 138****8001; None without a phone."""
         return masked(self.phone) if self.phone else None
+
+    @property
+    def masked_email(self) -> str | None:
+        """The e-mail address as others may see it; None without one."""
+        return masked_email(self.email) if self.email else None

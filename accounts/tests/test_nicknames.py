@@ -132,10 +132,10 @@ def form_of_person(person):
 @pytest.mark.parametrize("nickname", ["a\u202eb", "a\tb", "\u200b", "\u3164"], ids=ascii)
 def test_the_form_of_a_person_refuses_it_as_well(console, nickname):
     person = make_person()
-    answer = fill_in(console, form_of_person(person), nickname=nickname, is_premium="on")
+    answer = fill_in(console, form_of_person(person), nickname=nickname, daily_upload_quota="7")
     assert list(answer.context["adminform"].form.errors) == ["nickname"]
     assert nickname_of(person) == person.nickname
-    assert not User.objects.get(pk=person.pk).is_premium
+    assert User.objects.get(pk=person.pk).daily_upload_quota is None
 
 
 @pytest.mark.parametrize(
@@ -152,11 +152,11 @@ def test_a_form_with_an_older_nickname_asks_for_another_one(console):
     """Whatever else is changed in it; both go together."""
     person = make_person(nickname="a\u202eb")
     form = form_of_person(person)
-    answer = fill_in(console, form, is_premium="on")
+    answer = fill_in(console, form, daily_upload_quota="7")
     assert list(answer.context["adminform"].form.errors) == ["nickname"]
-    assert not User.objects.get(pk=person.pk).is_premium
-    assert fill_in(console, form, is_premium="on", nickname="ab").status_code == 302
-    assert User.objects.get(pk=person.pk).is_premium
+    assert User.objects.get(pk=person.pk).daily_upload_quota is None
+    assert fill_in(console, form, daily_upload_quota="7", nickname="ab").status_code == 302
+    assert User.objects.get(pk=person.pk).daily_upload_quota == 7
 
 
 def test_an_older_nickname_stops_neither_a_sign_in_nor_an_action(api):

@@ -1,5 +1,7 @@
 """GET and PATCH /api/user/profile."""
 
+from datetime import date
+
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -13,18 +15,19 @@ pytestmark = pytest.mark.django_db
 
 FIELDS = {
     "user_id", "mobile", "nickname", "avatar", "total_points", "points_version", "is_merchant",
-    "is_premium", "tier", "status", "created_at", "last_login", "login_count", "lifetime_points",
-    "uploads_left_today", "next_tier",
+    "is_premium", "tier", "status", "premium_until", "created_at", "last_login",
+    "login_count", "lifetime_points", "uploads_left_today", "next_tier",
 }  # fmt: skip
 
 
 def test_the_profile_has_exactly_the_fields_of_the_contract(api):
-    person = sign_in(api, make_person(phone="13800138001", is_premium=True)).person
+    person = sign_in(api, make_person(phone="13800138001", premium_until=date(2999, 1, 1))).person
     profile = data_of(api.get("/api/user/profile"))
     assert set(profile) == FIELDS
     assert profile["user_id"] == person.pk
     assert profile["mobile"] == "138****8001"
     assert profile["is_premium"] is True
+    assert profile["premium_until"] == "2999-01-01"
     assert profile["login_count"] == 1
     assert profile["created_at"].endswith("+08:00")
     assert profile["last_login"].endswith("+08:00")

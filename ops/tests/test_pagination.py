@@ -41,7 +41,7 @@ def walk(rows, ordering, size):
         ["-nickname", "-status", "id"],
         ["-created_at", "id"],
         ["created_at", "-id"],
-        ["-is_premium", "id"],
+        ["-is_staff", "id"],
     ],
 )
 @pytest.mark.parametrize("size", [1, 2, 3, 100])
@@ -50,7 +50,7 @@ def test_pages_follow_each_other_in_the_order_of_all(ordering, size):
         make_person(
             status=["active", "banned", "inactive"][number % 3],
             nickname=["甲", "乙 %", "a"][number % 2],
-            is_premium=number % 4 == 0,
+            is_staff=number % 4 == 0,
         )
     User.objects.filter(pk__lt=User.objects.order_by("pk")[3].pk).update(
         created_at=User.objects.order_by("pk")[5].created_at

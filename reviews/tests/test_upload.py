@@ -1,5 +1,5 @@
 import io
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from threading import BoundedSemaphore
 
@@ -527,8 +527,8 @@ def test_a_day_ends_at_midnight_here(shop, settings):
     ("fields", "quota"),
     [
         ({}, 20),
-        ({"is_premium": True}, 50),
-        ({"is_premium": True, "daily_upload_quota": 3}, 3),
+        ({"premium_until": date(2999, 1, 1)}, 50),
+        ({"premium_until": date(2999, 1, 1), "daily_upload_quota": 3}, 3),
         ({"daily_upload_quota": 0}, 0),
     ],
 )
