@@ -60,8 +60,8 @@ class RealtimeConsumer:
 
     __slots__ = (
         "_before_hello", "_catching_up", "_ledger_lock", "_newest", "_wanted_language",
-        "base_send", "expires_at", "is_counted", "is_open", "messages", "outbox", "owner_id",
-        "points_version", "resumes", "session_id", "socket_id",
+        "base_send", "expires_at", "is_counted", "is_open", "messages", "names_issuer", "outbox",
+        "owner_id", "points_version", "resumes", "session_id", "socket_id",
     )  # fmt: skip
 
     def __init__(self, scope, send):
@@ -71,6 +71,7 @@ class RealtimeConsumer:
         self.owner_id: Any = None
         self.session_id: Any = None
         self.expires_at: Any = None
+        self.names_issuer: Any = None
         self.points_version: Any = None
         self.is_open = True
         self.is_counted = False
@@ -143,9 +144,11 @@ class RealtimeConsumer:
         self.owner_id = claims.person_id
         self.session_id = claims.session_id
         self.expires_at = claims.expires_at
+        self.names_issuer = claims.names_issuer
 
     def _standing(self):
-        return _standings.answer_to(SignedInAs(self.owner_id, self.session_id))
+        signed_in_as = SignedInAs(self.owner_id, self.session_id, self.names_issuer)
+        return _standings.answer_to(signed_in_as)
 
     def _say_hello(self, standing):
         self.points_version = standing.points_version
@@ -202,7 +205,9 @@ class RealtimeConsumer:
         except NotSignedIn:
             await self.disconnect_with(NOT_SIGNED_IN)
             return
-        standing = await _standings.answer_to(SignedInAs(claims.person_id, claims.session_id))
+        standing = await _standings.answer_to(
+            SignedInAs(claims.person_id, claims.session_id, claims.names_issuer)
+        )
         if standing is None:
             await self.disconnect_with(CLOSED_TO_YOU)
         elif claims.person_id != self.owner_id:

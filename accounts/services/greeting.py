@@ -13,6 +13,7 @@ class SignedInAs:
 
     person_id: int
     session_id: int
+    names_issuer: bool = True  # what that is, see `tokens.Claims`
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +29,14 @@ def standings(those: Sequence[SignedInAs]) -> list[Standing | None]:
 
     None for a sign-in that is over, that is not of this person, and for a closed account.
     """
-    known = {
-        SignedInAs(person_id, session_id): Standing(total_points, points_version)
-        for session_id, person_id, total_points, points_version in DeviceSession.objects.filter(
-            # A number that cannot be an id is of nobody: it must not fail the others.
-            pk__in={one.session_id for one in those if 0 < one.session_id <= MAX_ID},
-            revoked_at__isnull=True,
-            user__status=UserStatus.ACTIVE,
-        ).values_list("pk", "user_id", "user__total_points", "user__points_version")
-    }
+    known = {}
+    for session_id, person_id, takes_unnamed, *points in DeviceSession.objects.filter(
+        # A number that cannot be an id is of nobody: it must not fail the others.
+        pk__in={one.session_id for one in those if 0 < one.session_id <= MAX_ID},
+        revoked_at__isnull=True,
+        user__status=UserStatus.ACTIVE,
+    ).values_list("pk", "user_id", "takes_unnamed", "user__total_points", "user__points_version"):
+        known[SignedInAs(person_id, session_id)] = Standing(*points)
+        if takes_unnamed:
+            known[SignedInAs(person_id, session_id, names_issuer=False)] = Standing(*points)
     return [known.get(one) for one in those]

@@ -4,35 +4,64 @@ By hand, and of just the columns that every request needs: through the models it
 column of the person, and building the statement and the rows cost more than the database did.
 """
 
+from dataclasses import dataclass
+from datetime import timedelta
+
 from django.db import connection
+from django.utils import timezone
 
 from accounts.models import DeviceSession, User
 from ops.services import freshness
 
 _FIND = """
-    SELECT session.revoked_at IS NOT NULL, person.status, /* question */
+    SELECT session.revoked_at IS NOT NULL, session.takes_unnamed,
+        session.last_activity_at <= %s, person.status, /* question */
     FROM accounts_devicesession session
     JOIN accounts_user person ON person.id = session.user_id
     WHERE session.id = %s AND session.user_id = %s
 """
 
 
-def find(*, session_id: int, person_id: int) -> tuple[DeviceSession, bool] | None:
-    """The session with its person, and whether it was revoked; None when there is none.
+# So long a device may be at work before its last activity moves: not every request writes.
+ACTIVITY_MOVES_AFTER = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A sign-in, with its person, and what decides whether its tokens are good."""
+
+    session: DeviceSession
+    is_revoked: bool
+    takes_unnamed: bool
+    is_long_since_active: bool
+
+
+def find(*, session_id: int, person_id: int) -> Found | None:
+    """The session with its person, and what is needed to judge its token; None when there is none.
 
     Of both it brings ids and the person's status. Any other column is read when somebody asks for
     it, by a statement of its own: who needs several reads the person again. What is kept in memory
     is asked about by the way, whether it still holds.
     """
     asked = freshness.question()
+    long_since = connection.ops.adapt_datetimefield_value(timezone.now() - ACTIVITY_MOVES_AFTER)
     with connection.cursor() as cursor:
         statement = _FIND.replace("/* question */", asked.sql)
-        cursor.execute(statement, [*asked.params, session_id, person_id])
+        cursor.execute(statement, [long_since, *asked.params, session_id, person_id])
         row = cursor.fetchone()
     if row is None:
         return None
-    is_revoked, status, changes = row
+    is_revoked, takes_unnamed, is_long_since_active, status, changes = row
     freshness.heard(asked, changes)
     session = DeviceSession.from_db(connection.alias, ["id", "user_id"], [session_id, person_id])
     session.user = User.from_db(connection.alias, ["id", "status"], [person_id, status])
-    return session, bool(is_revoked)
+    return Found(session, bool(is_revoked), bool(takes_unnamed), bool(is_long_since_active))
+
+
+def note_activity(session_id: int) -> None:
+    """Say that a device is at work, once in ten minutes, whoever else says it at that moment."""
+    now = timezone.now()
+    quiet = DeviceSession.objects.filter(
+        pk=session_id, last_activity_at__lte=now - ACTIVITY_MOVES_AFTER
+    )
+    quiet.update(last_activity_at=now)

@@ -165,14 +165,15 @@ def live_session(token: str) -> DeviceSession:
 
 def _session_of(claims: tokens.Claims) -> DeviceSession:
     found = live_sessions.find(session_id=claims.session_id, person_id=claims.person_id)
-    if found is None:
+    if found is None or not (claims.names_issuer or found.takes_unnamed):
         raise NotSignedIn
-    session, is_revoked = found
-    if session.user.status != UserStatus.ACTIVE:
+    if found.session.user.status != UserStatus.ACTIVE:
         raise AccountClosed
-    if is_revoked:
+    if found.is_revoked:
         raise NotSignedIn
-    return session
+    if found.is_long_since_active:
+        live_sessions.note_activity(found.session.pk)
+    return found.session
 
 
 def refresh(token: str) -> TokenPair:

@@ -23,6 +23,9 @@ from ops.services.key_ring import Key, UnknownKey
 from ops.services.key_uses import Alive
 
 ALGORITHM = "HS256"
+# Who signs tokens, and for whom: what else is ever signed with these keys is no token of the API.
+ISSUER = "points"
+AUDIENCE = "points-api"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,9 @@ class Claims:
     session_id: int
     generation: int
     expires_at: datetime
+    # False for a token of the version before, which named no issuer and no audience. It is as good
+    # for a sign-in of that version (`DeviceSession.takes_unnamed`), and for no other.
+    names_issuer: bool = True
 
 
 class _KeyRingBackend(TokenBackend):
@@ -84,17 +90,26 @@ def sign_pair(session: DeviceSession) -> TokenPair:
 
 
 def _sign(token: Token, session: DeviceSession, key: Key) -> str:
+    token["iss"] = ISSUER
+    token["aud"] = AUDIENCE
     token["user_id"] = str(session.user_id)
     token["sid"] = session.pk
     token["gen"] = session.generation
-    token["jti"] = f"{token.token_type}-{session.pk}-{session.generation}"
+    token["jti"] = _id_of(token, session.pk, session.generation)
     token.set_iat(at_time=session.rotated_at)
     token.set_exp(from_time=session.rotated_at, lifetime=token.lifetime)
     return jwt.encode(token.payload, key.secret, algorithm=ALGORITHM, headers={"kid": key.id})
 
 
+def _id_of(token: Token, session_id: int, generation: int) -> str:
+    return f"{token.token_type}-{session_id}-{generation}"
+
+
 def read_access(text: str) -> Claims:
-    """Read an access token. Raises NotSignedIn when it is malformed, expired or of another type."""
+    """Read an access token. Raises NotSignedIn when it is malformed, expired or of another type.
+
+    So it does for another issuer or audience, and for claims that contradict each other.
+    """
     return _read(_Access, text)
 
 
@@ -115,11 +130,17 @@ def alive(key_id: str) -> Alive:
 def _read(kind: type[Token], text: str) -> Claims:
     try:
         token = kind(text)  # type: ignore[arg-type]  # its stubs expect a Token
-        return Claims(
+        claims = Claims(
             person_id=int(token["user_id"]),
             session_id=int(token["sid"]),
             generation=int(token["gen"]),
             expires_at=datetime.fromtimestamp(token["exp"], tz=UTC),
+            names_issuer="iss" in token or "aud" in token,
         )
     except (TokenError, KeyError, TypeError, ValueError) as error:
         raise NotSignedIn from error
+    is_named = (token.get("iss"), token.get("aud")) == (ISSUER, AUDIENCE)
+    is_itself = token.get("jti") == _id_of(token, claims.session_id, claims.generation)
+    if claims.names_issuer != is_named or not is_itself:
+        raise NotSignedIn
+    return claims

@@ -1,5 +1,7 @@
 """What sockets have to know before they say hello."""
 
+from dataclasses import replace
+
 import pytest
 from django.utils import timezone
 
@@ -55,3 +57,12 @@ def test_nobody_is_no_question(django_assert_num_queries):
     with django_assert_num_queries(0):
         assert standings([]) == []
         assert standings([SignedInAs(person_id=1, session_id=0)]) == [None]
+
+
+def test_a_token_without_an_issuer_is_of_a_sign_in_of_the_version_before():
+    old, new = make_sign_in(), make_sign_in()
+    DeviceSession.objects.filter(pk=old.session.pk).update(takes_unnamed=True)
+    unnamed = [replace(of(one), names_issuer=False) for one in (old, new)]
+    assert standings([*unnamed, of(old), of(new)]) == [
+        Standing(0, 0), None, Standing(0, 0), Standing(0, 0),
+    ]  # fmt: skip

@@ -10,10 +10,12 @@ from functools import partial
 import jwt
 import pytest
 from django.conf import settings as configured
+from django.db import connection
 from django.db.models import F
 from django.utils import timezone
 from jwt.utils import base64url_encode
 
+from accounts.errors import RefreshTokenReused
 from accounts.models import DeviceSession, UserStatus
 from accounts.services import sign_in as service
 from accounts.services.sign_in import change_status, refresh
@@ -155,17 +157,68 @@ def test_tokens_name_the_newest_key_and_stay_good_under_an_older_one(api, settin
     data_of(verify(api, new["access_token"]))
 
 
+def of_an_older_version(pair, **fields):
+    """What the tokens of a pair said before they named their issuer; their session is as old."""
+    DeviceSession.objects.update(takes_unnamed=True, **fields)
+    return (
+        {name: value for name, value in claims_of(token).items() if name not in {"iss", "aud"}}
+        for token in (pair.access_token, pair.refresh_token)
+    )
+
+
 def test_tokens_signed_before_there_was_a_ring_stay_good_until_they_expire(api, settings):
     """Under SECRET_KEY, without the name of a key, from a session that knows none."""
-    pair = make_sign_in().pair
-    DeviceSession.objects.update(key_id="")
-    access, refreshing = map(claims_of, (pair.access_token, pair.refresh_token))
+    access, refreshing = of_an_older_version(make_sign_in().pair, key_id="")
     data_of(verify(api, sign_as_before(access)))
     expired = sign_as_before({**access, "exp": access["iat"] - 1})
     assert refusal_of(verify(api, expired)) == (401, 1006, None)
     new = data_of(exchange(api, sign_as_before(refreshing)))
     assert key_named_by(new["access_token"]) == key_ring.newest("token").id
     data_of(verify(api, sign_as_before(access)))
+
+
+def test_tokens_signed_before_they_named_their_issuer_stay_good_until_they_expire(api):
+    access, refreshing = of_an_older_version(make_sign_in().pair)
+    data_of(verify(api, sign(access)))
+    expired = sign({**access, "exp": access["iat"] - 1})
+    assert refusal_of(verify(api, expired)) == (401, 1006, None)
+    new = data_of(exchange(api, sign(refreshing)))
+    assert (claims_of(new["access_token"])["iss"], claims_of(new["access_token"])["aud"]) == (
+        "points",
+        "points-api",
+    )
+    data_of(verify(api, new["access_token"]))
+    data_of(verify(api, sign(access)))  # the other tab of the browser has it for two hours yet
+    half = sign({**access, "iss": "points"})
+    assert refusal_of(verify(api, half)) == (401, 1006, None)
+
+
+@pytest.mark.parametrize("kind", ["access", "refresh"])
+def test_a_sign_in_of_this_version_takes_no_token_without_an_issuer(api, kind):
+    pair = make_sign_in().pair
+    claims = claims_of(getattr(pair, f"{kind}_token"))
+    unnamed = sign({name: claims[name] for name in claims if name not in {"iss", "aud"}})
+    ask = verify if kind == "access" else exchange
+    assert refusal_of(ask(api, unnamed)) == (401, 1006, None)
+    assert DeviceSession.objects.get().generation == 0
+    data_of(verify(api, pair.access_token))
+
+
+def test_a_row_that_the_version_before_writes_takes_its_tokens():
+    """Also while processes of both run: of the column it says nothing."""
+    session = make_sign_in().session
+    assert not DeviceSession.objects.get(pk=session.pk).takes_unnamed
+    table = DeviceSession._meta.db_table
+    columns = (
+        "user_id, generation, rotated_at, user_agent, created_at, last_activity_at, expires_at"
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO {table} ({columns}) "  # noqa: S608
+            f"SELECT {columns} FROM {table} WHERE id = %s",
+            [session.pk],
+        )
+    assert DeviceSession.objects.exclude(pk=session.pk).get().takes_unnamed
 
 
 def test_a_lost_answer_is_given_again_byte_for_byte_after_the_key_was_replaced(api, settings):
@@ -179,7 +232,8 @@ def test_a_lost_answer_is_given_again_byte_for_byte_after_the_key_was_replaced(a
 
 def test_a_lost_answer_whose_key_is_gone_is_signed_anew(api, settings):
     """Their owner's own old token is gone with the key; one of the version before is not."""
-    old = sign_as_before(claims_of(make_sign_in().pair.refresh_token))
+    _access, refreshing = of_an_older_version(make_sign_in().pair)
+    old = sign_as_before(refreshing)
     first = data_of(exchange(api, old))
     settings.TOKEN_KEYS = [NEW]
     again = data_of(exchange(api, old))
@@ -202,18 +256,30 @@ def forged(pair, kind):
     head, body, signature = good.split(".")
     newest = key_ring.newest("token")
 
+    other = "refresh" if kind == "access" else "access"
+
     def signed(key=newest.secret, algorithm="HS256", kid=newest.id, **changes):
         return jwt.encode({**claims, **changes}, key, algorithm=algorithm, headers={"kid": kid})
+
+    def raw(**changes):
+        header = {"alg": "HS256", "kid": newest.id}
+        return with_header(header, {**claims, **changes}, newest.secret)
 
     def without(name):
         return sign({key: value for key, value in claims.items() if key != name})
 
-    other = "refresh" if kind == "access" else "access"
     return {
         "expired": signed(exp=claims["iat"] - 1),
         "wrong key": signed(key="x" * 48),
         "another algorithm": signed(algorithm="HS512"),
         "algorithm none": signed(key="", algorithm="none"),
+        "algorithm none under a signature": with_header(
+            {"alg": "none", "kid": newest.id}, claims, newest.secret
+        ),
+        "signed as text, said to be RS256": with_header(
+            {"alg": "RS256", "kid": newest.id}, claims, newest.secret
+        ),
+        "no algorithm": with_header({"kid": newest.id}, claims, newest.secret),
         "unknown key": signed(kid="000000000000"),
         "key of another purpose": sign(claims, key_ring.newest("field")),
         "key of another purpose, by name": sign(claims, kid=key_ring.newest("field").id),
@@ -227,7 +293,28 @@ def forged(pair, kind):
         "without a person": without("user_id"),
         "without a type": without("token_type"),
         "without an end": without("exp"),
+        "without an issuer": without("iss"),
+        "without an audience": without("aud"),
+        "without an id": without("jti"),
+        "without a generation": without("gen"),
+        "another issuer": signed(iss="pointz"),
+        "issuer in capitals": signed(iss="POINTS"),
+        "issuer is a list": raw(iss=["points"]),
+        "issuer is null": raw(iss=None),
+        "another audience": signed(aud="points-admin"),
+        "audience is a list": signed(aud=["points-api", "points-admin"]),
+        "audience is null": raw(aud=None),
+        "id of another generation": signed(jti=f"{kind}-{claims['sid']}-99"),
+        "id of the other type": signed(jti=claims["jti"].replace(kind, other)),
+        "id is a number": raw(jti=7),
+        "type is null": signed(token_type=None),
+        "type in capitals": signed(token_type=kind.upper()),
+        "end is a text": signed(exp="never"),
         "session is a text": signed(sid="x"),
+        "session is another one": signed(sid=claims["sid"] + 1),
+        "session is null": signed(sid=None),
+        "person is null": signed(user_id=None),
+        "generation is null": signed(gen=None),
         "of another person": signed(user_id="999999"),
         "the other type": getattr(pair, f"{other}_token"),
         "garbage": "garbage",
@@ -242,6 +329,9 @@ NAMES = [
     "wrong key",
     "another algorithm",
     "algorithm none",
+    "algorithm none under a signature",
+    "signed as text, said to be RS256",
+    "no algorithm",
     "unknown key",
     "key of another purpose",
     "key of another purpose, by name",
@@ -255,7 +345,28 @@ NAMES = [
     "without a person",
     "without a type",
     "without an end",
+    "without an issuer",
+    "without an audience",
+    "without an id",
+    "without a generation",
+    "another issuer",
+    "issuer in capitals",
+    "issuer is a list",
+    "issuer is null",
+    "another audience",
+    "audience is a list",
+    "audience is null",
+    "id of another generation",
+    "id of the other type",
+    "id is a number",
+    "type is null",
+    "type in capitals",
+    "end is a text",
     "session is a text",
+    "session is another one",
+    "session is null",
+    "person is null",
+    "generation is null",
     "of another person",
     "the other type",
     "garbage",
@@ -290,6 +401,14 @@ def test_what_is_no_access_token_is_1006(api, name):
     data_of(verify(api, pair.access_token))
 
 
+def test_what_is_signed_by_hand_is_as_good_as_what_pyjwt_signs(api):
+    """Else the forged ones could be refused for how they are written."""
+    claims = claims_of(make_sign_in().pair.access_token)
+    newest = key_ring.newest("token")
+    header = {"alg": "HS256", "kid": newest.id}
+    data_of(verify(api, with_header(header, claims, newest.secret)))
+
+
 def test_the_names_are_all_there_are():
     assert list(forged(make_sign_in().pair, "access")) == NAMES
 
@@ -297,13 +416,27 @@ def test_the_names_are_all_there_are():
 # --- At once ------------------------------------------------------------------------------------
 @pytest.mark.postgresql
 @pytest.mark.django_db(transaction=True)
-def test_twins_refreshing_at_once_get_the_same_pair():
+def test_a_hundred_refreshing_at_once_get_the_same_pair():
     pair = make_sign_in().pair
-    (answer,) = set(race([partial(refresh, pair.refresh_token)] * 8))
+    (answer,) = set(race([partial(refresh, pair.refresh_token)] * 100))
     assert answer.refresh_token != pair.refresh_token
     session = DeviceSession.objects.get()
     assert session.generation == 1
     assert session.revoked_at is None
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_a_hundred_refreshing_at_once_with_a_stolen_token_end_its_session_once():
+    stolen = make_sign_in().pair.refresh_token
+    kept = make_sign_in(make_person()).session
+    refresh(refresh(stolen).refresh_token)
+    outcomes = kinds(race([partial(refresh, stolen)] * 100))
+    # Who comes after the end finds the session ended.
+    assert set(outcomes) <= {RefreshTokenReused, NotSignedIn}
+    assert outcomes[RefreshTokenReused] >= 1
+    assert DeviceSession.objects.get(revoked_at=None).pk == kept.pk
+    assert DeviceSession.objects.exclude(pk=kept.pk).get().generation == 2
 
 
 @pytest.mark.postgresql
