@@ -2,17 +2,31 @@ from typing import Literal
 
 import orjson
 from django.conf import settings
+from django.core.files.uploadedfile import UploadedFile
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from accounts.errors import InvalidPhone, WeChatRefused, WrongCode
-from accounts.limits import LONGEST_DEVICE_INFO, LONGEST_WECHAT_CODE
-from accounts.models import PointsEntry, PointsSource, User, check_nickname, tidy_nickname
+from accounts.errors import InvalidPhone, NoImage, WeChatRefused, WrongCode
+from accounts.limits import (
+    LONGEST_DEVICE_INFO,
+    LONGEST_WECHAT_CODE,
+    largest_avatar_in_megabytes,
+)
+from accounts.models import (
+    DeviceSession,
+    PointsEntry,
+    PointsSource,
+    User,
+    check_nickname,
+    tidy_nickname,
+)
 from accounts.services import profile
 from ops.api.fields import FlagField, TextField
 from ops.api.rows import Writer
 from ops.errors import NotSignedIn
+from ops.request_context import request_at_hand
+from ops.services import files
 
 # As ECMAScript writes what `PHONE_PATTERN` says.
 PHONE = settings.PHONE_PATTERN.replace(r"\A", "^").replace(r"\Z", "$")
@@ -110,6 +124,19 @@ class LogoutInput(serializers.Serializer):
     everywhere = FlagField(required=False, default=False)
 
 
+class ImageField(serializers.FileField):
+    """A file as it was sent; whether it is a picture, and which, is not asked here."""
+
+    def __init__(self, **kwargs):
+        text = f"JPEG, PNG, WebP or HEIC, at most {largest_avatar_in_megabytes()} MB."
+        super().__init__(**{"help_text": text, **kwargs})
+
+    def to_internal_value(self, data):
+        if not isinstance(data, UploadedFile):
+            self.fail("invalid")
+        return data
+
+
 class NicknameField(TextField):
     """A nickname as it is kept. Made tidy first: NFC may be longer than what was sent."""
 
@@ -119,6 +146,12 @@ class NicknameField(TextField):
 
 class ProfileInput(serializers.Serializer):
     nickname = NicknameField(max_length=40, validators=[check_nickname])
+
+
+class AvatarInput(serializers.Serializer):
+    refusals = {"image": NoImage}
+
+    image = ImageField()
 
 
 class PointsQuery(serializers.Serializer):
@@ -137,6 +170,31 @@ class TokenOutput(serializers.Serializer):
     access_token = serializers.CharField()
     refresh_token = serializers.CharField()
     expires_in = serializers.IntegerField(help_text="Seconds.")
+
+
+def avatar_address(person):
+    """Where the picture of a person is seen, signed for a while; None without one."""
+    if person.avatar_id is None:
+        return None
+    path, request = files.signed_path(person.avatar_id), request_at_hand()
+    return request.build_absolute_uri(path) if request else path
+
+
+class AvatarOutput(serializers.Serializer):
+    avatar = serializers.SerializerMethodField()
+
+    @extend_schema_field(serializers.URLField)
+    def get_avatar(self, person):
+        return avatar_address(person)
+
+
+class StatisticsOutput(serializers.Serializer):
+    draws = serializers.IntegerField()
+    wins = serializers.IntegerField(help_text="Draws that gave a prize.")
+    exchanges = serializers.IntegerField(help_text="Orders of the mall that were not taken back.")
+    uploads = serializers.IntegerField(help_text="Receipts, whatever became of them.")
+    points_earned = serializers.IntegerField(help_text="The sum of all entries of type earn.")
+    points_spent = serializers.IntegerField(help_text="The same of type spend, without its sign.")
 
 
 class UserOutput(serializers.ModelSerializer):
@@ -163,8 +221,9 @@ class UserOutput(serializers.ModelSerializer):
             "status",
         ]
 
-    def get_avatar(self, person) -> str | None:
-        return None
+    @extend_schema_field(serializers.URLField(allow_null=True))
+    def get_avatar(self, person):
+        return avatar_address(person)
 
     def get_tier(self, person) -> str | None:
         reached, _following = profile.tiers_around(person.lifetime_points)
@@ -186,6 +245,35 @@ class VerifyOutput(serializers.Serializer):
     valid = serializers.BooleanField(help_text="Always true: a bad token is refused.")
     expires_at = serializers.DateTimeField()
     user_info = UserOutput()
+
+
+class DeviceOutput(serializers.ModelSerializer):
+    device_info = DeviceInfoField(
+        allow_null=True, help_text="What the app said of the device when it signed in."
+    )
+    current = serializers.BooleanField(help_text="Whether it is the one that asks.")
+
+    class Meta:
+        model = DeviceSession
+        fields = ["id", "device_info", "ip_address", "last_activity_at", "current"]
+
+
+COLUMNS_OF_DEVICES = ("id", "device_info", "ip_address", "last_activity_at")
+
+
+def device_items(request, rows):
+    """Devices as `DeviceOutput` shows them, from their columns."""
+    write = Writer(request)
+    return [
+        {
+            "id": row["id"],
+            "device_info": row["device_info"],
+            "ip_address": row["ip_address"],
+            "last_activity_at": write.moment(row["last_activity_at"]),
+            "current": request.auth is not None and row["id"] == request.auth.pk,
+        }
+        for row in rows
+    ]
 
 
 class NextTierOutput(serializers.Serializer):

@@ -10,5 +10,9 @@ urlpatterns = [
     path("auth/verify", views.VerifyView.as_view()),
     path("auth/logout", views.LogoutView.as_view()),
     path("user/profile", views.ProfileView.as_view()),
+    path("user/avatar", views.AvatarView.as_view()),
+    path("user/statistics", views.StatisticsView.as_view()),
+    path("user/sessions", views.DevicesView.as_view()),
+    path("user/sessions/<str:session_id>", views.DeviceView.as_view()),
     path("user/points", views.PointsView.as_view()),
 ]

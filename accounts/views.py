@@ -1,5 +1,7 @@
 from django.conf import settings
+from django.core.exceptions import RequestDataTooBig
 from django.db.models import Q
+from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
 
@@ -8,16 +10,24 @@ from accounts.errors import (
     AccountClosed,
     CodeAskedTooOften,
     CodeVoid,
+    ImageBroken,
+    ImageTooLarge,
     InvalidPhone,
+    NotAnImage,
     RefreshTokenReused,
     WeChatAway,
 )
+from accounts.limits import largest_avatar
 from accounts.models import OFTEN_EARNED, OFTEN_SPENT, PointsEntry, User
-from accounts.services import profile, sign_in, sign_in_codes, tokens
+from accounts.services import avatars, profile, sign_in, sign_in_codes, tokens
 from ops.api.pagination import page
+from ops.api.parsers import FormParser, JSONParser, MultiPartParser
+from ops.api.throttle import UploadThrottle
 from ops.api.views import ApiView, OpenView
 from ops.client_address import client_address
-from ops.errors import TooManyRequests
+from ops.errors import NotFound, TooManyRequests
+from ops.identifiers import find, read_identifier
+from ops.services.pictures import in_turn
 
 # Types and sources that contradict each other. No index knows the type of an entry: to find that
 # there is none, all of the person's would be read. The other sources are rare, and have an index.
@@ -134,6 +144,48 @@ class ProfileView(ApiView):
         return Response(serializers.ProfileOutput(person).data)
 
 
+class AvatarView(ApiView):
+    """Give the person a picture."""
+
+    parser_classes = (MultiPartParser, FormParser, JSONParser)
+    throttle_classes = (*ApiView.throttle_classes, UploadThrottle)
+    # Far over what an image may have, so that it is told apart by 5004.
+    max_body_bytes = 64 * 1024 * 1024
+    refusals = (ImageTooLarge, NotAnImage, ImageBroken)
+
+    def initial(self, request, *args, **kwargs):
+        try:
+            super().initial(request, *args, **kwargs)
+        except RequestDataTooBig:
+            # A long text where the image should be: as one that is too large.
+            raise ImageTooLarge from None
+
+    @extend_schema(
+        request={"multipart/form-data": serializers.AvatarInput},
+        responses=serializers.AvatarOutput,
+    )
+    def post(self, request):
+        image = self.body(serializers.AvatarInput)["image"]
+        # Read in its turn, so that nothing of it stands in memory before. One byte more than is
+        # taken is enough to tell that there are too many.
+        content = in_turn(
+            lambda: avatars.read_picture(image.read(largest_avatar() + 1)),
+            owner_id=request.user.pk,
+        )
+        picture = avatars.store_picture(content, person_id=request.user.pk, name=image.name)
+        avatars.change(person_id=request.user.pk, picture=picture)
+        return Response(serializers.AvatarOutput(User(avatar=picture)).data)
+
+
+class StatisticsView(ApiView):
+    """What the person did so far."""
+
+    @extend_schema(responses=serializers.StatisticsOutput)
+    def get(self, request):
+        statistics = profile.statistics(request.user)
+        return Response(serializers.StatisticsOutput(statistics).data)
+
+
 class PointsView(ApiView):
     """The person's ledger, newest first."""
 
@@ -153,3 +205,29 @@ class PointsView(ApiView):
         columns = entries.values(*serializers.COLUMNS_OF_ENTRIES)
         rows, following = page(request, columns, ordering=["-sequence"])
         return Response({"items": serializers.entry_items(request, rows), "next": following})
+
+
+class DevicesView(ApiView):
+    """Where the person is signed in, the newest sign-in first."""
+
+    @extend_schema(responses=serializers.DeviceOutput(many=True))
+    def get(self, request):
+        devices = request.user.sessions.live(timezone.now())
+        rows, following = page(request, devices.values(*serializers.COLUMNS_OF_DEVICES))
+        return Response({"items": serializers.device_items(request, rows), "next": following})
+
+
+class DeviceView(ApiView):
+    """One of the devices where the person is signed in."""
+
+    refusals = (NotFound,)
+
+    @extend_schema(responses=None)
+    def delete(self, request, session_id):
+        """End the sign-in there: its tokens are refused, and its sockets close."""
+        devices = request.user.sessions.live(timezone.now())
+        device = find(devices, read_identifier(session_id))
+        if device is None:
+            raise NotFound
+        sign_in.sign_out(device)
+        return Response(None)

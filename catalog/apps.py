@@ -22,4 +22,5 @@ class CatalogConfig(AppConfig):
         access.set_finder(console_access.access_of)
         customers.dealings.register("orders", orders.ordered_at)
         profile.facts.register("is_merchant", is_merchant)
+        profile.counts.register("orders", orders.counted_of)
         topics.register("catalog", (Shop, Category, Product, ProductImage))

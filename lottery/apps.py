@@ -7,10 +7,13 @@ class LotteryConfig(AppConfig):
     verbose_name = _("Lottery")
 
     def ready(self):
+        from accounts.services import profile
         from lottery import integrity, key_uses
         from lottery.models import Wheel, WheelVersion
+        from lottery.services.draws import counted_of
         from ops.services.freshness import topics
 
         integrity.register()
         key_uses.register()
+        profile.counts.register("draws", counted_of)
         topics.register("lottery", (Wheel, WheelVersion))

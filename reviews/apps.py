@@ -12,10 +12,11 @@ class ReviewsConfig(AppConfig):
         from reviews import integrity, jobs
         from reviews import live_settings as _declared  # noqa: F401  importing declares them
         from reviews.events import reviewed_since
-        from reviews.services.uploads import uploaded_at, uploads_left_today
+        from reviews.services.uploads import counted_of, uploaded_at, uploads_left_today
 
         integrity.register()
         jobs.register()
         customers.dealings.register("receipts", uploaded_at)
         profile.facts.register("uploads_left_today", uploads_left_today)
+        profile.counts.register("receipts", counted_of)
         replays.register("reviews", reviewed_since)

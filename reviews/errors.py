@@ -4,13 +4,13 @@ from typing import Literal
 
 from django.utils.translation import gettext_lazy as _
 
+# What is said of every picture that a person sends, an avatar as well.
+from accounts.errors import ImageBroken as ImageBroken
+from accounts.errors import ImageTooLarge as ImageTooLarge
+from accounts.errors import NoImage as NoImage
+from accounts.errors import NotAnImage as NotAnImage
 from ops.errors import DomainError, NotAllowed
-from reviews.limits import LARGEST_AMOUNT, LEAST_AMOUNT, MOST_POINTS, largest_photo_in_megabytes
-
-
-class NoImage(DomainError):
-    code, status = 5001, 400
-    message = _("There is no image in the request.")
+from reviews.limits import LARGEST_AMOUNT, LEAST_AMOUNT, MOST_POINTS
 
 
 class InvalidAmount(DomainError):
@@ -19,24 +19,6 @@ class InvalidAmount(DomainError):
 
     def __init__(self) -> None:
         super().__init__(least=LEAST_AMOUNT, largest=LARGEST_AMOUNT)
-
-
-class NotAnImage(DomainError):
-    code, status = 5003, 400
-    message = _("Only JPEG, PNG, WebP and HEIC images are taken.")
-
-
-class ImageTooLarge(DomainError):
-    code, status = 5004, 413
-    message = _("The image is larger than %(limit)s MB.")
-
-    def __init__(self) -> None:
-        super().__init__(limit=largest_photo_in_megabytes())
-
-
-class ImageBroken(DomainError):
-    code, status = 5005, 400
-    message = _("The image is broken, incomplete or has too many pixels.")
 
 
 class SubmittedBefore(DomainError):

@@ -7,7 +7,8 @@ import zlib
 import pytest
 from drf_spectacular.generators import SchemaGenerator
 
-from accounts.models import PointsEntry
+from accounts.models import DeviceSession, PointsEntry
+from accounts.tests.factories import make_sign_in
 from catalog.models import Category, Order, Product, Shop, ShopRole
 from catalog.tests.factories import make_category, make_member, make_order, make_product, make_shop
 from favorites import services as favorites
@@ -36,6 +37,7 @@ LISTS = {
     "/api/photo/history": (Receipt, "-id"),
     "/api/shops": (Shop, "-id"),
     "/api/user/points": (PointsEntry, "-sequence"),
+    "/api/user/sessions": (DeviceSession, "-id"),
 }
 EACH = pytest.mark.parametrize("path", LISTS)
 
@@ -49,6 +51,7 @@ def api():
     wheel = make_wheel(is_default=True)
     publishing.publish(wheel_id=wheel.pk)
     for _ in range(2):
+        make_sign_in(person)
         make_category()
         product = make_product(shop=shop)
         favorites.add(person=person, product_id=product.pk)

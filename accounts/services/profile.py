@@ -1,19 +1,25 @@
 """What a person is told about themselves, and what they may change of it.
 
-The fields of the answer are those of `accounts.serializers.ProfileOutput`.
+The fields of the answers are those of `ProfileOutput` and `StatisticsOutput` in the serializers.
 """
 
 from collections.abc import Callable
 from typing import Any
 
+from django.db.models import Q, Sum
+
 from accounts.metrics import RENAMED
-from accounts.models import Tier, User
+from accounts.models import PointsEntry, Tier, User
 from ops.registry import Registry
 
 type Fact = Callable[[User], Any]
 
 # What apps above this one know about a person, by the name of the profile's field.
 facts: Registry[Fact] = Registry()
+
+# What they counted of a person, by the names of the fields: {"draws": 12, "wins": 3}.
+type Counted = Callable[[User], dict[str, int]]
+counts: Registry[Counted] = Registry()
 
 
 def tiers_around(lifetime_points: int) -> tuple[Tier | None, Tier | None]:
@@ -25,6 +31,17 @@ def tiers_around(lifetime_points: int) -> tuple[Tier | None, Tier | None]:
         elif following is None:
             following = tier
     return reached, following
+
+
+def statistics(person: User) -> dict[str, int]:
+    """What a person did so far: points earned and spent, and what the apps above counted."""
+    is_earned = Q(points__gt=0)
+    points = PointsEntry.objects.filter(user=person).aggregate(
+        points_earned=Sum("points", filter=is_earned, default=0),
+        points_spent=-Sum("points", filter=~is_earned, default=0),
+    )
+    told = [counted(person) for counted in counts.values()]
+    return {name: value for one in (*told, points) for name, value in one.items()}
 
 
 def rename(*, person: User, nickname: str) -> None:

@@ -193,6 +193,12 @@ def ordered_at(shops: frozenset[int]) -> Exists:
     return Exists(Order.objects.filter(person=OuterRef("pk"), shop__in=shops))
 
 
+def counted_of(person: User) -> dict[str, int]:
+    """How many orders a person has of the mall, as their statistics say it."""
+    exchanges = Order.objects.filter(person=person, source=OrderSource.EXCHANGE).not_returned()
+    return {"exchanges": exchanges.count()}
+
+
 def own_order(*, person_id: int, order_id: int | None) -> Order:
     """A person's order. Raises OrderNotFound (4007), also for somebody else's."""
     order = find(Order.objects.filter(person_id=person_id), order_id)

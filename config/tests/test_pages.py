@@ -10,6 +10,8 @@ pytestmark = pytest.mark.django_db
 PATHS = {
     "/api/auth/code", "/api/auth/login", "/api/auth/refresh", "/api/auth/verify",
     "/api/auth/logout", "/api/user/profile", "/api/user/points",
+    "/api/user/avatar", "/api/user/statistics", "/api/user/sessions",
+    "/api/user/sessions/{session_id}",
 }  # fmt: skip
 
 

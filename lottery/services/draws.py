@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import Count, F, Q
 from django.utils import timezone
 
 from accounts.models import PointsSource, User
@@ -216,3 +216,12 @@ def _changes(drawn: Draw, person: User) -> Iterator[Change]:
     for source, amount in points:
         if amount:
             yield Change(person=person, points=amount, source=source, related_id=str(drawn.pk))
+
+
+def counted_of(person: User) -> dict[str, int]:
+    """How often a person drew, and how often they won something, as their statistics say it."""
+    is_win = Q(order__isnull=False) | Q(value_given__gt=0)
+    counted: dict[str, int] = Draw.objects.filter(person=person).aggregate(
+        draws=Count("pk"), wins=Count("pk", filter=is_win)
+    )
+    return counted
