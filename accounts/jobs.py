@@ -4,7 +4,14 @@ from datetime import timedelta
 
 from django.utils.translation import gettext_lazy as _
 
-from accounts.services import code_counts, console_sessions, console_sign_in, sign_in, sign_in_codes
+from accounts.services import (
+    code_counts,
+    console_sessions,
+    console_sign_in,
+    emails,
+    sign_in,
+    sign_in_codes,
+)
 from ops.services.jobs import Job, jobs
 
 
@@ -26,6 +33,15 @@ def register() -> None:
             cron="15 3 * * *",
             in_batches=True,
             label=_("Forget old counts of sign-in codes"),
+        ),
+    )
+    jobs.register(
+        "old e-mail links",
+        Job(
+            run=emails.forget_old,
+            cron="15 3 * * *",
+            in_batches=True,
+            label=_("Forget old e-mail links"),
         ),
     )
     jobs.register(

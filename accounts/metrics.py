@@ -47,6 +47,16 @@ SMS_TRIES = Counter(
 CODES_USED = Counter("platform_sign_in_codes_used_total", "Sign-in codes that were right.")
 NEW_PEOPLE = Counter("platform_new_people_total", "People who signed in for the first time.")
 RENAMED = Counter("platform_people_renamed_total", "Nicknames that their person changed.")
+EMAIL_STEPS = Counter(
+    "platform_people_emails_total",
+    "E-mail addresses of people: links asked for, confirmed, and addresses removed.",
+    Label("step", ("asked", "confirmed", "removed")),
+)
+EMAILS = Counter(
+    "platform_emails_total",
+    "Letters to people that the mail server took, and that it did not.",
+    Label("outcome", ("sent", "failed")),
+)
 POINTS_ISSUED = Counter("platform_points_issued_total", "Points that people got.", _SOURCE)
 POINTS_SPENT = Counter("platform_points_spent_total", "Points that were taken.", _SOURCE)
 

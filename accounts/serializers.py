@@ -3,6 +3,7 @@ from typing import Literal
 import orjson
 from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
+from django.core.validators import validate_email
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
@@ -144,8 +145,24 @@ class NicknameField(TextField):
         return super().run_validation(tidy_nickname(data) if isinstance(data, str) else data)
 
 
+@extend_schema_field({"type": "string", "format": "email", "examples": ["wang@example.com"]})
+class EmailField(TextField):
+    """An address as it is kept: its host in lower case, which says the same."""
+
+    def to_internal_value(self, data):
+        name, at, host = super().to_internal_value(data).strip().rpartition("@")
+        return f"{name}{at}{host.lower()}"
+
+
 class ProfileInput(serializers.Serializer):
-    nickname = NicknameField(max_length=40, validators=[check_nickname])
+    nickname = NicknameField(required=False, max_length=40, validators=[check_nickname])
+    email = EmailField(
+        required=False,
+        allow_null=True,
+        max_length=254,
+        validators=[validate_email],
+        help_text="A link is sent there; the address counts once it was opened. Null: none.",
+    )
 
 
 class AvatarInput(serializers.Serializer):
@@ -282,12 +299,14 @@ class NextTierOutput(serializers.Serializer):
 
 
 class ProfileOutput(UserOutput):
+    email = serializers.CharField(source="masked_email", allow_null=True)
     uploads_left_today = serializers.SerializerMethodField()
     next_tier = serializers.SerializerMethodField()
 
     class Meta(UserOutput.Meta):
         fields = [
             *UserOutput.Meta.fields,
+            "email",
             "premium_until",
             "created_at",
             "last_login",

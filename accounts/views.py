@@ -138,9 +138,9 @@ class ProfileView(ApiView):
     @extend_schema(request=serializers.ProfileInput, responses=serializers.ProfileOutput)
     def patch(self, request):
         """Change what the person may change of their profile."""
-        nickname = self.body(serializers.ProfileInput)["nickname"]
+        wanted = self.body(serializers.ProfileInput)
         person = User.objects.get(pk=request.user.pk)
-        profile.rename(person=person, nickname=nickname)
+        profile.change(person=person, wanted=wanted)
         return Response(serializers.ProfileOutput(person).data)
 
 

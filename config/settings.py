@@ -17,6 +17,7 @@ from config.connection_check import check_unless_just_used
 from config.console_theme import UNFOLD  # noqa: F401  (read by django-unfold)
 from config.environment_reader import EnvironmentReader, Secret, make_folder
 from config.local_secrets import MadeWhenNeeded, local_secret
+from config.mail_server import mail_server
 from config.plaintext import plaintext_hosts_of, plaintext_hosts_of_postgresql
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -506,6 +507,23 @@ EMAIL_URL = env.confidential("EMAIL_URL")
 # Hosts of the own network that channels of the console may lead to; all others have to be outside.
 _this_machine = ["localhost", "127.0.0.1", "::1"] if DEBUG else []
 ALERT_INNER_HOSTS = env.list("ALERT_INNER_HOSTS", default=_this_machine)
+# Letters to people go out by the same server, as its user; in development they appear where the
+# server was started. Without either nobody is written to.
+_demand_tls(
+    "EMAIL_URL", plaintext_hosts_of(EMAIL_URL, demands_tls="mailtos"), "Begin it with mailtos://."
+)
+_server, DEFAULT_FROM_EMAIL = mail_server(EMAIL_URL)
+_backend = "smtp" if _server else "console" if DEBUG else "dummy"
+MAILERS = {
+    "default": {
+        "BACKEND": f"django.core.mail.backends.{_backend}.EmailBackend",
+        "OPTIONS": _server,
+    }
+}
+# Where links in letters lead: never to what a request says that it asked for. Empty where no letter
+# is sent.
+_here = PUBLIC_URL or (f"http://{HOST}:{PORT}" if DEBUG else "")
+LINKS_URL = "" if _backend == "dummy" else _here
 # Asked for every minute; whoever is there says so when it stays away.
 ALERT_HEARTBEAT_URL = env.address("ALERT_HEARTBEAT_URL", "https", "http")
 # Bodies over this many bytes are refused with 1018; the receipt upload has a limit of its own.

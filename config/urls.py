@@ -1,6 +1,7 @@
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path, re_path
 
+from accounts.pages import EmailLinkView
 from config.views import DocumentsView, SchemaView, StartView
 from ops.api.views import UnknownPathView
 from ops.views import (
@@ -37,6 +38,7 @@ urlpatterns = [
         PublicFileView.as_view(),
         name="public-file",
     ),
+    path("email/<str:token>", EmailLinkView.as_view(), name="email-link"),
     path("files/<str:token>", SignedFileView.as_view(), name="signed-file"),
     path("api", UnknownPathView.as_view()),
     path("api/", include(api)),

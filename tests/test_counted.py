@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.contrib.sessions.models import Session
+from django.core import mail
 from django.core.management import call_command
 from django.utils import timezone
 from django_tasks_db.models import DBTaskResult
@@ -22,16 +23,19 @@ from accounts.errors import AccountClosed, WeChatAway, WrongCode, WrongPassword
 from accounts.models import (
     CodeCount,
     DeviceSession,
+    EmailLink,
     LimitPurpose,
     SignInCode,
     SignInLimit,
     UserStatus,
 )
 from accounts.services import (
+    avatars,
     code_counts,
     console_devices,
     console_sessions,
     console_sign_in,
+    emails,
     profile,
     sign_in,
     sign_in_codes,
@@ -99,6 +103,26 @@ def by_wechat():
             sign_in.sign_in_by_wechat(code="c", phone_code=None, device=here())
 
     return do
+
+
+def asked_link():
+    """A person, and the link that they asked for."""
+    person = make_person()
+    emails.ask_link(person_id=person.pk, email="wang@example.com")
+    return person, EmailLink.objects.get()
+
+
+def old_link():
+    _person, link = asked_link()
+    EmailLink.objects.filter(pk=link.pk).update(created_at=timezone.now() - LONG_AGO)
+    return partial(emails.forget_old, now=timezone.now())
+
+
+def opened_link():
+    _person, link = asked_link()
+    emails.send_link.call(link.pk, "en")
+    (letter,) = mail.outbox
+    return partial(emails.confirm, token=letter.body.partition("/email/")[2].split()[0])
 
 
 def exchange():
@@ -270,6 +294,19 @@ COUNTED: dict[str, tuple[Any, Callable[[], Any]]] = {
             console_devices.remember, person=make_person(), token="", address="", user_agent=""
         ),
     ),
+    "accounts.services.emails.ask_link": (
+        of_people.EMAIL_STEPS,
+        lambda: partial(emails.ask_link, person_id=make_person().pk, email="wang@example.com"),
+    ),
+    "accounts.services.emails.confirm": (of_people.EMAIL_STEPS, opened_link),
+    "accounts.services.emails.remove": (
+        of_people.EMAIL_STEPS,
+        lambda: partial(emails.remove, person_id=make_person(email="wang@example.com").pk),
+    ),
+    "accounts.services.profile.change": (
+        of_people.RENAMED,
+        lambda: partial(profile.change, person=make_person(), wanted={"nickname": "Someone"}),
+    ),
     "accounts.services.profile.rename": (
         of_people.RENAMED,
         lambda: partial(profile.rename, person=make_person(), nickname="Someone"),
@@ -311,6 +348,11 @@ COUNTED: dict[str, tuple[Any, Callable[[], Any]]] = {
     # Jobs
     "accounts.services.console_sessions.forget_expired": (of_ops.ROWS_PURGED, console_session),
     "accounts.services.console_sign_in.forget_old_tries": (of_ops.ROWS_PURGED, old_tries),
+    "accounts.services.emails.forget_old": (of_ops.ROWS_PURGED, old_link),
+    "accounts.services.emails.send_link": (
+        of_people.EMAILS,
+        lambda: partial(emails.send_link.call, asked_link()[1].pk, "en"),
+    ),
     "accounts.services.sign_in.forget_ended": (of_ops.ROWS_PURGED, ended_sign_in),
     "accounts.services.code_counts.forget_old": (of_ops.ROWS_PURGED, old_count),
     "accounts.services.sign_in_codes.forget_old": (of_ops.ROWS_PURGED, old_code),
@@ -351,10 +393,15 @@ COUNTED: dict[str, tuple[Any, Callable[[], Any]]] = {
         of_people.POINTS_ISSUED,
         lambda: partial(make_person, points=7),
     ),
+    "accounts.services.avatars.store_picture": (
+        of_ops.FILES_STORED,
+        lambda: partial(avatars.store_picture, b"x", person_id=1),
+    ),
     "ops.services.files.store": (of_ops.FILES_STORED, store),
 }
 # What changes something, and is counted by what it is a part of, or tells nobody anything new.
 NOT_BY_ITSELF = {
+    "accounts.services.avatars.change": "store_picture",
     "accounts.services.code_counts.count_wrong_code": "use_code, sign_in_by_wechat",
     "accounts.services.identities.person_at_wechat": "sign_in_by_wechat",
     "accounts.services.identities.person_by_phone": "sign_in_by_code",
@@ -363,6 +410,7 @@ NOT_BY_ITSELF = {
     "accounts.services.console_sign_in.check_password": "counts what it refuses; else remember",
     "accounts.services.console_sign_in.confirm_password": "counts what it refuses",
     "accounts.services.console_sign_in.forget_tries": "set_password",
+    "accounts.services.live_sessions.note_activity": "the request that it notes",
     "accounts.services.points.write_entries": "change_points, draw, exchange",
     "accounts.services.staff.follow_access": "join, leave, change_status",
     "accounts.services.welcome.welcome": "the sign-ins, and the points it gives",

@@ -231,8 +231,53 @@ def _(scene: Scene) -> Answers:
 
 @scene_of("patch_user_profile")
 def _(scene: Scene) -> Answers:
-    yield 0, scene.customer("PATCH", "/api/user/profile", {"nickname": "Wang"})
-    yield 1011, scene.customer("PATCH", "/api/user/profile", {"nickname": "x" * 41})
+    def patch(**wanted: Any) -> Any:
+        return scene.customer("PATCH", "/api/user/profile", wanted)
+
+    yield 0, patch(nickname="Wang")
+    yield 0, patch(email="wang@example.com")
+    yield 1013, patch(email="other@example.com")
+    yield 0, patch(nickname="Wang", email=None)
+    yield 1011, patch(nickname="x" * 41)
+
+
+@scene_of("post_user_avatar")
+def _(scene: Scene) -> Answers:
+    def send(content: bytes) -> Any:
+        form = {"image": SimpleUploadedFile("a.jpg", content)}
+        return scene.customer("POST", "/api/user/avatar", form=form)
+
+    yield 0, send(make_file())
+    yield 0, send(make_file())
+    yield 5001, send(b"")
+    yield 1011, scene.customer.post("/api/user/avatar", [])
+    yield 5003, send(b"no picture")
+    yield 5005, send(make_file()[:100])
+    scene.settings.RECEIPT_MAX_BYTES = 10
+    yield 5004, send(make_file())
+
+
+@scene_of("get_user_statistics")
+def _(scene: Scene) -> Answers:
+    yield 0, scene.customer.get("/api/user/statistics")
+    yield 1006, scene.stranger.get("/api/user/statistics")
+
+
+@scene_of("get_user_sessions")
+def _(scene: Scene) -> Answers:
+    scene.as_("customer")
+    yield 0, scene.customer.get("/api/user/sessions")
+    yield 0, scene.customer.get("/api/user/sessions?page_size=1")
+    yield 1011, scene.customer.get("/api/user/sessions?cursor=x")
+
+
+@scene_of("delete_user_sessions_session_id")
+def _(scene: Scene) -> Answers:
+    there = sign_in.live_session(scene.as_("customer").pair.access_token)
+    end = f"/api/user/sessions/{there.pk}"
+    yield 1010, scene.as_("other_customer")("DELETE", end)
+    yield 0, scene.customer("DELETE", end)
+    yield 1010, scene.customer("DELETE", end)
 
 
 @scene_of("get_user_points")

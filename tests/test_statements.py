@@ -119,7 +119,11 @@ OF_OPERATIONS: dict[str, tuple[int, ...]] = {
     "get_auth_verify": (4, 4),
     "post_auth_logout": (5,),
     "get_user_profile": (6,),
-    "patch_user_profile": (7,),
+    "patch_user_profile": (9, 16, 12),  # a nickname; an e-mail; a nickname, and none any more
+    "post_user_avatar": (7, 8),  # and the one before goes
+    "get_user_statistics": (5,),  # each app counts once
+    "get_user_sessions": (2, 2),
+    "delete_user_sessions_session_id": (5,),
     "get_user_points": (2, 2),
     "get_config": (1, 2),
     "get_shops": (1, 1),
@@ -191,6 +195,11 @@ def make_shown_product(**fields):
 @fills("get_user_points", "/api/user/points")
 def _(at):
     give(at.cast.customer, 1)
+
+
+@fills("get_user_sessions", "/api/user/sessions")
+def _(at):
+    at.as_("customer")
 
 
 @fills("get_shops", "/api/shops")

@@ -4,8 +4,8 @@ from datetime import time
 
 from django.utils import timezone
 
-from accounts.models import CodeCount, LimitPurpose, SignInLimit
-from accounts.services import console_devices, sign_in
+from accounts.models import CodeCount, LimitPurpose, SignInLimit, User
+from accounts.services import console_devices, emails, sign_in
 from catalog.models import Product, ProductTemplate, Selection, Shop
 from config import demo
 from favorites.models import Favorite
@@ -58,6 +58,8 @@ def make_world():
         sign_in.sign_in_by_code(phone=phone, code="123456", device=device)
     client_of(None).post("/api/auth/code", {"phone": "13800138000"})
     console_devices.remember(person=customer, token="", address="127.0.0.1", user_agent="")
+    emails.ask_link(person_id=customer.pk, email="customer.of.the.world@example.com")
+    User.objects.filter(pk=customer.pk).update(email="customer.of.the.world@example.com")
     SignInLimit.objects.create(
         purpose=LimitPurpose.ACCOUNT, key_hash="a1" * 32, last_failed_at=timezone.now()
     )

@@ -10,7 +10,9 @@ from django.db.models import Q, Sum
 
 from accounts.metrics import RENAMED
 from accounts.models import PointsEntry, Tier, User
+from accounts.services import emails
 from ops.registry import Registry
+from ops.transactions import in_transaction
 
 type Fact = Callable[[User], Any]
 
@@ -31,6 +33,23 @@ def tiers_around(lifetime_points: int) -> tuple[Tier | None, Tier | None]:
         elif following is None:
             following = tier
     return reached, following
+
+
+@in_transaction
+def change(*, person: User, wanted: dict[str, Any]) -> None:
+    """Change what is wanted of the nickname and the e-mail: all of it, or nothing.
+
+    The e-mail changes once its link was opened; None takes it away. Raises what `ask_link` does.
+    """
+    if "nickname" in wanted:
+        rename(person=person, nickname=wanted["nickname"])
+    if "email" not in wanted:
+        return
+    if wanted["email"] is None:
+        emails.remove(person_id=person.pk)
+        person.email = None
+    else:
+        emails.ask_link(person_id=person.pk, email=wanted["email"])
 
 
 def statistics(person: User) -> dict[str, int]:

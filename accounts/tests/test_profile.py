@@ -15,7 +15,7 @@ pytestmark = pytest.mark.django_db
 
 FIELDS = {
     "user_id", "mobile", "nickname", "avatar", "total_points", "points_version", "is_merchant",
-    "is_premium", "tier", "status", "premium_until", "created_at", "last_login",
+    "is_premium", "tier", "status", "email", "premium_until", "created_at", "last_login",
     "login_count", "lifetime_points", "uploads_left_today", "next_tier",
 }  # fmt: skip
 
@@ -28,6 +28,7 @@ def test_the_profile_has_exactly_the_fields_of_the_contract(api):
     assert profile["mobile"] == "138****8001"
     assert profile["is_premium"] is True
     assert profile["premium_until"] == "2999-01-01"
+    assert profile["email"] is None
     assert profile["login_count"] == 1
     assert profile["created_at"].endswith("+08:00")
     assert profile["last_login"].endswith("+08:00")
@@ -70,9 +71,14 @@ def test_the_nickname_can_be_changed_and_nothing_else(api):
     assert (person.phone, person.is_staff, person.total_points) == (before, False, 0)
 
 
+def test_who_wants_nothing_changed_gets_the_profile_as_it_is(api):
+    sign_in(api)
+    assert data_of(api.patch("/api/user/profile", {})) == data_of(api.get("/api/user/profile"))
+
+
 @pytest.mark.parametrize(
     "body",
-    [{}, {"nickname": None}, {"nickname": ""}, {"nickname": "   "}, {"nickname": "x" * 41},
+    [{"nickname": None}, {"nickname": ""}, {"nickname": "   "}, {"nickname": "x" * 41},
      {"nickname": 5}, {"nickname": ["x"]}, {"nickname": "a\u0000b"}],
     ids=ascii,
 )  # fmt: skip

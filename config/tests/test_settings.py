@@ -57,6 +57,11 @@ def manage(tmp_path, *arguments, **variables):
         ({**SECURE, "ALLOWED_HOSTS": ""}, "ALLOWED_HOSTS is not set and DEBUG is off"),
         ({**SECURE, "SMS_FIXED_CODE": "123456"}, "SMS_FIXED_CODE is set and DEBUG is off"),
         ({**SECURE, "TRUSTED_PROXIES": ""}, "TRUSTED_PROXIES is not set and DEBUG is off"),
+        (
+            {**SECURE, "EMAIL_URL": "mailto://user:password@smtp.example.com"},
+            "EMAIL_URL reaches smtp.example.com without TLS",
+        ),
+        ({**SECURE, "EMAIL_URL": "mailtos://:x"}, "EMAIL_URL cannot be read"),
         ({**SECURE, "SMS_SENDER": ""}, "SMS_SENDER is not set and DEBUG is off"),
         (
             {**SECURE, "SMS_SENDER": "accounts.sms.ConsoleSender"},
