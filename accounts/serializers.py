@@ -57,18 +57,16 @@ class SignInCodeField(TextField):
 class DeviceInfoField(serializers.JSONField):
     """What an app says of its device: any JSON, so that no app is refused for it."""
 
-    def __init__(self, **kwargs):
-        super().__init__(
-            required=False,
-            allow_null=True,
-            help_text=f"Shown to the person among their devices. At most {LONGEST_DEVICE_INFO} "
-            "characters; more members than these may be sent.",
-            **kwargs,
-        )
-
 
 class OfDevice(serializers.Serializer):
-    """What every sign-in may say of its device, in a field `device_info`."""
+    """What every sign-in may say of its device."""
+
+    device_info = DeviceInfoField(
+        required=False,
+        allow_null=True,
+        help_text=f"Shown to the person among their devices. At most {LONGEST_DEVICE_INFO} "
+        "characters; more members than these may be sent.",
+    )
 
     def validate_device_info(self, value):
         if len(str(value)) > LONGEST_DEVICE_INFO:
@@ -90,7 +88,6 @@ class LoginInput(OfDevice):
 
     phone = PhoneField()
     code = SignInCodeField(help_text="As it came by SMS.")
-    device_info = DeviceInfoField()
 
 
 class WeChatInput(OfDevice):
@@ -103,7 +100,6 @@ class WeChatInput(OfDevice):
         help_text="Of the phone button: it proves a phone besides, which then belongs to the "
         "same account. It works once.",
     )
-    device_info = DeviceInfoField()
 
 
 def _can_be_kept(value):

@@ -15,8 +15,9 @@ def mail_server(address: str) -> tuple[dict[str, Any], str]:
     """Django's options for such an address, and whom letters come from.
 
     Nothing where there is none. Read as Apprise reads it: `mailtos://user:password@host:port`, with
-    the sender as `?from=`, else the user, who is one of that host. Raises ImproperlyConfigured for
-    one that cannot be read, without saying what it is.
+    the sender as `?from=`, else the user, who is one of that host; `?mode=ssl` speaks TLS from the
+    first byte, as port 465 does. Raises ImproperlyConfigured for one that cannot be read, without
+    saying what it is.
     """
     if not address.lower().startswith(("mailto://", "mailtos://")):
         return {}, ""
@@ -31,15 +32,17 @@ def mail_server(address: str) -> tuple[dict[str, Any], str]:
             "mailtos://user:password@smtp.example.com?to=staff@example.com."
         )
     username, password = unquote(parts.username or ""), unquote(parts.password or "")
-    named = parse_qs(parts.query).get("from", [username or "points"])[0]
+    asked = parse_qs(parts.query)
+    named = asked.get("from", [username or "points"])[0]
     is_safe = parts.scheme == "mailtos"
+    begins_safe = is_safe and (port == SMTPS or asked.get("mode") == ["ssl"])
     options = {
         "host": host,
         "port": port,
         "username": username,
         "password": Secret(password),
-        "use_tls": is_safe and port != SMTPS,
-        "use_ssl": is_safe and port == SMTPS,
+        "use_tls": is_safe and not begins_safe,
+        "use_ssl": begins_safe,
         "timeout": SECONDS,
     }
     sender = named if "@" in named else f"{named}@{host}"

@@ -168,7 +168,8 @@ MIDDLEWARE = [
 ]
 
 # Two checks look for Django's own of these by name; config.page_middleware has them for pages.
-SILENCED_SYSTEM_CHECKS = ["security.W002", "security.W003"]
+# mail.W001: without EMAIL_URL there is no mailer, and nobody is asked for an e-mail.
+SILENCED_SYSTEM_CHECKS = ["security.W002", "security.W003", "mail.W001"]
 
 ROOT_URLCONF = "config.urls"
 WSGI_APPLICATION = "config.wsgi.application"
@@ -513,17 +514,13 @@ _demand_tls(
     "EMAIL_URL", plaintext_hosts_of(EMAIL_URL, demands_tls="mailtos"), "Begin it with mailtos://."
 )
 _server, DEFAULT_FROM_EMAIL = mail_server(EMAIL_URL)
-_backend = "smtp" if _server else "console" if DEBUG else "dummy"
-MAILERS = {
-    "default": {
-        "BACKEND": f"django.core.mail.backends.{_backend}.EmailBackend",
-        "OPTIONS": _server,
-    }
-}
+_backend = "smtp" if _server else "console" if DEBUG else ""
+_mailer = {"BACKEND": f"django.core.mail.backends.{_backend}.EmailBackend", "OPTIONS": _server}
+MAILERS = {"default": _mailer} if _backend else {}
 # Where links in letters lead: never to what a request says that it asked for. Empty where no letter
 # is sent.
 _here = PUBLIC_URL or (f"http://{HOST}:{PORT}" if DEBUG else "")
-LINKS_URL = "" if _backend == "dummy" else _here
+LINKS_URL = _here if MAILERS else ""
 # Asked for every minute; whoever is there says so when it stays away.
 ALERT_HEARTBEAT_URL = env.address("ALERT_HEARTBEAT_URL", "https", "http")
 # Bodies over this many bytes are refused with 1018; the receipt upload has a limit of its own.

@@ -239,9 +239,9 @@ def test_staff_find_whose_premium_lasts(cast, noon):
 # --- From before it had an end ------------------------------------------------------------------
 def test_who_was_premium_without_an_end_stays_so():
     """The column of the version before is there still, for its processes."""
-    name = "accounts.migrations.0016_premium_has_an_end"
+    name = "accounts.migrations.0017_premium_has_an_end"
     migration = importlib.import_module(name)
-    before = MigrationLoader(connection).project_state(("accounts", "0015_sign_ins_e_mail_premium"))
+    before = MigrationLoader(connection).project_state(("accounts", "0016_sign_ins_e_mail_premium"))
     premium_before, other = make_person(), make_person()
     people = before.apps.get_model("accounts", "User")._base_manager
     people.filter(pk=premium_before.pk).update(is_premium=True)

@@ -25,7 +25,7 @@ def empty(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("accounts", "0015_sign_ins_e_mail_premium")]
+    dependencies = [("accounts", "0016_sign_ins_e_mail_premium")]
 
     operations = [
         migrations.RunPython(fill, empty),

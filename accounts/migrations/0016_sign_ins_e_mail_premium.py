@@ -8,7 +8,7 @@ from django.db.models.functions import Lower, Now
 
 
 class Migration(migrations.Migration):
-    dependencies = [("accounts", "0014_indexes_of_lists")]
+    dependencies = [("accounts", "0015_sign_in_counts")]
 
     operations = [
         # The database says True: of the rows that are there, and of those that the version before
