@@ -442,6 +442,43 @@ def _failing_job(one: Scene) -> Iterator[None]:
     one.run_now("outside heartbeat")
 
 
+# Twice as many as run at once, each with a table that it wants and nobody else here.
+HELD_UP = {
+    "old sign-in codes": "accounts_signincode",
+    "old counts of sign-in codes": "accounts_codecount",
+    "old e-mail links": "accounts_emaillink",
+    "old tries to sign in": "accounts_signinlimit",
+    "expire orders": "catalog_order",
+    "old errors": "ops_errorgroup",
+    "expired idempotency records": "ops_idempotencyrecord",
+    "expired files": "ops_storedfile",
+}
+
+
+@contextmanager
+def _held_up_jobs(one: Scene) -> Iterator[None]:
+    """Jobs that wait for a lock as long as they may, and are due again as soon as they gave up."""
+    due = (
+        "UPDATE ops_schedule SET next_due_at = now() "
+        "WHERE job = ANY(%s) AND leased_until IS NULL AND next_due_at > now()"
+    )
+    stopped = threading.Event()
+
+    def keep_due() -> None:
+        while not stopped.wait(0.5):
+            one.sql(due, list(HELD_UP))
+
+    with psycopg.connect(one.platform.environment["DATABASE_URL"]) as holding:
+        holding.execute(f"LOCK TABLE {', '.join(HELD_UP.values())} IN ACCESS EXCLUSIVE MODE")
+        again = threading.Thread(target=keep_due, daemon=True)
+        again.start()
+        try:
+            yield
+        finally:
+            stopped.set()
+            again.join()
+
+
 @contextmanager
 def _short_stock(one: Scene) -> Iterator[None]:
     product = "SELECT id, stock FROM catalog_product WHERE status = 'active' AND is_listed"
@@ -579,6 +616,12 @@ FAULTS = [
         what="a job fails a third time",
         plant=_failing_job,
         of="outside heartbeat",
+    ),
+    Fault(
+        rule="job-late",
+        what="eight jobs want four slots and hang",
+        plant=_held_up_jobs,
+        changed={"threshold": "2", "for_seconds": "1"},
     ),
     Fault(rule="stock-low", what="a product is nearly sold out", plant=_short_stock),
     Fault(
