@@ -5,7 +5,7 @@ import re
 import pytest
 from drf_spectacular.generators import SchemaGenerator
 
-from accounts.tests.factories import sign_in
+from accounts.tests.factories import make_sign_in, sign_in
 from catalog.models import ShopRole
 from catalog.tests.factories import make_category, make_member, make_order, make_product, make_shop
 from lottery.tests.factories import draw_once, make_wheel
@@ -53,6 +53,7 @@ def world():
         "exchange_id": order.pk,
         "upload_id": receipt.pk,
         "draw_id": draw_once(person, wheel).pk,
+        "session_id": make_sign_in(person).session.pk,
     }
     return person, ids
 
