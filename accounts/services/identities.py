@@ -53,10 +53,14 @@ def person_at_wechat(*, openid: str, unionid: str | None, phone: str | None) -> 
 
 def _person_at_wechat(openid: str, unionid: str | None, phone: str | None) -> tuple[User, bool]:
     person = _known_at_wechat(openid, unionid)
-    if person is None and phone:
-        person = _join_wechat(phone, openid, unionid)
     if person is None:
-        return _create(openid, unionid, phone), True
+        owner = User.objects.filter(phone=phone).first() if phone else None
+        if owner is None:
+            # Who signs in by this phone in this very moment makes it fail, and it is tried again.
+            return _create(openid, unionid, phone), True
+        if owner.wechat_openid is not None or not _join_wechat(owner, openid, unionid):
+            return _create(openid, unionid, None), True
+        person = owner
     if phone and person.phone is None and person.status == UserStatus.ACTIVE:
         _join_phone(person, phone)
     return person, False
@@ -75,20 +79,17 @@ def _known_at_wechat(openid: str, unionid: str | None) -> User | None:
     return person or of_union
 
 
-def _join_wechat(phone: str, openid: str, unionid: str | None) -> User | None:
-    """Add a WeChat identity to the account of a phone, unless it has one; None without such."""
-    person: User | None = User.objects.filter(phone=phone, wechat_openid__isnull=True).first()
-    if person is None:
-        return None
-    if person.status != UserStatus.ACTIVE:
+def _join_wechat(owner: User, openid: str, unionid: str | None) -> bool:
+    """Add a WeChat identity to the account of a phone; False where another was quicker."""
+    if owner.status != UserStatus.ACTIVE:
         raise AccountClosed
-    # One conditional UPDATE decides between two that join at once; who lost it gets None.
-    free = User.objects.filter(pk=person.pk, phone=phone, wechat_openid__isnull=True)
+    # One conditional UPDATE decides between two that join at once.
+    free = User.objects.filter(pk=owner.pk, phone=owner.phone, wechat_openid__isnull=True)
     if not free.update(wechat_openid=openid, wechat_unionid=unionid):
-        return None
-    welcome(person=person, points=0, openid=openid)
-    _tell_of_joining(person)
-    return person
+        return False
+    welcome(person=owner, points=0, openid=openid)
+    _tell_of_joining(owner)
+    return True
 
 
 def _join_phone(person: User, phone: str) -> None:
@@ -106,8 +107,6 @@ def _tell_of_joining(person: User) -> None:
 
 
 def _create(openid: str, unionid: str | None, phone: str | None) -> User:
-    if phone and User.objects.filter(phone=phone).exists():
-        phone = None
     number = phone[-4:] if phone else f"{secrets.randbelow(10**4):04d}"
     person: User = User.objects.create(
         wechat_openid=openid, wechat_unionid=unionid, phone=phone, nickname=_guest(number)
