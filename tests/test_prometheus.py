@@ -174,8 +174,9 @@ NOT_HERE = {
     "platform_database_longest_lock_wait_seconds", "platform_database_longest_transaction_seconds",
     "platform_database_sessions", "platform_database_sessions_allowed", "platform_file_bytes",
     "platform_files", "platform_job_failures_in_a_row", "platform_job_runs_total",
-    "platform_job_seconds_total", "platform_redis_up", "platform_silent_seconds",
-    "platform_sockets", "platform:database_sessions:share",
+    "platform_job_running_seconds", "platform_job_seconds_total", "platform_redis_up",
+    "platform_sign_in_codes_used_ratio", "platform_silent_seconds", "platform_sms_tries_total",
+    "platform_sockets", "platform_wechat_seconds_bucket", "platform:database_sessions:share",
 }  # fmt: skip
 
 

@@ -272,11 +272,13 @@ async def test_who_may_not_in_takes_nothing_from_those_who_come_together_with_th
     await in_database(service.revoke, ended.session)
     await in_database(service.change_status, person=banned.person, status=UserStatus.BANNED)
     other = await in_database(make_sign_in)
+    generation = claims_of(me.pair.access_token)["gen"]
+    unknown, others = (f"access-{sid}-{generation}" for sid in (2**63, other.session.pk))
     refused = {
         token_of(ended): 4403,
         token_of(banned): 4403,
-        token_of(me, sid=2**63): 4403,
-        token_of(me, sid=other.session.pk): 4403,
+        token_of(me, sid=2**63, jti=unknown): 4403,
+        token_of(me, sid=other.session.pk, jti=others): 4403,
         token_of(me, exp=1): 4401,
     }
     clients = [Client(token) for token in refused]

@@ -40,7 +40,9 @@ class Keys:
             raise not_signed_in()
         try:
             key = self._tokens[jwt.get_unverified_header(text)["kid"]]
-            claims = jwt.decode(text, key, algorithms=["HS256"])
+            claims = jwt.decode(
+                text, key, algorithms=["HS256"], issuer="points", audience="points-api"
+            )
             if claims["token_type"] != "access":  # noqa: S105  no password
                 raise not_signed_in()
             return int(claims["user_id"]), int(claims["sid"])

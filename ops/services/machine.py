@@ -28,13 +28,12 @@ def machine_id() -> str:
     It begins with the name that the host had then, for people to know it by. Raises OSError.
     """
     path = _folder() / ID_FILE
-    for _attempt in range(2):
-        with suppress(FileNotFoundError):
-            known = path.read_text().strip()
-            if WELL_FORMED.match(known):
-                return known
-            path.unlink(missing_ok=True)  # a power cut left half of it
-        _write_once(path, _new_id())
+    with suppress(FileNotFoundError):
+        known = path.read_text().strip()
+        if WELL_FORMED.match(known):
+            return known
+        path.unlink(missing_ok=True)  # a power cut left half of it
+    _write_once(path, _new_id())
     return path.read_text().strip()
 
 

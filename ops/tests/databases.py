@@ -6,6 +6,7 @@ from typing import Any
 
 from django.db import connection, connections
 from django.db.backends.sqlite3.base import DatabaseWrapper
+from django_tasks_db.models import DBTaskResult
 
 
 @contextmanager
@@ -85,3 +86,14 @@ def on_sqlite(*models):
     finally:
         sqlite.connection.close()  # Django's own close spares those in memory
         connections["default"] = real
+
+
+@contextmanager
+def without_the_queues_table():
+    table, away = DBTaskResult._meta.db_table, "queue_that_is_away"
+    with connection.cursor() as cursor:
+        cursor.execute(f"ALTER TABLE {table} RENAME TO {away}")
+        try:
+            yield
+        finally:
+            cursor.execute(f"ALTER TABLE {away} RENAME TO {table}")

@@ -2,14 +2,11 @@
 
 import threading
 import time
-from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
 from django.utils import timezone
-from django_tasks_db.models import DBTaskResult
 
 from ops import life_signs
 from ops.registry import Registry
@@ -17,7 +14,7 @@ from ops.services import background, jobs, queue, scheduler
 from ops.services.background import Background
 from ops.services.jobs import Job
 from ops.tests import probe_tasks
-from ops.tests.databases import wait_until
+from ops.tests.databases import wait_until, without_the_queues_table
 from tests.engines import result_of, status_of
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.django_db(transaction=True)]
@@ -153,17 +150,6 @@ class Rounds:
             note(part)
 
         monkeypatch.setattr(life_signs, "note", counted)
-
-
-@contextmanager
-def without_the_queues_table():
-    table, away = DBTaskResult._meta.db_table, "queue_that_is_away"
-    with connection.cursor() as cursor:
-        cursor.execute(f"ALTER TABLE {table} RENAME TO {away}")
-        try:
-            yield
-        finally:
-            cursor.execute(f"ALTER TABLE {away} RENAME TO {table}")
 
 
 def test_a_worker_that_breaks_starts_again_and_tells_it_once(running, caplog, monkeypatch):

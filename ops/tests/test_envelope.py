@@ -222,9 +222,9 @@ def test_the_answer_is_json_whatever_the_client_accepts(api, accept):
 def test_messages_are_in_the_language_asked_for(api, wanted, given):
     headers = {} if wanted is None else {"Accept-Language": wanted}
     sign_in(api)
-    response = api.patch("/api/user/profile", {}, format="json", headers=headers)
+    response = api.post("/api/favorites/check", {}, format="json", headers=headers)
     assert response["Content-Language"] == given
-    reasons = refused(response, 1011)["nickname"]
+    reasons = refused(response, 1011)["product_ids"]
     assert reasons == {"en": ["This field is required."], "zh-hans": ["该字段是必填项。"]}[given]
 
 

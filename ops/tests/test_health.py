@@ -398,3 +398,13 @@ def test_none_of_it_takes_a_process_from_the_load_balancer(client, settings):
     assert set(failed(client)) == {"storage", "disk", "worker", "scheduler"}
     assert failed(client, "/api/ready") == {}
     assert "worker" not in client.get("/api/ready").json()["checks"]
+
+
+def test_a_forked_child_waits_for_no_thread_of_its_parent(client, monkeypatch):
+    monkeypatch.setattr(health, "_under_way", health._under_way)
+    client.get("/health")
+    assert health._under_way.asking
+
+    health._begin_anew()
+
+    assert health._under_way.asking == {}

@@ -89,6 +89,20 @@ def test_a_forked_child_speaks_for_nobody_and_takes_nothing_away():
         assert not one.says()[0]
 
 
+def test_what_a_child_does_first_lets_go_of_the_lock_it_was_born_with():
+    assert machine.speaks()
+    machine._begin_anew()
+    with other() as one:
+        assert one.says()[0]
+
+
+def test_whose_lock_is_gone_takes_the_next_one():
+    assert machine.speaks()
+    (settings.METRICS_DIR / machine.LOCK_FILE).unlink()
+    assert not machine._is_same(machine._held.descriptor, settings.METRICS_DIR / machine.LOCK_FILE)
+    assert machine.speaks()
+
+
 def test_a_folder_that_was_emptied_is_spoken_for_anew():
     assert machine.speaks()
     (settings.METRICS_DIR / machine.LOCK_FILE).unlink()

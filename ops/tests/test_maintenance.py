@@ -7,7 +7,7 @@ from contextlib import closing
 from datetime import timedelta
 
 import pytest
-from django.db import IntegrityError, OperationalError, connection, transaction
+from django.db import DatabaseError, IntegrityError, OperationalError, connection, transaction
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone, translation
@@ -19,7 +19,7 @@ from ops.models.maintenance import THE_ONE
 from ops.services import health, jobs, maintenance
 from ops.services.maintenance import OFF, Notice
 from ops.services.pulse import beats
-from ops.tests.databases import on_sqlite, other_parameters
+from ops.tests.databases import on_sqlite, other_parameters, without_the_queues_table
 from tests.api import client_of, data_of, refusal_of
 from tests.audit import acting_as, entries_of
 from tests.console import console_of, fill_in, refused_unchanged
@@ -401,6 +401,13 @@ def test_a_child_that_was_forked_has_nothing_in_hand(monkeypatch):
     maintenance._begin_anew()
     assert len(maintenance._process.running) == 0
     assert maintenance._process.notice is None
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_a_database_that_does_not_say_what_is_in_hand_is_no_answer():
+    with without_the_queues_table(), pytest.raises(DatabaseError):
+        maintenance.in_hand()
 
 
 def test_readiness_knows_the_check():

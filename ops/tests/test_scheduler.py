@@ -471,3 +471,18 @@ def test_by_hand_a_lease_that_cannot_be_renewed_is_tried_again(own_jobs, setting
     gate.may_end.set()
     thread.join(IN_TIME)
     assert outcomes() == {"done": 1}
+
+
+def test_a_run_that_ended_before_it_was_given_up_is_no_lost_one(own_jobs, caplog):
+    once(own_jobs, "quick", lambda *, now: None)
+    now = timezone.now()
+    schedules.add_missing(now=now)
+    claim = schedules.claim("quick", worker="here", now=now)
+    assert schedules.finish(claim, schedules.Ended(seconds=1), now=now)
+    before = JOB_RUNS.series().copy()
+
+    scheduler.give_up(claim, now=now + HOUR)
+
+    assert JOB_RUNS.series() == before
+    assert "overdue" not in caplog.text
+    assert JobRun.objects.get(job="quick").outcome == "done"
