@@ -214,14 +214,15 @@ def run_by_hand(
     None when it is running already. Raises KeyError for a name that is none.
     """
     jobs[name]
-    claim = schedules.claim_now(name, worker=worker_name(), now=clock())
+    begun = clock()
+    claim = schedules.claim_now(name, worker=worker_name(), now=begun)
     if claim is None:
         return None
     done = threading.Event()
-    keeping = threading.Thread(target=_keep, args=(claim, done, clock), daemon=True)
+    keeping = threading.Thread(target=_keep, args=(claim, begun, done, clock), daemon=True)
     keeping.start()
     try:
-        ended = work(claim, now=clock())
+        ended = work(claim, now=begun)
     finally:
         done.set()
         keeping.join()
@@ -229,9 +230,10 @@ def run_by_hand(
     return ended
 
 
-def _keep(claim: Claim, done: threading.Event, clock: Callable[[], datetime]) -> None:
+def _keep(
+    claim: Claim, begun: datetime, done: threading.Event, clock: Callable[[], datetime]
+) -> None:
     """Renew the lease of a run until it is done, or overdue."""
-    begun = clock()
     while not done.wait(settings.JOB_LEASE.total_seconds() / 3):
         try:
             now = clock()
@@ -241,4 +243,5 @@ def _keep(claim: Claim, done: threading.Event, clock: Callable[[], datetime]) ->
             schedules.renew([claim], now=now)
         except DatabaseError:
             logger.warning("The lease of %s could not be renewed; it is tried again", claim.job)
-        close_old_connections()
+        finally:
+            close_old_connections()

@@ -435,6 +435,19 @@ def test_by_hand_a_run_that_hangs_is_given_up_as_well(own_jobs, clock, settings)
 
 
 # --- By hand --------------------------------------------------------------------------------------
+def test_by_hand_a_quick_job_asks_nothing_besides(own_jobs):
+    """A look of its own would take a connection of the pool for each."""
+    asked = []
+
+    def clock():
+        asked.append(threading.current_thread())
+        return timezone.now()
+
+    once(own_jobs, "quick", lambda *, now: None)
+    assert scheduler.run_by_hand("quick", clock=clock)
+    assert set(asked) == {threading.main_thread()}
+
+
 def test_by_hand_a_job_runs_here_and_now(own_jobs):
     once(own_jobs, "job", lambda *, now: 7)
     for number in (1, 2):
