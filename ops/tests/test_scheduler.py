@@ -491,6 +491,7 @@ def test_a_run_that_ended_before_it_was_given_up_is_no_lost_one(own_jobs, caplog
     now = timezone.now()
     schedules.add_missing(now=now)
     claim = schedules.claim("quick", worker="here", now=now)
+    assert claim is not None
     assert schedules.finish(claim, schedules.Ended(seconds=1), now=now)
     before = JOB_RUNS.series().copy()
 
