@@ -696,15 +696,16 @@ def measure(one: Scene, faults: list[Fault]) -> list[Measured]:
             for fault, begun, _since in planted
         ]
         mended = time.monotonic()
+    # What is wrong for a moment alone may be over before the last of them was told.
     resolved = [
-        wait_for(partial(one.told.when, fault.rule, "resolved", after=mended, of=fault.of))
-        for fault, _begun, _since in planted
+        wait_for(partial(one.told.when, fault.rule, "resolved", after=came or mended, of=fault.of))
+        for (fault, _begun, _since), came in zip(planted, raised, strict=True)
     ]
     return [
         Measured(
             fault=fault,
             raised=None if came is None else max(0.0, came - since),
-            resolved=None if over is None else over - mended,
+            resolved=None if over is None else max(0.0, over - mended),
         )
         for (fault, _begun, since), came, over in zip(planted, raised, resolved, strict=True)
     ]

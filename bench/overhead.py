@@ -33,7 +33,7 @@ from tests.servers import running_servers
 
 GOALS = {"an empty endpoint": 5.0, "a draw": 2.0}  # percent of CPU
 SECOND = 50  # requests between two rounds of the beat that counts statements
-RULES_EVERY = 10  # seconds between two evaluations of the alert rules
+RULES_EVERY = 5  # seconds between two evaluations of the alert rules
 WARM_UP = 50  # requests of each kind that are not measured
 OBSERVES = re.compile("measuring|request_log|observing")  # the middleware that is off
 

@@ -114,7 +114,7 @@ OF_OPERATIONS: dict[str, tuple[int, ...]] = {
     "post_auth_code": (7,),
     "post_auth_login": (20, 9),  # the first makes the account, with its welcome points
     # The first makes the account, a phone is added to it, and one is made with both.
-    "post_auth_wechat": (19, 17, 26),
+    "post_auth_wechat": (19, 17, 25),
     "post_auth_refresh": (3, 3),
     "get_auth_verify": (4, 4),
     "post_auth_logout": (5,),

@@ -43,7 +43,7 @@ type Step = Callable[[], object]  # of an alert: it writes, and asks by a condit
 def evaluate(*, now: datetime) -> str:
     """Compare every rule with what the machines read, and let alerts take their next step.
 
-    Returns in words how many alerts are raised; nothing where none is. A rule that cannot be
+    Returns in words how many steps they took; nothing where none did. A rule that cannot be
     evaluated keeps no other from being so.
     """
     samples = Samples(now)
@@ -51,13 +51,13 @@ def evaluate(*, now: datetime) -> str:
     open_alerts: dict[int, dict[str, Alert]] = {}
     for alert in Alert.objects.filter(resolved_at__isnull=True):
         open_alerts.setdefault(alert.rule_id, {})[alert.series] = alert
+    taken = 0
     for rule in rules:
         try:
-            _take(steps_of(rule, open_alerts.get(rule.pk, {}), samples, now=now))
+            taken += _take(steps_of(rule, open_alerts.get(rule.pk, {}), samples, now=now))
         except Exception:
             logger.exception("The alert rule %s could not be evaluated", rule.pk)
-    raised = Alert.objects.filter(raised_at__isnull=False, resolved_at__isnull=True).count()
-    return f"{raised} raised" if raised else ""
+    return f"{taken} steps" if taken else ""
 
 
 # --- What is read -------------------------------------------------------------------------------
@@ -160,12 +160,13 @@ def steps_of(
     return steps
 
 
-def _take(steps: Iterable[Step]) -> None:
-    """Take these steps in one transaction; without one no transaction begins."""
-    if steps := list(steps):
+def _take(steps: list[Step]) -> int:
+    """Take these steps in one transaction; without one no transaction begins. Returns how many."""
+    if steps:
         with transaction.atomic():
             for step in steps:
                 step()
+    return len(steps)
 
 
 def holds(rule: AlertRule, value: float) -> bool:

@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 from django.utils.translation import gettext_lazy as _
 
+from ops.models import Schedule
 from ops.monitoring import delivery, first_channels, heartbeat, samples
 from ops.monitoring.evaluation import evaluate
 from ops.services.jobs import Job, jobs
@@ -11,12 +12,14 @@ from ops.services.jobs import Job, jobs
 # Twice as often as samples are taken: what is wrong is told within 30 seconds, however the looks of
 # beat, sample and evaluation fall.
 EVALUATED_EVERY = timedelta(seconds=5)
+EVALUATION = "evaluate alert rules"
+COMPARED_WITHIN = timedelta(minutes=1)
 
 
 def register() -> None:
     """Register what rules, notices and samples need of the scheduler."""
     jobs.register(
-        "evaluate alert rules",
+        EVALUATION,
         Job(
             run=evaluate,
             every=EVALUATED_EVERY,
@@ -59,5 +62,17 @@ def make_first_channels(*, now: datetime) -> int:
 
 
 def beat_outside(*, now: datetime) -> None:
-    """Give the outside heartbeat."""
+    """Give the outside heartbeat, as long as rules are compared.
+
+    Raises NotCompared where none was for a minute: then the heartbeat has to stay away.
+    """
+    lately = Schedule.objects.filter(
+        job=EVALUATION, failures=0, last_started_at__gt=now - COMPARED_WITHIN
+    )
+    if not lately.exists():
+        raise NotCompared
     heartbeat.beat()
+
+
+class NotCompared(Exception):
+    """No alert rule was compared for a minute, or the last comparison failed."""

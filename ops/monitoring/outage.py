@@ -69,11 +69,12 @@ class Watch:
     def _ask(self) -> None:
         try:
             self.ask()
-            self._learn_where_it_is_time()
-        except Exception as error:  # noqa: BLE001  whatever it raises, it does not answer
-            logger.info("The database gave no sign of life: %s", type(error).__name__)
-        else:
             self._has_answered = True
+            self._learn_where_it_is_time()
+        except Exception as error:  # noqa: BLE001  whatever it raises
+            # It does not answer; or it does, and whom to tell stays as it was learnt before.
+            said = "did not say whom to tell" if self._has_answered else "gave no sign of life"
+            logger.info("The database %s: %s", said, type(error).__name__)
         finally:
             connection.close()
 
@@ -90,13 +91,14 @@ class Watch:
             self._learn()
 
     def _learn(self) -> None:
-        self.rule = AlertRule.objects.filter(slug=SLUG, is_enabled=True).first()
-        self.targets = []
-        for channel in channels_of(self.rule) if self.rule else []:
+        rule = AlertRule.objects.filter(slug=SLUG, is_enabled=True).first()
+        targets = []
+        for channel in channels_of(rule) if rule else []:
             try:
-                self.targets.append(Target.of(channel))
+                targets.append(Target.of(channel))
             except InvalidToken:
                 logger.warning("The key of the address of channel %s is gone", channel.pk)
+        self.rule, self.targets = rule, targets  # all of it was read
         self.learnt_at = time.monotonic()
 
     def _is_away(self) -> None:

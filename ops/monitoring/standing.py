@@ -170,11 +170,17 @@ class Database:
         return self.connections / self.allowed if self.connections and self.allowed else 0.0
 
 
+# Kind and doings of sessions of other roles are hidden from ours; they hold connections all the
+# same. Those that are kept for superusers are none that we get.
 OF_CONNECTIONS = """
-    SELECT count(*), current_setting('max_connections')::int,
+    SELECT count(*),
+           (SELECT sum(CASE WHEN name = 'max_connections' THEN 1 ELSE -1 END * setting::integer)
+            FROM pg_settings WHERE name IN
+            ('max_connections', 'superuser_reserved_connections', 'reserved_connections'))::int,
            count(*) FILTER (WHERE state = 'active'),
            count(*) FILTER (WHERE state LIKE 'idle in transaction%')
-    FROM pg_stat_activity WHERE backend_type = 'client backend'
+    FROM pg_stat_activity
+    WHERE datname IS NOT NULL AND coalesce(backend_type, 'client backend') = 'client backend'
 """
 
 

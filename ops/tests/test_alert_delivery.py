@@ -3,7 +3,7 @@
 import base64
 import hmac
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from urllib.parse import quote_plus
 
@@ -14,9 +14,10 @@ from django.core.management import CommandError, call_command
 from django.db import transaction
 from django.utils import timezone
 
-from ops.models import Alert, AlertChannel, AlertNotice, ChannelKind, NoticeKind
+from ops.models import Alert, AlertChannel, AlertNotice, ChannelKind, NoticeKind, Schedule
 from ops.monitoring import channels, delivery, vendors, words
 from ops.monitoring.channels import BadAddress, NotDelivered, Target, send
+from ops.monitoring.jobs import EVALUATION, NotCompared, beat_outside
 from ops.services import audit
 from ops.services.encryption import decrypt
 from ops.tests.alerts import NOW, NOWHERE, catcher, later, make_channel, make_rule
@@ -562,6 +563,30 @@ def test_the_outside_heartbeat_is_given(settings):
         heartbeat.beat()
 
     assert [path for path, _said, _headers in server.taken] == ["/hook?token=s3cret"]
+
+
+@pytest.mark.parametrize(
+    ("ago", "failures", "is_given"), [(30, 0, True), (61, 0, False), (30, 1, False)]
+)
+def test_the_heartbeat_stays_away_when_no_rule_is_compared(settings, ago, failures, is_given):
+    Schedule.objects.create(
+        job=EVALUATION,
+        timing="every 5 s",
+        next_due_at=NOW,
+        last_started_at=NOW - timedelta(seconds=ago),
+        failures=failures,
+    )
+    with catcher() as server:
+        settings.ALERT_HEARTBEAT_URL = server.address
+        with nullcontext() if is_given else pytest.raises(NotCompared):
+            beat_outside(now=NOW)
+
+    assert len(server.taken) == is_given
+
+
+def test_the_heartbeat_stays_away_where_no_rule_was_ever_compared():
+    with pytest.raises(NotCompared):
+        beat_outside(now=NOW)
 
 
 @pytest.mark.parametrize("status", [404, 0])

@@ -4,7 +4,7 @@ import threading
 from datetime import timedelta
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, connection
 
 from ops.models import Alert, AlertChannel, AlertRule
 from ops.monitoring import outage
@@ -124,6 +124,30 @@ def test_who_never_reached_it_knows_nobody_to_tell(rule, clock, database):
         clock.goes_on(60)
         watch.look()
 
+    assert server.taken == []
+
+
+def test_one_that_answers_and_does_not_say_whom_to_tell_is_not_away(rule, clock, database):
+    """As while a migration holds the table of the rules."""
+    with catcher() as server:
+        make_channel(server.address)
+        watch = Watch(host="one", clock=clock, ask=database)
+        watch.look()
+        known = watch.rule, watch.targets
+        watch.learnt_at = 0
+        table = AlertChannel._meta.db_table
+        with connection.cursor() as cursor:
+            cursor.execute(f"ALTER TABLE {table} RENAME TO away")
+        try:
+            for _look in range(3):
+                watch.look()
+                clock.goes_on(60)
+        finally:
+            with connection.cursor() as cursor:
+                cursor.execute(f"ALTER TABLE away RENAME TO {table}")
+
+    assert watch.away_since is None
+    assert (watch.rule, watch.targets) == known
     assert server.taken == []
 
 
