@@ -196,7 +196,7 @@ def test_as_long_as_nothing_changes_no_transaction_begins(channel):
         evaluate(now=later(seconds=10))
 
     assert writes(queries) == []
-    assert len(queries) == 6  # however many rules there are
+    assert len(queries) == 5  # however many rules there are
 
 
 def test_what_changes_is_written_in_one_transaction(channel):
