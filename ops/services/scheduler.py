@@ -219,7 +219,8 @@ def run_by_hand(
     if claim is None:
         return None
     done = threading.Event()
-    keeping = threading.Thread(target=_keep, args=(claim, begun, done, clock), daemon=True)
+    facts = {"begun": begun, "clock": clock}
+    keeping = threading.Thread(target=_keep, args=(claim, done), kwargs=facts, daemon=True)
     keeping.start()
     try:
         ended = work(claim, now=begun)
@@ -231,7 +232,7 @@ def run_by_hand(
 
 
 def _keep(
-    claim: Claim, begun: datetime, done: threading.Event, clock: Callable[[], datetime]
+    claim: Claim, done: threading.Event, *, begun: datetime, clock: Callable[[], datetime]
 ) -> None:
     """Renew the lease of a run until it is done, or overdue."""
     while not done.wait(settings.JOB_LEASE.total_seconds() / 3):
