@@ -142,7 +142,7 @@ def _sessions() -> dict[Key, float]:
 
 
 # Without those kept for superusers, and since PostgreSQL 16 for a role of operators.
-_ALLOWED = (
+CONNECTIONS_ALLOWED = (
     "SELECT sum(CASE WHEN name = 'max_connections' THEN 1 ELSE -1 END * setting::integer) "
     "FROM pg_settings WHERE name IN "
     "('max_connections', 'superuser_reserved_connections', 'reserved_connections')"
@@ -181,7 +181,7 @@ SESSIONS = Gauge(
 SESSIONS_ALLOWED = Gauge(
     "platform_database_sessions_allowed",
     "Connections that the database server allows.",
-    read=lambda: _number(_ALLOWED),
+    read=lambda: _number(CONNECTIONS_ALLOWED),
     keep=300,
 )
 LOCK_WAITS = Gauge(

@@ -17,6 +17,7 @@ from django.db import connection
 from django.db.models import Case, IntegerField, QuerySet, When
 from django.utils.translation import gettext_lazy as _
 
+from ops.metrics import CONNECTIONS_ALLOWED
 from ops.models import Alert, ErrorGroup, ErrorState, ProcessBeat, Schedule, Severity
 from ops.monitoring import kept_health
 from ops.services import processes, schedules
@@ -173,15 +174,12 @@ class Database:
 # Kind and doings of sessions of other roles are hidden from ours; they hold connections all the
 # same. Those that are kept for superusers are none that we get.
 OF_CONNECTIONS = """
-    SELECT count(*),
-           (SELECT sum(CASE WHEN name = 'max_connections' THEN 1 ELSE -1 END * setting::integer)
-            FROM pg_settings WHERE name IN
-            ('max_connections', 'superuser_reserved_connections', 'reserved_connections'))::int,
+    SELECT count(*), (/* allowed */)::int,
            count(*) FILTER (WHERE state = 'active'),
            count(*) FILTER (WHERE state LIKE 'idle in transaction%')
     FROM pg_stat_activity
     WHERE datname IS NOT NULL AND coalesce(backend_type, 'client backend') = 'client backend'
-"""
+""".replace("/* allowed */", CONNECTIONS_ALLOWED)
 
 
 def database() -> Database:
