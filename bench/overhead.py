@@ -276,8 +276,7 @@ def send(handler, method, path, *, token, body=b""):
 
 def say_prices():
     """What one count and one observation cost, and one round of writing all of it down."""
-    from ops.logs.counts import QUERY_SECONDS
-    from ops.metrics import REQUESTS
+    from ops.logs.counts import QUERY_SECONDS, REQUESTS
     from ops.services import metrics
 
     labels = ("api/favorites", "GET", "200", "0")

@@ -14,7 +14,6 @@ import re
 import threading
 import time
 from bisect import bisect_left
-from collections import Counter as Tally
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -97,7 +96,6 @@ class _Counted(Measure):
     """What is counted where it happens."""
 
     def __init__(self, name: str, meaning: str, *labels: Label) -> None:
-        self._late: deque[Late] = deque(maxlen=MOST_LATE)
         super().__init__(name, meaning, *labels)
         # Labels as they were said, and as they are counted: each is looked at once.
         self._keys: dict[Key, Key] = {}
@@ -107,15 +105,6 @@ class _Counted(Measure):
         """Begin at nothing."""
         self._lock = threading.Lock()
         self._series: dict[Key, Any] = {}
-        self._late.clear()
-
-    def _take_late(self) -> list[Late]:
-        """What waits to be counted; from now on it is the caller's."""
-        late, taken = self._late, []
-        with suppress(IndexError):  # until none waits: another thread may take the last one
-            while True:
-                taken.append(late.popleft())
-        return taken
 
     def _key(self, labels: Key) -> Key:
         if len(labels) != len(self.labels):
@@ -137,12 +126,6 @@ class Counter(_Counted):
 
     ending = "_total"
 
-    def __init__(self, name: str, meaning: str, *labels: Label) -> None:
-        super().__init__(name, meaning, *labels)
-        # For what happens in every request: takes (amount, *labels), to be counted when somebody
-        # asks for the series. It is not even a function of ours.
-        self.add_late = self._late.append
-
     def add(self, amount: float = 1, *labels: str) -> None:
         """Count something that has happened and stays so."""
         try:
@@ -158,8 +141,6 @@ class Counter(_Counted):
 
     @override
     def series(self) -> dict[Key, float]:
-        for (amount, *labels), times in Tally(self._take_late()).items():
-            self.add(amount * times, *labels)
         with self._lock:
             return dict(self._series)
 
@@ -175,8 +156,16 @@ class Histogram(_Counted):
         self, name: str, meaning: str, *labels: Label, bounds: Sequence[float] = UP_TO_TEN_SECONDS
     ) -> None:
         self.bounds = tuple(bounds)
+        self._late: deque[Late] = deque(maxlen=MOST_LATE)
         super().__init__(name, meaning, *labels)
-        self.observe_late = self._late.append  # see Counter.add_late: takes (value, *labels)
+        # For what happens many times in every request: takes (value, *labels), to be counted when
+        # somebody asks for the series. It is not even a function of ours.
+        self.observe_late = self._late.append
+
+    @override
+    def forget(self) -> None:
+        super().forget()
+        self._late.clear()
 
     def observe(self, value: float, *labels: str) -> None:
         """Count one that took so long."""
@@ -201,6 +190,12 @@ class Histogram(_Counted):
         self._observe_all(self._take_late())
         with self._lock:
             return {key: list(row) for key, row in self._series.items()}
+
+    def _take_late(self) -> Iterator[Late]:
+        """What waits to be counted, for the caller alone."""
+        with suppress(IndexError):  # until none waits: another thread may take the last one
+            while True:
+                yield self._late.popleft()
 
 
 class _Read(Measure):

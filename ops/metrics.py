@@ -23,26 +23,6 @@ from ops.measures import (
 )
 from ops.models import FilePurpose, StoredFile
 
-# --- Requests -------------------------------------------------------------------------------------
-METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
-_ROUTE = Label("route", most=600)  # patterns of addresses, of which the console has the most
-_METHOD = Label("method", METHODS)
-
-REQUESTS = Counter(
-    "platform_requests_total",
-    "Requests by route, method, status and the code of the envelope (empty: no envelope).",
-    _ROUTE,
-    _METHOD,
-    Label("status", most=60),
-    Label("code", most=120),
-)
-REQUEST_SECONDS = Histogram(
-    "platform_request_seconds",
-    "Seconds to the answer, by route and method.",
-    _ROUTE,
-    _METHOD,
-)
-
 # --- Database, Redis, storage ---------------------------------------------------------------------
 
 

@@ -1,7 +1,7 @@
 """Each request observed once, by its route and never by its path: a count, and a line of the log.
 
-Inside the request nothing is done but to note what it was. Whoever reads the counters or writes the
-lines, many at a time and mostly a beat, does the rest.
+Inside the request nothing is done but to note what it was. Whoever writes the lines, many at a time
+and mostly a beat, counts them as well.
 """
 
 from collections.abc import Callable
@@ -15,14 +15,10 @@ from ops import request_context, request_id
 from ops.logs import queries
 from ops.logs.counts import count
 from ops.logs.lines import RequestLine, backlog
-from ops.measures import OTHER
-from ops.metrics import METHODS, REQUEST_SECONDS, REQUESTS
 from ops.services import slow_requests
 
-NO_ROUTE, STATIC = "none", "static"
 SUCCESS = 0
 _CODE = "envelope_code"
-_KNOWN_METHODS = frozenset(METHODS)
 
 
 def say_code(response: HttpResponse, code: int) -> None:
@@ -45,13 +41,7 @@ class ObservingMiddleware:
         seconds, statements = perf_counter() - begun, queries.end(counting)
         match = request.resolver_match
         route = match.route if match is not None else None
-        # Strangers may send any word.
-        method = request.method if request.method in _KNOWN_METHODS else OTHER
-        status, code = response.status_code, code_of(response, route)
-        said = route if route is not None else _without_route(request)
-        REQUESTS.add_late((1, said, method, str(status), "" if code is None else str(code)))
-        REQUEST_SECONDS.observe_late((seconds, said, method))
-
+        status = response.status_code
         is_slow = seconds >= settings.SLOW_REQUEST_SECONDS
         if is_slow:
             count("slow_requests")
@@ -65,10 +55,11 @@ class ObservingMiddleware:
             request_id.current.get(),
             request_context.person_id_of(request),
             request.__dict__.get("shop_id"),
-            method,
-            "" if route is None else f"/{route}",
+            request.method or "",
+            route,
+            route is None and request.path_info.startswith(settings.STATIC_URL),
             status,
-            code,
+            code_of(response, route),
             seconds,
             statements,
             is_slow,
@@ -84,8 +75,3 @@ def code_of(response: HttpResponse, route: str | None) -> int | None:
         # Every refusal of the API says its code.
         return SUCCESS if response.status_code < HTTPStatus.MULTIPLE_CHOICES else None
     return code
-
-
-def _without_route(request: HttpRequest) -> str:
-    """Of what was answered before anybody looked for a view."""
-    return STATIC if request.path_info.startswith(settings.STATIC_URL) else NO_ROUTE

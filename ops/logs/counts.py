@@ -30,6 +30,24 @@ QUERY_SECONDS = Histogram(
     bounds=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10.0),
 )
 
+METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
+_ROUTE = Label("route", most=600)  # patterns of addresses, of which the console has the most
+_METHOD = Label("method", METHODS)
+REQUESTS = Counter(
+    "platform_requests_total",
+    "Requests by route, method, status and the code of the envelope (empty: no envelope).",
+    _ROUTE,
+    _METHOD,
+    Label("status", most=60),
+    Label("code", most=120),
+)
+REQUEST_SECONDS = Histogram(
+    "platform_request_seconds",
+    "Seconds to the answer, by route and method.",
+    _ROUTE,
+    _METHOD,
+)
+
 
 def count(what: Counted, times: int = 1) -> None:
     """Count one more, or so many."""

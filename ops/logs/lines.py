@@ -16,13 +16,15 @@ import orjson
 from django.conf import settings
 
 from ops import request_context, request_id
-from ops.logs.counts import count
+from ops.logs import counts
 from ops.masking import hides, mask_by_look
+from ops.measures import OTHER
 
 REQUESTS = "request"  # the logger of the lines that end a request
 # Signs of what may be long; of a stack trace its end says what failed.
 LONGEST_MESSAGE, LONGEST_TRACE = 8_000, 20_000
-WRITE_EVERY = 1  # seconds that the line of a request waits at most
+WRITE_EVERY = 1  # seconds that the line of a request waits at most, and its count
+_METHODS = frozenset(counts.METHODS)
 MOST_WAITING = 500  # lines
 
 
@@ -33,8 +35,9 @@ class RequestLine(NamedTuple):
     request_id: str
     person_id: int | None
     shop_id: int | None
-    method: str
-    route: str
+    method: str  # any word that somebody sent
+    route: str | None  # none where it was answered before anybody looked for a view
+    is_static: bool
     status: int
     code: int | None  # of the envelope
     seconds: float
@@ -63,25 +66,35 @@ class RequestLine(NamedTuple):
         return {
             "person_id": self.person_id,
             "shop_id": self.shop_id,
-            "method": self.method,
-            "route": self.route,
+            "method": self.method if self.method in _METHODS else OTHER,
+            "route": "" if self.route is None else f"/{self.route}",
             "status": self.status,
             "code": self.code,
             "seconds": round(self.seconds, 5),
             "queries": self.queries,
         }
 
+    def observe(self) -> None:
+        """Count the request, and how long it took."""
+        route = self.route
+        if route is None:
+            route = "static" if self.is_static else "none"
+        code = "" if self.code is None else str(self.code)
+        counts.REQUESTS.add(1, route, self.method, str(self.status), code)
+        counts.REQUEST_SECONDS.observe(self.seconds, route, self.method)
+
     def record(self) -> logging.LogRecord:
         """The same for a handler that knows records alone."""
+        facts = self.facts()
         slow = "Slow request: " if self.is_slow else ""
         code = "" if self.code is None else f" ({self.code})"
         text = (
-            f"{slow}{self.method} {self.route or '-'} {self.status}{code}, "
+            f"{slow}{facts['method']} {facts['route'] or '-'} {self.status}{code}, "
             f"{self.seconds * 1000:.1f} ms, {self.queries} queries"
         )
         record = logging.LogRecord(REQUESTS, self.level, __file__, 0, text, None, None)
         record.created, record.msecs = self.created, self.created % 1 * 1000
-        record.facts = self.facts()
+        record.facts = facts
         return record
 
 
@@ -108,7 +121,8 @@ class Backlog:
     To write each in its request costs several times what it costs among others: the code is no
     longer at hand, and every file wants a call of its own. So they wait for at most a second, for
     the pulse, for the next request or for the end of the process. What somebody may look for
-    after a crash (slow, failed) is written at once, and all that came before it.
+    after a crash (slow, failed) is written at once, and all that came before it. A request is
+    counted when its line is written, for the same reasons.
     """
 
     def __init__(self) -> None:
@@ -132,7 +146,9 @@ class Backlog:
             self._written_at = time.time()
             lines = Lines()
             while self._lines:
-                lines.append(self._lines.popleft())
+                line = self._lines.popleft()
+                line.observe()
+                lines.append(line)
             logger = logging.getLogger(REQUESTS)
             if not (settings.LOG_REQUESTS and logger.isEnabledFor(logging.INFO)):
                 lines = Lines(line for line in lines if line.is_slow)
@@ -171,7 +187,7 @@ class Console(logging.StreamHandler[TextIO], TakesLines):
                 self.stream.buffer.write(piece)
                 self.stream.buffer.flush()
         except Exception:  # noqa: BLE001  a line less is better than a request less
-            count("lines_lost", len(lines))
+            counts.count("lines_lost", len(lines))
 
 
 def _pieces(lines: Iterable[bytes], most: int) -> Iterator[bytes]:

@@ -56,8 +56,8 @@ def watch(execute: Callable[..., Any], sql: Any, params: Any, *rest: Any) -> Any
         return execute(sql, params, *rest)
     finally:
         seconds = perf_counter() - begun
-        # psycopg has statements that are no texts.
-        _observe((seconds, sql[:_VERB] if type(sql) is str else "other"))
+        # psycopg has statements that are no texts; what is written by hand begins with a new line.
+        _observe((seconds, sql.lstrip()[:_VERB] if type(sql) is str else "other"))
         tally = _tally.get()
         if tally is not None:
             tally[0] += 1

@@ -4,6 +4,7 @@ from django.utils.translation import gettext_lazy as _
 
 from ops import metrics
 from ops.charts import Chart, Group, Shows
+from ops.logs import counts
 from ops.measures import measures
 from ops.monitoring.metrics import QUEUE_OLDEST
 
@@ -13,14 +14,14 @@ REQUESTS = Chart(
     name="requests",
     title=_("Requests"),
     group=Group.SERVING,
-    measure=metrics.REQUESTS,
+    measure=counts.REQUESTS,
     shows=Shows.COUNT,
 )
 ERRORS = Chart(
     name="errors",
     title=_("Requests that failed (5xx)"),
     group=Group.SERVING,
-    measure=metrics.REQUESTS,
+    measure=counts.REQUESTS,
     labels={"status": "5*"},
     shows=Shows.COUNT,
 )
@@ -28,7 +29,7 @@ SECONDS = Chart(
     name="request_seconds",
     title=_("Time of an answer, on average"),
     group=Group.SERVING,
-    measure=metrics.REQUEST_SECONDS,
+    measure=counts.REQUEST_SECONDS,
     shows=Shows.MEAN,
     unit=_("ms"),
     scale=1000,

@@ -22,6 +22,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
 from ops import measures
+from ops.logs.lines import backlog
 from ops.measures import Counter, Gauge, Histogram, Key, Measure, ProcessGauge
 from ops.services import metric_files
 from ops.services.metric_files import Sum
@@ -51,7 +52,7 @@ def write() -> None:
     now = time.monotonic()
     if not _itself.gauges or now - _itself.read_at >= READ_GAUGES_EVERY:
         _itself.gauges, _itself.read_at = _gauges_of_this_process(), now
-    metric_files.write(measures.counted(), _itself.gauges)
+    metric_files.write(_counted(), _itself.gauges)
 
 
 def write_until_the_end() -> None:
@@ -65,12 +66,18 @@ def write_last() -> None:
 
     Nothing if it has not, or if there is no folder of data: some commands need none.
     """
-    counted = measures.counted()
+    counted = _counted()
     if counted and metric_files.folder().parent.is_dir():
         try:
             metric_files.write(counted, {})
         except OSError:
             logger.warning("What this process has counted could not be written", exc_info=True)
+
+
+def _counted() -> dict[str, dict[Key, Any]]:
+    """What this process has counted, the requests whose lines are not written yet among it."""
+    backlog.write()
+    return measures.counted()
 
 
 def _gauges_of_this_process() -> dict[str, dict[Key, float]]:

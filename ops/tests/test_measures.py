@@ -37,6 +37,9 @@ def test_what_is_observed_late_is_counted_when_somebody_asks():
     histogram.observe_late((5, "b"))
     assert histogram.series() == {("a",): [2, 0, 0.1], (OTHER,): [0, 1, 5]}
     assert histogram.series() == {("a",): [2, 0, 0.1], (OTHER,): [0, 1, 5]}, "once"
+    histogram.observe_late((5, "a"))
+    histogram.forget()
+    assert histogram.series() == {}
 
 
 def test_what_is_not_declared_is_other():
@@ -202,16 +205,3 @@ def test_what_hangs_is_up_no_more_after_its_time():
         now[0] += 1
         assert gauge.values() == {(): 0}
     assert gauge.values() == {(): 1}
-
-
-def test_what_is_added_late_is_counted_when_somebody_asks():
-    counter = Counter("platform_x_total", "X.", Label("kind", ("a",)))
-    counter.add(1, "a")
-    for _time in range(2):
-        counter.add_late((3, "a"))
-    counter.add_late((5, "b"))
-    assert counter.series() == {("a",): 7, (OTHER,): 5}
-    assert counter.series() == {("a",): 7, (OTHER,): 5}, "once"
-    counter.add_late((1, "a"))
-    counter.forget()
-    assert counter.series() == {}
