@@ -23,7 +23,7 @@ _watch = Watch(host=HOST)
 def register() -> None:
     """Register the beats of monitoring."""
     beats.register("metric samples", Beat(sample, every=samples.TAKEN_EVERY))
-    beats.register("alert notices", Beat(deliver, every=1))
+    beats.register("alert notices", Beat(deliver, every=2))
     beats.register("database watch", Beat(watch_database, every=3))
 
 
