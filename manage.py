@@ -8,6 +8,7 @@ from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
 
+from config import time_limits
 from config.command_errors import note_failure, write_what_waits
 from config.local_data import prepare_command
 
@@ -23,6 +24,7 @@ def write_what_was_counted():
 if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     try:
+        time_limits.choose(sys.argv[1:])
         prepare_command(sys.argv[1:])
         execute_from_command_line(sys.argv)
     except ImproperlyConfigured as error:

@@ -13,12 +13,13 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.csp import CSP
 from django.utils.translation import gettext_lazy as _
 
-from config.connection_check import check_unless_just_used
+from config import time_limits
 from config.console_theme import UNFOLD  # noqa: F401  (read by django-unfold)
 from config.environment_reader import EnvironmentReader, Secret, make_folder
 from config.local_secrets import MadeWhenNeeded, local_secret
 from config.mail_server import mail_server
 from config.plaintext import plaintext_hosts_of, plaintext_hosts_of_postgresql
+from config.postgresql import pooled
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -192,8 +193,8 @@ TEMPLATES = [
 ]
 
 # --- Database -------------------------------------------------------------------------------
-# So long whoever wants a row waits for whoever holds it; a concurrent twin is refused after that.
-LOCK_TIMEOUT = timedelta(seconds=5)
+LOCK_TIMEOUT = time_limits.OF_REQUESTS.lock
+DB_ECHO = env.flag("DB_ECHO", default=False)
 if database := env.database("DATABASE_URL"):
     _demand_tls(
         "DATABASE_URL",
@@ -201,27 +202,17 @@ if database := env.database("DATABASE_URL"):
         "End it with ?sslmode=verify-full&sslrootcert=FILE, or at least with ?sslmode=require, "
         "which believes any certificate.",
     )
-    DATABASES = {"default": database}
-    DATABASES["default"].update(
-        # A pool, not CONN_MAX_AGE: under ASGI every request has a thread of its own.
-        CONN_MAX_AGE=0,
-        CONN_HEALTH_CHECKS=True,
-        OPTIONS={
-            **DATABASES["default"].get("OPTIONS", {}),
-            "pool": {
-                "min_size": 1,
-                "max_size": env.whole("DB_POOL_SIZE", default=20, least=1),
-                "timeout": env.float("DB_POOL_TIMEOUT", default=10),
-                "max_lifetime": env.float("DB_POOL_RECYCLE", default=1800),
-                "check": check_unless_just_used,
-            },
-            # What is asked again and again is planned once for each connection.
-            "server_side_binding": True,
-            "prepare_threshold": 3,
-            "options": "-c statement_timeout=30s -c idle_in_transaction_session_timeout=60s"
-            f" -c lock_timeout={LOCK_TIMEOUT.total_seconds():.0f}s",
-        },
-    )
+    DATABASES = {
+        "default": pooled(
+            database,
+            size=env.whole("DB_POOL_SIZE", default=20, least=1),
+            min_size=env.whole("DB_POOL_MIN_SIZE", default=1, least=0),
+            overflow=env.whole("DB_MAX_OVERFLOW", default=0, least=0),
+            timeout=env.float("DB_POOL_TIMEOUT", default=10),
+            recycle=env.float("DB_POOL_RECYCLE", default=1800),
+            max_idle=env.float("DB_POOL_MAX_IDLE", default=600),
+        )
+    }
 else:
     DATABASES = {
         "default": {
@@ -704,7 +695,8 @@ LOGGING = {
         "django": {"handlers": [], "propagate": True},
         # One line per refused request says nothing that the answer's code does not say.
         "django.request": {"level": "ERROR", "filters": ["said_before"]},
-        "django.db.backends": {"level": "DEBUG" if env.flag("DB_ECHO", default=False) else "INFO"},
+        # Its lines have the values of statements in them; DB_ECHO logs their forms.
+        "django.db.backends": {"level": "INFO"},
         # Whoever guards the platform reads it: it is there whatever LOG_LEVEL says.
         "security": {"level": "INFO"},
         "daphne": {"level": "WARNING"},

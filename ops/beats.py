@@ -7,11 +7,12 @@ from django.conf import settings
 from django.core.cache import cache
 from django.utils import timezone
 
-from ops import life_signs
+from ops import life_signs, pools
 from ops.logs import files as log_files
 from ops.logs import lines
-from ops.metrics import CPU_SECONDS, DATABASE_UP, REDIS_SECONDS, REDIS_UP
+from ops.metrics import CPU_SECONDS, DATABASE_UP, POOL_CHANGES, REDIS_SECONDS, REDIS_UP
 from ops.services import (
+    connection_room,
     error_groups,
     live_settings,
     machine,
@@ -31,6 +32,7 @@ ASK_REDIS_EVERY = 5
 LOOK_AT_LOG_FILES_EVERY = 3600
 
 _cpu_told = {"seconds": 0.0}
+_connections_told: dict[str, int] = {}
 
 
 def register() -> None:
@@ -60,8 +62,11 @@ def keep_log_files() -> None:
 def live() -> None:
     """Say that this process lives, where all machines see it, and whether that could be said."""
     count_cpu_time()
+    count_connections()
     with DATABASE_UP.asking():
-        processes.beat()
+        is_first = processes.beat()
+    if is_first:
+        connection_room.warn_without_room()
 
 
 def count_cpu_time() -> None:
@@ -71,6 +76,14 @@ def count_cpu_time() -> None:
     # A forked process begins at nothing, and so do its times.
     CPU_SECONDS.add(max(0.0, seconds - _cpu_told["seconds"]), life_signs.kind())
     _cpu_told["seconds"] = seconds
+
+
+def count_connections() -> None:
+    """Count the connections that were made, not made and lost since they were counted last."""
+    for what, times in pools.changes().items():
+        # A pool that was closed takes its numbers along.
+        POOL_CHANGES.add(max(0, times - _connections_told.get(what, 0)), what)
+        _connections_told[what] = times
 
 
 def ask_redis() -> None:

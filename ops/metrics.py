@@ -5,11 +5,11 @@ from typing import Any
 
 import psutil
 from django.conf import settings
-from django.db import connection, connections
+from django.db import connection
 from django.db.models import Count, Sum
 from django.utils.translation import gettext_lazy as _
 
-from ops import life_signs
+from ops import life_signs, pools
 from ops.measures import (
     Counter,
     EventKind,
@@ -26,33 +26,19 @@ from ops.models import FilePurpose, StoredFile
 # --- Database, Redis, storage ---------------------------------------------------------------------
 
 
-def _pools() -> list[dict[str, Any]]:
-    """What the pools of this process say; none where no connection was ever wanted."""
-    pools = getattr(connections["default"], "_connection_pools", {})
-    return [pool.get_stats() for pool in list(pools.values())]
-
-
-def _pool_connections() -> dict[Key, float]:
-    found: dict[Key, float] = {}
-    for stats in _pools():
-        idle = stats.get("pool_available", 0)
-        found["idle",] = found.get(("idle",), 0) + idle
-        found["used",] = found.get(("used",), 0) + stats.get("pool_size", 0) - idle
-    return found
-
-
-def _pool_waiting() -> float:
-    return float(sum(stats.get("requests_waiting", 0) for stats in _pools()))
-
-
 POOL_CONNECTIONS = ProcessGauge(
     "platform_database_connections",
     "Connections of the pools, used and idle.",
     Label("state", ("used", "idle")),
-    read=_pool_connections,
+    read=pools.open_connections,
 )
 POOL_WAITING = ProcessGauge(
-    "platform_database_waiting", "Who waits for a connection of the pools.", read=_pool_waiting
+    "platform_database_waiting", "Who waits for a connection of the pools.", read=pools.waiting
+)
+POOL_CHANGES = Counter(
+    "platform_database_connections_changed_total",
+    "Connections of the pools that were made, that could not be made, and that were found lost.",
+    Label("change", pools.CHANGES),
 )
 DATABASE_UP = UpGauge(
     "platform_database_up",

@@ -13,6 +13,7 @@ from django.conf import settings
 from ops.logs.counts import QUERY_SECONDS, count
 
 logger = logging.getLogger("queries.slow")
+echo_logger = logging.getLogger("queries")
 
 LONGEST_FORM = 2_000  # signs of a statement
 _VERB = len("SELECT")  # all that are told apart have as many letters
@@ -65,11 +66,22 @@ def watch(execute: Callable[..., Any], sql: Any, params: Any, *rest: Any) -> Any
             _tell(str(sql), seconds)
 
 
+def echo(execute: Callable[..., Any], sql: Any, params: Any, *rest: Any) -> Any:
+    """Say each statement, without its values, and how long it took: for DB_ECHO."""
+    begun = perf_counter()
+    try:
+        return execute(sql, params, *rest)
+    finally:
+        echo_logger.info("%.1f ms %s", (perf_counter() - begun) * 1000, form_of(str(sql)))
+
+
 def watch_connection(connection: Any, **_signal: Any) -> None:
     """Watch what this connection is asked, from now on."""
     if watch not in connection.execute_wrappers:
         # First: what a test or a library puts around a statement is not what the database took.
         connection.execute_wrappers.insert(0, watch)
+    if settings.DB_ECHO and echo not in connection.execute_wrappers:
+        connection.execute_wrappers.insert(0, echo)
 
 
 def form_of(sql: str) -> str:

@@ -31,8 +31,11 @@ def _own_name() -> str:
     return _name[pid]
 
 
-def beat() -> None:
-    """Say that this process lives, what it takes, and when its parts were last at work."""
+def beat() -> bool:
+    """Say that this process lives, what it takes, and when its parts were last at work.
+
+    Returns whether it is said for the first time.
+    """
     process = psutil.Process()
     with process.oneshot():
         memory = process.memory_info().rss
@@ -45,7 +48,7 @@ def beat() -> None:
         "scheduler_seen_at": life_signs.seen_at("scheduler"),
     }
     if ProcessBeat.objects.filter(name=_own_name()).update(**moving):
-        return
+        return False
     ProcessBeat.objects.create(
         name=_own_name(),
         kind=life_signs.kind(),
@@ -55,6 +58,7 @@ def beat() -> None:
         started_at=life_signs.started_at,
         **moving,
     )
+    return True
 
 
 def last_seen(part: Part) -> datetime | None:
