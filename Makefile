@@ -203,6 +203,11 @@ check-messages: ## Fail if a compiled translation is older than its source (need
 openapi: $(READY_TO_TEST) ## Write the API's schema to docs/openapi.yaml; commit the result
 	@$(EMBEDDED) $(PYTHON) manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml
 
+.PHONY: schema
+schema: $(READY_TO_TEST) ## Keep what the migrations make, for diagnose_db; commit the result
+	@for with in "--embedded" ""; do $(PYTHON) -m tests.servers $$with -- sh -c \
+		'$(PYTHON) manage.py migrate -v0 && $(PYTHON) manage.py diagnose_db --record' || exit 1; done
+
 # Clients in the field call the API as it was: it may gain, and change in no other way.
 .PHONY: check-openapi
 check-openapi: $(READY_TO_TEST) ## Fail if docs/openapi.yaml is not the server's, or changed other than by addition

@@ -8,7 +8,7 @@ from config import time_limits
 from config.connection_check import check_unless_just_used
 
 # What is said here of a connection can be said otherwise behind the ? of DATABASE_URL.
-CONNECTION = {
+CONNECTION: dict[str, Any] = {
     "connect_timeout": 5,  # seconds
     # A server that lost its power says nothing: it is missed after 30 + 3 * 5 seconds without a
     # word, and after 20 when it is sent something.

@@ -298,6 +298,11 @@ INTEGRITY_CHECKED = EventKind(
     _("It was checked what must always hold"),
     ("only", "checks", "findings", "seconds"),
 )
+DATABASE_MENDED = EventKind(
+    "database_mended",
+    _("What diagnose_db found was mended"),
+    ("done", "failed"),
+)
 ROW_SET_ASIDE = EventKind(
     "row_set_aside", _("A job gave up a row that kept failing"), ("job", "error")
 )

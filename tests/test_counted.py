@@ -446,6 +446,7 @@ COMMANDS: dict[str, Any] = {
     "audit": None,  # reads
     "changepassword": of_ops.CHANGES,
     "check_integrity": of_ops.INTEGRITY_CHECKED,
+    "diagnose_db": of_ops.DATABASE_MENDED,
     "jobs": of_ops.JOB_RUNS,
     "logs": None,  # reads
     "maintenance": of_ops.CHANGES,

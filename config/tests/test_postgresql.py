@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -14,7 +15,7 @@ from django.db import connection
 from config.postgresql import CONNECTION, pooled
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-SIZES = {
+SIZES: dict[str, Any] = {
     "size": 20, "min_size": 1, "overflow": 5, "timeout": 10.0, "recycle": 1800.0, "max_idle": 60.0
 }  # fmt: skip
 

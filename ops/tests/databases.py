@@ -64,7 +64,7 @@ def other_parameters(*, port=None, **pool):
 
 
 @contextmanager
-def on_sqlite(*models):
+def on_sqlite(*models, name=":memory:"):
     """Let the default connection of this thread be an empty SQLite with these models' tables.
 
     Its branches are tried for real while the suite runs on PostgreSQL.
@@ -73,7 +73,7 @@ def on_sqlite(*models):
     settings = {
         **real.settings_dict,
         "ENGINE": "django.db.backends.sqlite3",
-        "NAME": ":memory:",
+        "NAME": name,
         "OPTIONS": {"transaction_mode": "IMMEDIATE"},
     }
     sqlite: Any = DatabaseWrapper(settings, "default")

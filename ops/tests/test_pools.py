@@ -89,7 +89,9 @@ def first_beat(caplog):
 @pytest.mark.django_db
 def test_a_process_with_which_the_room_ends_says_so_when_it_begins(pool_of, caplog, monkeypatch):
     monkeypatch.setattr(life_signs, "_kind", ["web"])
-    allowed = connection_room.room().allowed
+    room = connection_room.room()
+    assert room is not None
+    allowed = room.allowed
     pool_of(allowed + 1)
     (said,) = first_beat(caplog)
     assert said == (

@@ -1,0 +1,207 @@
+"""Whether and how the database is reached."""
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db import DatabaseError, connection
+from django.utils.translation import gettext as _
+
+from ops.diagnosis.findings import Finding, Severity
+from ops.services.connection_room import Room, room
+
+PART = "connection"
+SLOW = 0.05  # seconds of a round trip
+NEARLY_ALL = 0.8  # of the connections that the server allows
+TIMES = 5
+
+
+def look() -> Iterator[Finding]:
+    """Say where the database is, how fast it answers and how many more it would let in.
+
+    Raises DatabaseError.
+    """
+    found = room()
+    if found is None:
+        yield from _of_a_file()
+    else:
+        yield from _of_a_server(found)
+
+
+def away(error: DatabaseError) -> Finding:
+    """What is said instead of everything else when nothing can be asked."""
+    said = str(error)
+    given = connection.settings_dict
+    if "password authentication failed" in said:
+        reason = _("The server refuses the password of %(role)s.") % {"role": given["USER"]}
+        remedy = _(
+            "Put the password right in DATABASE_URL (signs such as / # @ as %%2F %%23 %%40)."
+        )
+    elif "too many" in said or "remaining connection slots" in said:
+        reason = _("The server has no connection left.")
+        remedy = _("Lower DB_POOL_SIZE or raise max_connections; see who holds them there.")
+    elif 'database "' in said and "does not exist" in said:
+        reason = _("There is no database %(name)s.") % {"name": given["NAME"]}
+        remedy = _("Create it (CREATE DATABASE), or put DATABASE_URL right.")
+    elif connection.vendor == "sqlite":
+        reason = _("The file %(name)s cannot be opened.") % {"name": given["NAME"]}
+        remedy = _("Look at its rights and those of its folder, and whether the disk is full.")
+    else:
+        reason = _("No server answers at %(host)s:%(port)s.") % {
+            "host": given["HOST"] or "localhost",
+            "port": given["PORT"] or 5432,
+        }
+        remedy = _("Start it, or put host and port right in DATABASE_URL; look for a firewall.")
+    return Finding(PART, "away", Severity.ERROR, reason, remedy)
+
+
+def _asked(statement: str) -> tuple[Any, ...]:
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+        row: tuple[Any, ...] = cursor.fetchone()
+    return row
+
+
+def _of_a_server(found: Room) -> Iterator[Finding]:
+    given = connection.settings_dict
+    (version,) = _asked("SHOW server_version")
+    (is_encrypted,) = _asked(
+        "SELECT coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false)"
+    )
+    where = f"{given['HOST'] or 'socket'}:{given['PORT'] or 5432}/{given['NAME']}"
+    yield Finding(
+        PART,
+        "address",
+        Severity.GOOD,
+        _("PostgreSQL %(version)s at %(where)s as %(role)s, %(tls)s")
+        % {
+            "version": version,
+            "where": where,
+            "role": given["USER"],
+            "tls": "TLS" if is_encrypted else _("not encrypted"),
+        },
+    )
+    yield from _latency()
+    yield from _connections(found)
+    (is_read_only,) = _asked(
+        "SELECT pg_is_in_recovery() OR current_setting('default_transaction_read_only') = 'on'"
+    )
+    if is_read_only:
+        yield Finding(
+            PART,
+            "read-only",
+            Severity.ERROR,
+            _("The server takes no changes: it is a replica, or was made read-only."),
+            _(
+                "Name the primary in DATABASE_URL, or set default_transaction_read_only to off "
+                "(ALTER DATABASE, ALTER ROLE or postgresql.conf)."
+            ),
+        )
+
+
+def _latency() -> Iterator[Finding]:
+    taken = []
+    for _time in range(TIMES):
+        begun = time.perf_counter()
+        _asked("SELECT 1")
+        taken.append(time.perf_counter() - begun)
+    median = sorted(taken)[TIMES // 2]
+    said = {"milliseconds": median * 1000}
+    if median > SLOW:
+        yield Finding(
+            PART,
+            "slow-connection",
+            Severity.WARNING,
+            _("A round trip takes %(milliseconds).1f ms: a draw makes a dozen.") % said,
+            _("Put the platform beside its database, or look for a busy network."),
+        )
+    else:
+        yield Finding(
+            PART, "latency", Severity.GOOD, _("A round trip takes %(milliseconds).1f ms") % said
+        )
+
+
+def _connections(found: Room) -> Iterator[Finding]:
+    (used,) = _asked(
+        "SELECT count(*) FROM pg_stat_activity "
+        "WHERE coalesce(backend_type, 'client backend') = 'client backend'"
+    )
+    said = {
+        "used": used,
+        "allowed": found.allowed,
+        "processes": found.processes,
+        "wanted": found.wanted,
+    }
+    remedy = _("Lower DB_POOL_SIZE or raise max_connections.")
+    if used >= found.allowed * NEARLY_ALL:
+        yield Finding(
+            PART,
+            "connections",
+            Severity.ERROR,
+            _("%(used)d of %(allowed)d connections are used.") % said,
+            remedy,
+        )
+    elif not found.is_enough:
+        yield Finding(
+            PART,
+            "room",
+            Severity.WARNING,
+            _("%(processes)d processes may want %(wanted)d connections of %(allowed)d.") % said,
+            remedy,
+        )
+    else:
+        yield Finding(
+            PART,
+            "connections",
+            Severity.GOOD,
+            _("%(used)d of %(allowed)d connections are used; our processes want at most %(wanted)d")
+            % said,
+        )
+
+
+def _of_a_file() -> Iterator[Finding]:
+    (version,) = _asked("SELECT sqlite_version()")
+    name = connection.settings_dict["NAME"]
+    yield Finding(
+        PART,
+        "address",
+        Severity.GOOD,
+        _("SQLite %(version)s, %(name)s") % {"version": version, "name": name},
+    )
+    yield from _latency()
+    path = Path(name)
+    if path.is_file() and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
+        yield Finding(
+            PART,
+            "read-only",
+            Severity.ERROR,
+            _("The file or its folder cannot be written to."),
+            _("Give both to the user who runs the platform: chown, chmod u+w."),
+        )
+    (mode,) = _asked("PRAGMA journal_mode")
+    if mode not in {"wal", "memory"}:
+        yield Finding(
+            PART,
+            "journal",
+            Severity.ERROR,
+            _("The journal is %(mode)s and should be wal: readers would hold up the writer.")
+            % {"mode": mode},
+            _("Close every other program that has the file open, and start the platform again."),
+        )
+    free = _free_megabytes(settings.DATA_DIR)
+    if free < settings.LEAST_FREE_DISK_MB:
+        yield Finding(
+            PART,
+            "disk",
+            Severity.ERROR,
+            _("%(free)d MB are free where the database lies.") % {"free": free},
+            _("Make room: a full disk stops every change."),
+        )
+
+
+def _free_megabytes(folder: Path) -> int:
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize // 1_000_000

@@ -1,0 +1,544 @@
+"""What diagnose_db finds of planted faults, what it advises, and what it mends."""
+
+import json
+import os
+from contextlib import contextmanager
+from threading import Thread
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import DatabaseError, OperationalError, connection
+from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.recorder import MigrationRecorder
+
+from catalog.tests.factories import make_product
+from ops import life_signs
+from ops.diagnosis import connecting, diagnosis, health, rights, schema, structure
+from ops.diagnosis.diagnosis import diagnose, mend
+from ops.diagnosis.findings import Finding, Severity, worst
+from ops.models import OperationalEvent, ProcessBeat
+from ops.services import processes
+from ops.tests.databases import elsewhere, on_sqlite, other_parameters, wait_until
+from tests.people import make_person
+
+pytestmark = pytest.mark.django_db
+
+FAVORITES = "favorites_favorite"
+INSERT = "INSERT INTO favorites_favorite (person_id, product_id, created_at) VALUES "
+ENTRIES = "accounts_pointsentry"
+
+
+def run(*statements):
+    with connection.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
+
+
+def names(findings):
+    return [one.name for one in findings if one.severity]
+
+
+def named(findings, name):
+    """The one finding of this name."""
+    (found,) = [one for one in findings if one.name == name]
+    return found
+
+
+def drop(table):
+    cascade = " CASCADE" if connection.vendor == "postgresql" else ""
+    run(f"DROP TABLE {table}{cascade}")
+
+
+OTHER_CONSTRAINT = (
+    f"ALTER TABLE {FAVORITES} DROP CONSTRAINT favorite_kept_once, "
+    "ADD CONSTRAINT favorite_kept_once UNIQUE (person_id, id)"
+)
+OTHER_FUNCTION = (
+    f"CREATE OR REPLACE FUNCTION {ENTRIES}_append_only() RETURNS trigger "
+    "LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'"
+)
+OTHER_TABLE = (
+    f'CREATE TABLE {FAVORITES} ("id" integer, "created_at" datetime, "person_id" bigint, '
+    '"product_id" bigint, "updated_at" datetime)'
+)
+
+
+@pytest.fixture
+def sqlite():
+    """The default connection of this thread is a SQLite as its migrations make it."""
+    with on_sqlite() as connected:
+        made = schema.recorded().tables.values()
+        run(*(one.sql for one in made))
+        run(*(sql for one in made for sql in (*one.indexes.values(), *one.triggers.values())))
+        for app, name in MigrationLoader(None).disk_migrations:
+            MigrationRecorder(connected).record_applied(app, name)
+        yield
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+def database(request):
+    """Each kind of database, one after another."""
+    if request.param == "sqlite":
+        request.getfixturevalue("sqlite")
+
+
+# --- Structure ------------------------------------------------------------------------------------
+@pytest.mark.story
+def test_what_is_recorded_is_what_the_migrations_make():
+    """Else run `make schema`, after a migration was added."""
+    assert schema.found().as_json() == schema.recorded().as_json()
+    assert names(structure.look()) == []
+
+
+@pytest.mark.parametrize("table", [FAVORITES, "catalog_product", ENTRIES])
+def test_a_table_that_is_gone_is_made_again_as_the_migrations_made_it(database, table):
+    due = schema.digest(schema.found().tables[table])
+    drop(table)
+    found = list(structure.look())
+    gone = named(found, "missing-table")
+    assert gone.severity == Severity.ERROR
+    assert gone.is_safe
+    assert table in gone.reason
+    assert gone.statements[0].startswith(f'CREATE TABLE "{table}" (')
+    assert {one.error for one in mend(found)} == {""}
+    assert schema.digest(schema.found().tables[table]) == due
+    assert names(structure.look()) == [], "foreign keys of other tables as well"
+
+
+def test_the_statements_name_table_indexes_constraints_and_foreign_keys(database):
+    drop(FAVORITES)
+    said = "\n".join(named(structure.look(), "missing-table").statements)
+    parts = ("CREATE TABLE", "CREATE INDEX", "favorite_kept_once", "REFERENCES")
+    assert all(part in said for part in parts), said
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize(
+    ("fault", "name", "is_mended"),
+    [
+        (f"ALTER TABLE {FAVORITES} DROP CONSTRAINT favorite_kept_once", "missing-constraint", True),
+        (f"ALTER TABLE {FAVORITES} DROP COLUMN product_id", "missing-column", False),
+        (f"ALTER TABLE {FAVORITES} ALTER created_at DROP NOT NULL", "drifted-column", False),
+        (f"ALTER TABLE {FAVORITES} ALTER person_id TYPE integer", "drifted-column", False),
+        (f"ALTER TABLE {FAVORITES} ALTER updated_at DROP DEFAULT", "drifted-column", False),
+        (f"ALTER TABLE {FAVORITES} ADD remark text", "unknown-column", False),
+        (OTHER_CONSTRAINT, "drifted-constraint", False),
+        (f"DROP TRIGGER {ENTRIES}_append_only ON {ENTRIES}", "missing-trigger", True),
+        (f"ALTER TABLE {ENTRIES} DISABLE TRIGGER {ENTRIES}_append_only", "missing-trigger", True),
+        (OTHER_FUNCTION, "drifted-function", True),
+        (f"DROP FUNCTION {ENTRIES}_append_only() CASCADE", "drifted-function", True),
+    ],
+)
+def test_drift_is_found_and_mended_where_nothing_is_taken_away(fault, name, is_mended):
+    run(fault)
+    found = list(structure.look())
+    one = next(one for one in found if one.name == name)
+    assert one.severity
+    assert one.remedy
+    assert one.is_safe is is_mended
+    if is_mended:
+        assert not [one.error for one in mend(found) if one.error]
+        assert names(structure.look()) == []
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_indexes_are_made_again_beside_the_work_of_others():
+    run("DROP INDEX favorite_newest_of_person", "DROP INDEX favorites_favorite_person_id_04dbdf62")
+    run(f"CREATE INDEX favorites_favorite_person_id_04dbdf62 ON {FAVORITES} (product_id)")
+    found = list(structure.look())
+    assert sorted(names(found)) == ["drifted-index", "missing-index"]
+    assert all("CONCURRENTLY" in one.statements[-1] for one in found)
+    assert [one.error for one in mend(found)] == ["", ""]
+    assert names(structure.look()) == []
+
+
+@pytest.mark.postgresql
+def test_a_constraint_that_rows_break_is_named_and_left():
+    run(f"ALTER TABLE {FAVORITES} DROP CONSTRAINT favorite_kept_once")
+    person, product = make_person(), make_product()
+    for _time in range(2):
+        run(f"{INSERT} ({person.pk}, {product.pk}, now())")
+    run("SET CONSTRAINTS ALL IMMEDIATE")
+    (mended,) = mend(list(structure.look()))
+    assert "favorite_kept_once" in mended.error
+    assert names(structure.look()) == ["missing-constraint"]
+
+
+@pytest.mark.postgresql
+def test_a_unique_index_is_worth_more_than_another():
+    (unique,) = structure._indexes("t", {"i": "CREATE UNIQUE INDEX i ON t (a)"}, {})
+    assert unique.severity == Severity.ERROR
+    assert unique.statements == ("CREATE UNIQUE INDEX CONCURRENTLY i ON t (a)",)
+
+
+@pytest.mark.parametrize(
+    ("fault", "name", "is_mended"),
+    [
+        (["DROP INDEX favorite_newest_of_person"], "missing-index", True),
+        ([f"DROP TRIGGER {ENTRIES}_no_update"], "missing-trigger", True),
+        ([f"ALTER TABLE {FAVORITES} ADD remark text"], "unknown-column", False),
+        ([f"DROP TABLE {FAVORITES}", OTHER_TABLE], "drifted-table", False),
+    ],
+)
+def test_drift_of_a_file_is_found_as_well(sqlite, fault, name, is_mended):
+    run(*fault)
+    found = list(structure.look())
+    assert name in names(found)
+    list(mend(found))
+    assert (names(structure.look()) == []) is is_mended
+
+
+def test_migrations_that_wait_are_named_and_nothing_else_is_compared(database):
+    run("DELETE FROM django_migrations WHERE app = 'favorites'")
+    drop(FAVORITES)
+    (found,) = structure.look()
+    assert found.name == "unapplied-migrations"
+    assert "favorites.0001_initial" in found.reason
+    assert not found.is_safe
+
+
+# --- Connection -----------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("said", "remedy"),
+    [
+        ('FATAL: password authentication failed for user "x"', "DATABASE_URL"),
+        ("FATAL: sorry, too many clients already", "DB_POOL_SIZE"),
+        ('FATAL: database "x" does not exist', "CREATE DATABASE"),
+    ],
+)
+def test_a_database_that_is_not_reached_is_told_by_its_reason(said, remedy):
+    found = connecting.away(OperationalError(said))
+    assert found.severity == Severity.ERROR
+    assert remedy in found.remedy
+
+
+@pytest.mark.parametrize(("vendor", "remedy"), [("sqlite", "rights"), ("postgresql", "firewall")])
+def test_where_nothing_answers_is_said(monkeypatch, vendor, remedy):
+    monkeypatch.setattr(connection, "vendor", vendor)
+    assert remedy in connecting.away(OperationalError("connection refused")).remedy
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_of_a_server_that_is_away_nothing_else_is_said():
+    with other_parameters(port=1, timeout=0.2):
+        (found,) = diagnose()
+        assert (found.part, found.name) == ("connection", "away")
+
+
+@pytest.mark.postgresql
+def test_a_server_that_takes_no_changes_is_told():
+    assert "read-only" not in names(connecting.look())
+    run("SET LOCAL default_transaction_read_only = on")
+    assert "read-only" in names(connecting.look())
+
+
+def test_a_slow_way_to_the_database_is_told(monkeypatch):
+    monkeypatch.setattr(connecting, "SLOW", -1)
+    assert "slow-connection" in names(connecting.look())
+
+
+@pytest.mark.postgresql
+def test_connections_that_run_out_are_told(monkeypatch):
+    monkeypatch.setattr(connecting, "NEARLY_ALL", 0)
+    assert "connections" in names(connecting.look())
+
+
+@pytest.mark.postgresql
+def test_processes_that_may_want_more_than_there_are_are_told(monkeypatch):
+    ProcessBeat.objects.all().delete()
+    monkeypatch.setattr(life_signs, "_kind", ["web"])
+    processes.beat()
+    monkeypatch.setitem(connection.settings_dict["OPTIONS"], "pool", {"max_size": 10**6})
+    assert "room" in names(connecting.look())
+
+
+def test_a_file_that_nobody_can_write_to_is_told(sqlite, monkeypatch, tmp_path):
+    path = tmp_path / "db.sqlite3"
+    path.touch()
+    monkeypatch.setitem(connection.settings_dict, "NAME", str(path))
+    assert "read-only" not in names(connecting.look())
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    assert "read-only" in names(connecting.look())
+
+
+def test_another_journal_is_told(tmp_path):
+    with on_sqlite(name=str(tmp_path / "db.sqlite3")):
+        run("PRAGMA journal_mode = DELETE")
+        assert "delete" in named(connecting.look(), "journal").reason
+
+
+def test_a_damaged_file_is_told(tmp_path):
+    path = tmp_path / "db.sqlite3"
+    with on_sqlite(name=str(path)):
+        run("CREATE TABLE probe (text)", "CREATE INDEX i ON probe (text)")
+        run(*["INSERT INTO probe VALUES (randomblob(500))"] * 100)
+    bytes_ = bytearray(path.read_bytes())
+    bytes_[6000:30000] = bytes(24000)
+    path.write_bytes(bytes_)
+    with on_sqlite(name=str(path)):
+        assert "damaged" in names(health._file_is_whole())
+
+
+def test_a_disk_that_is_nearly_full_is_told(sqlite, settings):
+    settings.LEAST_FREE_DISK_MB = 10**9
+    settings.DATA_DIR.mkdir(exist_ok=True)
+    assert "disk" in names(connecting.look())
+
+
+# --- Rights ---------------------------------------------------------------------------------------
+@pytest.fixture
+def poor_role():
+    run("CREATE ROLE poor NOLOGIN", "GRANT USAGE ON SCHEMA public TO poor")
+    run("GRANT SELECT ON ALL TABLES IN SCHEMA public TO poor")
+    run("GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO poor")
+    run("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+    return "poor"
+
+
+@contextmanager
+def acting_as(role):
+    run(f"SET LOCAL ROLE {role}")
+    try:
+        yield
+    finally:
+        run("RESET ROLE")
+
+
+@pytest.mark.postgresql
+def test_rights_that_are_missing_are_named_with_the_grant_that_mends_them(poor_role):
+    assert names(rights.look()) == []
+    run("REVOKE USAGE ON SEQUENCE favorites_favorite_id_seq FROM poor")
+    with acting_as(poor_role):
+        found = list(rights.look())
+    assert {"cannot-create", "no-right", "not-owner"} == set(names(found))
+    (of_favorites,) = [
+        one for one in found if one.name == "no-right" and f" {FAVORITES}." in one.reason
+    ]
+    assert of_favorites.statements == (f'GRANT INSERT, UPDATE, DELETE ON "{FAVORITES}" TO "poor"',)
+    for one in found:
+        run(*one.statements)
+    with acting_as(poor_role):
+        assert names(rights.look()) == []
+
+
+def test_sqlite_knows_no_rights(sqlite):
+    assert list(rights.look()) == []
+
+
+# --- Health ---------------------------------------------------------------------------------------
+def test_a_database_that_does_well_is_told_so(sqlite):
+    (found,) = health.look()
+    assert found.severity == Severity.GOOD
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_who_waits_for_a_lock_and_for_whom_is_told(monkeypatch):
+    monkeypatch.setattr(health, "LOCK_WAITS_TOO_LONG", 0)
+
+    def wait():
+        try:
+            run("SELECT count(*) FROM favorites_favorite")
+        finally:
+            connection.close()
+
+    with elsewhere(autocommit=False) as holder, holder.cursor() as cursor:
+        cursor.execute(f"LOCK TABLE {FAVORITES} IN ACCESS EXCLUSIVE MODE")
+        cursor.execute("SELECT pg_backend_pid()")
+        (pid,) = cursor.fetchone()
+        waiting = Thread(target=wait)
+        waiting.start()
+        wait_until(lambda: "lock-held" in names(health.look()))
+        assert "long-transaction" not in names(health.look())
+        monkeypatch.setattr(health, "TRANSACTION_TOO_LONG", -1)
+        found = list(health.look())
+        assert named(found, "lock-held").statements == (f"SELECT pg_terminate_backend({pid})",)
+        assert "long-transaction" in names(found)
+    waiting.join()
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_a_statement_that_takes_long_is_told(monkeypatch):
+    monkeypatch.setattr(health, "STATEMENT_TOO_LONG", -1)
+
+    def work():
+        try:
+            run("SELECT pg_sleep_until(clock_timestamp() + interval '1 minute')")
+        except DatabaseError:
+            connection.close()
+
+    worker = Thread(target=work)
+    worker.start()
+    wait_until(lambda: "slow-query" in names(health.look()))
+    found = next(one for one in health.look() if one.name == "slow-query")
+    run(*found.statements)
+    worker.join()
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_dead_rows_scans_and_idle_indexes_are_told(monkeypatch):
+    monkeypatch.setattr(health, "FEW_ROWS", 10)
+    monkeypatch.setattr(health, "MANY_SCANS", 0)
+    monkeypatch.setattr(health, "LARGE", 0)
+    run(
+        "CREATE TABLE probe (number integer) WITH (autovacuum_enabled = off)",
+        "CREATE INDEX probe_unused ON probe (number)",
+        "INSERT INTO probe SELECT generate_series(1, 1000)",
+        "DELETE FROM probe WHERE mod(number, 2) = 0",
+        "ANALYZE probe",
+        "CREATE TABLE probe_scanned AS SELECT generate_series(1, 1000) AS number",
+        "SELECT count(number) FROM probe_scanned",
+    )
+    try:
+        due = {"bloat", "unused-index", "missing-index"}
+
+        def told():
+            run("SELECT pg_stat_force_next_flush()")
+            return {one.name for one in health.look() if "probe" in one.reason}
+
+        wait_until(lambda: due <= told())
+        dead = [one for one in health.look() if one.name == "bloat" and "probe" in one.reason]
+        assert [one.error for one in mend(dead)] == [""]
+        wait_until(lambda: "bloat" not in told())
+    finally:
+        run("DROP TABLE probe, probe_scanned")
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_a_slot_that_nobody_reads_is_told():
+    run("SELECT pg_create_physical_replication_slot('probe', true)")
+    found = next(one for one in health.look() if one.name == "slot-unused")
+    run(*found.statements)
+    assert "slot-unused" not in names(health.look())
+
+
+@pytest.mark.postgresql
+def test_numbers_that_run_out_are_told(monkeypatch):
+    run("CREATE SEQUENCE probe AS smallint", "SELECT setval('probe', 32000)")
+    assert "probe" in named(health.look(), "sequence-end").reason
+    monkeypatch.setattr(health, "OLD_TRANSACTIONS", -1)
+    assert "transaction-ids" in names(health.look())
+
+
+@pytest.mark.postgresql
+def test_a_replica_that_is_behind_is_told():
+    """There is none here: a view says what the server's own would."""
+    run(
+        "CREATE TEMP VIEW pg_stat_replication AS "
+        "SELECT 'second' AS application_name, interval '1 minute' AS replay_lag",
+        "SET LOCAL search_path TO pg_temp, pg_catalog, public",
+    )
+    assert "second is 60 s" in named(health._replicas(), "replica-behind").reason
+
+
+@pytest.mark.postgresql
+def test_a_statement_that_is_slow_time_and_again_is_told():
+    """As the extension tells it, which is not loaded here."""
+    assert list(health._slow_on_average()) == []
+    run(
+        "CREATE TEMP VIEW pg_stat_statements AS "
+        "SELECT 'SELECT 1' AS query, 20 AS calls, oid AS dbid, "
+        "900.0 AS mean_exec_time, 1 AS total_exec_time FROM pg_database "
+        "WHERE datname = current_database()"
+    )
+    assert "20 times 0.9 s" in named(health._slow_on_average(), "slow-query").reason
+
+
+def test_rows_that_point_to_nothing_and_empty_pages_are_told(sqlite, monkeypatch):
+    monkeypatch.setattr(health, "FEW_ROWS", -1)
+    monkeypatch.setattr(health, "BLOATED", -1)
+    assert "bloat" in names(health.look())
+    run("PRAGMA foreign_keys = OFF", f"{INSERT} (1, 1, 'now')")
+    assert FAVORITES in named(health.look(), "reference").reason
+
+
+# --- All of it ------------------------------------------------------------------------------------
+def test_a_part_that_fails_holds_up_no_other(monkeypatch):
+    def fail():
+        raise OperationalError("no such table: pg_class\nLINE 1")
+
+    monkeypatch.setitem(diagnosis.PARTS, "rights", fail)
+    found = diagnose()
+    failed = named(found, "failed")
+    assert "no such table: pg_class" in failed.reason
+    assert "LINE" not in failed.reason
+    assert {one.part for one in found} >= {"connection", "structure", "health"}
+
+
+def test_the_worst_finding_is_the_severity():
+    def finding(severity):
+        return Finding("health", "x", severity, "x")
+
+    assert worst([]) == Severity.GOOD
+    assert worst([finding(Severity.WARNING), finding(Severity.GOOD)]) == Severity.WARNING
+
+
+def told(*arguments, capsys):
+    """What the command says, and how it ends."""
+    status: Any = 0
+    try:
+        call_command("diagnose_db", *arguments)
+    except SystemExit as end:
+        status = end.code
+    return capsys.readouterr().out, status
+
+
+def test_the_command_ends_with_the_worst_of_what_it_found(sqlite, capsys, monkeypatch):
+    out, status = told(capsys=capsys)
+    assert status == 0
+    assert "[structure/tables]" in out
+    monkeypatch.setattr(connecting, "SLOW", -1)
+    assert told(capsys=capsys)[1] == 1
+    drop(FAVORITES)
+    out, status = told(capsys=capsys)
+    assert status == 2
+    assert f'CREATE TABLE "{FAVORITES}" (' in out
+    assert "--fix" in out
+
+
+def test_the_command_mends_and_looks_again(sqlite, capsys):
+    drop(FAVORITES)
+    out, status = told("--fix", capsys=capsys)
+    assert status == 0
+    assert "missing" in out
+    assert OperationalEvent.objects.get(kind="database_mended").facts == {"done": 1, "failed": 0}
+    assert told("--fix", capsys=capsys)[1] == 0
+
+
+def test_what_could_not_be_mended_is_said(sqlite, capsys, monkeypatch):
+    wrong = Finding(
+        "health", "x", Severity.WARNING, "it is so", statements=("NO STATEMENT",), is_safe=True
+    )
+    monkeypatch.setitem(diagnosis.PARTS, "health", lambda: iter([wrong]))
+    out, status = told("--fix", capsys=capsys)
+    assert status == 1
+    assert "syntax error" in out
+
+
+def test_machines_read_json(sqlite, capsys):
+    drop(FAVORITES)
+    out, status = told("--json", capsys=capsys)
+    said = json.loads(out)
+    assert (said["severity"], status) == ("error", 2)
+    (gone,) = [one for one in said["findings"] if one["name"] == "missing-table"]
+    assert gone["can_be_fixed"]
+    assert gone["statements"]
+    out, status = told("--json", "--fix", capsys=capsys)
+    assert [one["name"] for one in json.loads(out)["mended"]] == ["missing-table"]
+
+
+def test_only_a_migrated_database_is_recorded(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(schema, "FOLDER", tmp_path / "recorded")
+    call_command("diagnose_db", "--record")
+    assert schema.recorded().as_json() == schema.found().as_json()
+    before = schema._file().read_bytes()
+    run("DELETE FROM django_migrations WHERE app = 'favorites'")
+    with pytest.raises(CommandError):
+        call_command("diagnose_db", "--record")
+    assert schema._file().read_bytes() == before
