@@ -145,3 +145,25 @@ class OwnPremium(NotAllowed):
 class HoldsMoreRights(NotAllowed):
     message = _("%(name)s has rights that you have not: somebody who has them decides this.")
     example = {"name": "Li"}
+
+
+class MergeOfOne(NotAllowed):
+    message = _("An account is not merged into itself.")
+
+
+class MergeOfClosed(NotAllowed):
+    message = _("%(name)s is deactivated or banned: a merge would open what was closed.")
+    example = {"name": "Li"}
+
+
+class MergeOfRights(NotAllowed):
+    message = _(
+        "%(name)s works at a shop or may enter the console: whoever signs in to the other account "
+        "would have these rights. Take them away first."
+    )
+    example = {"name": "Li"}
+
+
+class AlreadyMerged(NotAllowed):
+    message = _("%(name)s was merged into another account and stays a part of it.")
+    example = {"name": "Li"}

@@ -84,6 +84,8 @@ WECHAT_JOINED = Counter(
     "platform_wechat_joined_total", "Accounts that got a phone or a WeChat identity besides."
 )
 
+MERGES = Counter("platform_account_merges_total", "Accounts that staff merged into another.")
+
 
 def _used_share() -> Values:
     """The used share of the codes of the last hour; of none there is no share.

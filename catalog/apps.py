@@ -8,7 +8,7 @@ class CatalogConfig(AppConfig):
 
     def ready(self):
         from accounts.services import customers, profile
-        from catalog import integrity, jobs, key_uses
+        from catalog import integrity, jobs, key_uses, merging
         from catalog import live_settings as _declared  # noqa: F401  importing declares them
         from catalog.models import Category, Product, ProductImage, Shop
         from catalog.services import console_access, orders
@@ -19,6 +19,7 @@ class CatalogConfig(AppConfig):
         integrity.register()
         jobs.register()
         key_uses.register()
+        merging.register()
         access.set_finder(console_access.access_of)
         customers.dealings.register("orders", orders.ordered_at)
         profile.facts.register("is_merchant", is_merchant)

@@ -8,6 +8,7 @@ from django.db.models.functions import Cast, Coalesce
 from django.utils.translation import gettext as _
 
 from accounts.models import PointsSource
+from accounts.services.merged_accounts import survivors
 from catalog.models import (
     Order,
     OrderSource,
@@ -135,8 +136,12 @@ def _paid() -> Iterator[Finding]:
         "person", Value(PointsSource.EXCHANGE), number, F("total_points") * -1
     )
     returned = orders.exclude(KEPT).values_list(
-        "person", Value(PointsSource.CANCEL), number, "total_points"
+        Coalesce("returned_to_id", "person_id"),
+        Value(PointsSource.CANCEL),
+        number,
+        "total_points",
     )
+    yield from _returned_elsewhere()
     yield from check_causes(
         ledgers["points"],
         kinds=(PointsSource.EXCHANGE, PointsSource.CANCEL),
@@ -171,6 +176,16 @@ def _is_known_by_its_hash(code: VirtualCode) -> bool:
     except (InvalidToken, ValueError):
         return False
     return code.code_hash in keyed_hashes("virtual code", plain)
+
+
+def _returned_elsewhere() -> Iterator[Finding]:
+    """Points that returned to somebody into whom the account of the order was never merged."""
+    into = survivors()
+    elsewhere = Order.objects.filter(returned_to__isnull=False).order_by("pk")
+    for pk, person_id, got in elsewhere.values_list("pk", "person", "returned_to"):
+        if got not in into.get(person_id, ()):
+            problem = _("returned its points to user %(person)d, who never was its user's")
+            yield Finding("cause", f"order {pk}", problem % {"person": got})
 
 
 def _same_exchange_code() -> Iterator[Finding]:

@@ -1,13 +1,15 @@
 """What clients read of products and orders: also for the apps above that show them."""
 
 from collections.abc import Collection, Iterable, Sequence
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 from django.db.models import Prefetch, prefetch_related_objects
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
 
+from accounts.models import User
+from accounts.services.merged_accounts import account_ids, is_own
 from catalog.models import (
     Order,
     OrderSource,
@@ -111,7 +113,7 @@ class OrderOutput(serializers.Serializer[Order]):
     created_at = serializers.DateTimeField()
 
     def get_delivered(self, order: Order) -> list[str] | None:
-        is_owner = order.person_id == self.context["request"].user.pk
+        is_owner = is_own(self.context["request"].user, order.person_id)
         return codes_of(order) if is_owner and order.status == OrderStatus.DELIVERED else None
 
 
@@ -211,7 +213,8 @@ def order_items(request: Request, rows: Collection[Row]) -> list[Item]:
     """
     write = Writer(request)
     pictures = _pictures_of(write, (row["product_id"] for row in rows))
-    codes = codes_by_order([row["id"] for row in rows if _shows_codes(request, row)])
+    own = set(account_ids(cast("User", request.user)))
+    codes = codes_by_order([row["id"] for row in rows if _shows_codes(own, row)])
     return [
         {
             "exchange_id": row["id"],
@@ -236,9 +239,8 @@ def order_items(request: Request, rows: Collection[Row]) -> list[Item]:
     ]
 
 
-def _shows_codes(request: Request, row: Row) -> bool:
-    is_owner: bool = row["person_id"] == request.user.pk
-    return is_owner and row["status"] == OrderStatus.DELIVERED
+def _shows_codes(own: Collection[int], row: Row) -> bool:
+    return row["person_id"] in own and row["status"] == OrderStatus.DELIVERED
 
 
 class _Picture(NamedTuple):

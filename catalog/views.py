@@ -4,6 +4,7 @@ from rest_framework.permissions import BasePermission, IsAuthenticated
 from rest_framework.response import Response
 
 from accounts.errors import NotEnoughPoints
+from accounts.services.merged_accounts import account_ids
 from catalog import serializers
 from catalog.errors import (
     AlreadyRedeemed,
@@ -161,7 +162,7 @@ class OrdersView(ApiView):
     @extend_schema(parameters=[serializers.OrdersQuery], responses=OrderOutput(many=True))
     def get(self, request):
         wanted = self.query(serializers.OrdersQuery)
-        mine = Order.objects.filter(person=request.user)
+        mine = Order.objects.filter(person__in=account_ids(request.user))
         if "status" in wanted:
             mine = mine.filter(status=wanted["status"])
         rows, following = page(request, mine.values(*COLUMNS_OF_ORDERS))

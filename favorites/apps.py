@@ -8,6 +8,7 @@ class FavoritesConfig(AppConfig):
 
     def ready(self):
         from catalog.services import mall
-        from favorites import services
+        from favorites import merging, services
 
+        merging.register()
         mall.set_favorite_test(services.is_favorite_of)

@@ -37,6 +37,13 @@ def remove(*, person: User, product_id: int | None) -> None:
             FAVORITES.add_on_commit(1, "removed")
 
 
+def hand_over(merged: User, survivor: User) -> None:
+    """Let one person keep what the other kept; what both keep is kept once."""
+    kept = Favorite.objects.filter(person=survivor).values("product")
+    Favorite.objects.filter(person=merged, product__in=kept).delete()
+    Favorite.objects.filter(person=merged).update(person=survivor)
+
+
 def is_favorite_of(person: User) -> Exists:
     """Whether the person keeps the product at hand: an expression over rows of products."""
     return Exists(Favorite.objects.filter(person=person, product_id=OuterRef("pk")))

@@ -8,12 +8,13 @@ class LotteryConfig(AppConfig):
 
     def ready(self):
         from accounts.services import profile
-        from lottery import integrity, key_uses
+        from lottery import integrity, key_uses, merging
         from lottery.models import Wheel, WheelVersion
         from lottery.services.draws import counted_of
         from ops.services.freshness import topics
 
         integrity.register()
         key_uses.register()
+        merging.register()
         profile.counts.register("draws", counted_of)
         topics.register("lottery", (Wheel, WheelVersion))

@@ -3,6 +3,7 @@ from uuid import UUID
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.response import Response
 
+from accounts.services.merged_accounts import account_ids
 from lottery import serializers
 from lottery.errors import (
     DailyLimitReached,
@@ -93,7 +94,7 @@ class RecordsView(ApiView):
     )
     def get(self, request):
         current = wheels.version_in_force(**self.query(serializers.WheelQuery))
-        mine = Draw.objects.filter(person=request.user, wheel=current.wheel_id)
+        mine = Draw.objects.filter(person__in=account_ids(request.user), wheel=current.wheel_id)
         rows, following = page(request, mine.values(*serializers.COLUMNS_OF_DRAWS))
         items = serializers.record_items(request, rows)
         return Response({"items": items, "next": following})

@@ -34,6 +34,7 @@ type Event = Literal[
     "account_activated",
     "account_deactivated",
     "account_banned",
+    "accounts_merged",
     "password_set",
     # Rights.
     "wall_refused",

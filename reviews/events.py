@@ -5,6 +5,7 @@ from typing import cast
 
 from django.utils import timezone
 
+from accounts.models import User
 from ops.realtime import push
 from ops.realtime.push import Event
 from reviews.models import ProcessRecord, Receipt
@@ -16,11 +17,11 @@ COMMITTED_WITHIN = timedelta(minutes=5)
 EARLIEST = datetime.min.replace(tzinfo=UTC)
 
 
-def review_event(receipt: Receipt, *, is_replay: bool = False) -> Event:
-    """The review_result of a decided receipt, for its owner alone."""
+def review_event(receipt: Receipt, *, owner_id: int, is_replay: bool = False) -> Event:
+    """The review_result of a decided receipt, for its owner alone: whose the account is now."""
     return Event(
         type="review_result",
-        owner_id=receipt.person_id,
+        owner_id=owner_id,
         data={
             "upload_id": receipt.pk,
             "status": receipt.status,
@@ -41,16 +42,17 @@ def reviewed_since(person_id: int, since: datetime) -> list[Event]:
     """
     # Many a client says "never" with the first moment there is; nothing can be before that.
     further_back = max(since, EARLIEST + COMMITTED_WITHIN) - COMMITTED_WITHIN
-    missed = Receipt.objects.filter(person_id=person_id, reviewed_at__gt=further_back)
+    accounts = User.objects.of_one_person(person_id).values("pk")
+    missed = Receipt.objects.filter(person__in=accounts, reviewed_at__gt=further_back)
     return [
-        review_event(one, is_replay=True)
+        review_event(one, owner_id=person_id, is_replay=True)
         for one in missed.order_by("reviewed_at")[: push.REPLAY_LIMIT + 1]
     ]
 
 
-def receipt_reviewed(receipt: Receipt) -> None:
-    """Tell the person's sockets once the decision is committed."""
-    push.publish_on_commit(review_event(receipt))
+def receipt_reviewed(receipt: Receipt, *, owner_id: int) -> None:
+    """Tell the owner's sockets once the decision is committed."""
+    push.publish_on_commit(review_event(receipt, owner_id=owner_id))
 
 
 def progress_changed(record: ProcessRecord) -> None:

@@ -9,6 +9,7 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.permissions import BasePermission, IsAuthenticated
 from rest_framework.response import Response
 
+from accounts.services.merged_accounts import account_ids
 from catalog.errors import NotAMerchant
 from catalog.services.shops import only_open_shop, open_shop
 from ops.api.fields import IdentifierField
@@ -118,7 +119,7 @@ class HistoryView(ApiView):
     )
     def get(self, request):
         wanted = self.query(serializers.HistoryQuery)
-        receipts = Receipt.objects.filter(person=request.user, **wanted)
+        receipts = Receipt.objects.filter(person__in=account_ids(request.user), **wanted)
         rows, following = page(request, receipts.values(*serializers.COLUMNS_OF_RECEIPTS))
         items = serializers.receipt_items(request, rows)
         return Response({"items": items, "next": following})
@@ -131,7 +132,7 @@ class UploadDetailView(ApiView):
 
     @extend_schema(responses=serializers.ReceiptOutput)
     def get(self, request, upload_id):
-        mine = Receipt.objects.filter(person=request.user).with_process()
+        mine = Receipt.objects.filter(person__in=account_ids(request.user)).with_process()
         receipt = find(mine, read_identifier(upload_id))
         if receipt is None:
             raise UploadNotFound

@@ -28,7 +28,7 @@ from django.utils import timezone
 
 from accounts.live_settings import REGISTER_BONUS
 from accounts.models import ConsoleDevice, DeviceSession, User, UserStatus
-from accounts.services import console_devices, passwords, premium, sign_in
+from accounts.services import console_devices, merging, passwords, premium, sign_in
 from accounts.services.staff import choose_platform_role
 from accounts.tests.factories import make_sign_in
 from catalog.models import Product, ProductImage, ShopMember, ShopRole, StockOperation
@@ -155,6 +155,24 @@ def end_premium(staff):
     return Deed(
         partial(premium.end, person_id=person.pk, reason="Moved away", author_id=staff.pk),
         lambda: [of_premium(person, "end_premium", until, None, "Moved away")],
+    )
+
+
+def merge_two(staff):
+    survivor, merged = make_person(), make_person(points=30)
+    facts = {"reason": "One person", "author_id": staff.pk}
+    phone = merged.masked_phone
+    ended = {"phone": None, "status": "inactive", "total_points": 0, "merged_into": survivor.pk}
+    was = {"phone": phone, "status": "active", "total_points": 30, "merged_into": None}
+    return Deed(
+        partial(merging.merge, survivor_id=survivor.pk, merged_id=merged.pk, **facts),
+        lambda: [
+            Told("user.merge", f"accounts.user:{person.pk}", before, after, "One person")
+            for person, before, after in (
+                (survivor, {"total_points": 0}, {"total_points": 30}),
+                (merged, was, ended),
+            )
+        ],
     )
 
 
@@ -518,6 +536,7 @@ def go_on(staff):
 
 AUDITED = {
     "accounts.services.console_devices.end": end_a_console_device,
+    "accounts.services.merging.merge": merge_two,
     "accounts.services.passwords.set_password": set_a_password,
     "accounts.services.premium.end": end_premium,
     "accounts.services.premium.grant": grant_premium,
@@ -583,6 +602,11 @@ READS = {
     "ops.services.schedules.what_went_wrong",
     "ops.services.webp.decode",
     "accounts.services.live_sessions.find",
+    "accounts.services.merged_accounts.account_ids",
+    "accounts.services.merged_accounts.is_own",
+    "accounts.services.merged_accounts.survivors",
+    "accounts.services.merging.preview",
+    "accounts.services.merging.proofs_of",
     "accounts.services.console_devices.alive",
     "accounts.services.console_devices.known_device",
     "accounts.services.code_counts.check_wrong_codes",
@@ -740,11 +764,15 @@ TELLS = {
     "ops.services.storage_probe.probe",
 }
 LOCKS = {
+    "accounts.services.points.lock_open",
     "accounts.services.points.lock_people",
     "accounts.services.points.lock_person",
+    "accounts.services.points.lock_receiver",
+    "accounts.services.points.lock_receivers",
     "catalog.services.stock.lock_product",
     "catalog.services.stock.lock_products",
     "lottery.services.availability.lock",
+    "lottery.services.seeds.hold",
 }
 AT_THE_START = {
     "ops.services.key_uses.register",
@@ -827,6 +855,7 @@ JOBS = {
 }
 # What services are built of, with those that are audited, or are somebody's own affair.
 PARTS = {
+    "accounts.services.avatars.let_go": "change, merge",
     "accounts.services.avatars.store_picture": "change",
     "accounts.services.code_counts.count_wrong_code": "use_code, sign_in_by_wechat",
     "accounts.services.identities.person_at_wechat": "sign_in_by_wechat",
@@ -841,6 +870,8 @@ PARTS = {
     "catalog.services.pictures.store_picture": "add_picture, and the form of a product",
     "catalog.services.stock.write_entries": "change_stock, add_codes, exchange",
     "catalog.services.virtual_codes.hand_out": "exchange",
+    "favorites.services.hand_over": "merge",
+    "lottery.services.seeds.close": "merge",
     "lottery.services.seeds.lock_active": "draw, rotate",
     "ops.services.files.discard": "the form of a product, an upload",
     "ops.services.files.make_permanent": "add_picture, an upload",

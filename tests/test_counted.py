@@ -402,6 +402,7 @@ COUNTED: dict[str, tuple[Any, Callable[[], Any]]] = {
 # What changes something, and is counted by what it is a part of, or tells nobody anything new.
 NOT_BY_ITSELF = {
     "accounts.services.avatars.change": "store_picture",
+    "accounts.services.avatars.let_go": "store_picture, merge",
     "accounts.services.code_counts.count_wrong_code": "use_code, sign_in_by_wechat",
     "accounts.services.identities.person_at_wechat": "sign_in_by_wechat",
     "accounts.services.identities.person_by_phone": "sign_in_by_code",
@@ -418,6 +419,8 @@ NOT_BY_ITSELF = {
     "catalog.services.pictures.store_picture": "store",
     "catalog.services.stock.write_entries": "change_stock, add_codes, exchange",
     "catalog.services.virtual_codes.hand_out": "exchange, draw",
+    "favorites.services.hand_over": "merge",
+    "lottery.services.seeds.close": "merge",
     "lottery.services.seeds.lock_active": "draw, rotate",
     "lottery.services.seeds.pairs_of": "makes the first seeds of somebody, before any draw",
     "ops.services.files.discard": "discard_expired",

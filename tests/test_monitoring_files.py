@@ -220,6 +220,7 @@ def test_what_the_operations_of_a_platform_need_to_see_is_on_a_dashboard():
 
 # Of interest to who looks for something, and then by a question of their own.
 NOT_SHOWN = {
+    "platform_account_merges_total",
     "platform_changes_total",
     "platform_files_discarded_total",
     "platform_files_stored_total",

@@ -36,7 +36,7 @@ def bring_about_every_push(person):
     )
     receipt = make_decided(person=person)
     progress_changed(receipt.process_records.get())
-    push.publish(review_event(receipt))
+    push.publish(review_event(receipt, owner_id=receipt.person_id))
     maintenance.turn_on(author_id=person.pk)
 
 

@@ -6,6 +6,7 @@ from django.utils import timezone
 
 from accounts.models import CodeCount, LimitPurpose, SignInLimit, User
 from accounts.services import console_devices, emails, sign_in
+from accounts.tests.factories import merge_into
 from catalog.models import Product, ProductTemplate, Selection, Shop
 from config import demo
 from favorites.models import Favorite
@@ -64,6 +65,7 @@ def make_world():
         purpose=LimitPurpose.ACCOUNT, key_hash="a1" * 32, last_failed_at=timezone.now()
     )
     CodeCount.objects.create(purpose="platform", key_hash="b2" * 32, since=timezone.now())
+    merge_into(make_person(nickname="goes on"), make_person(nickname="was merged"))
     seal_ledgers(now=timezone.now())
     quiet = {"quiet_from": time(22), "quiet_until": time(7)}
     rule = AlertRule.objects.create(name="r", metric="m", comparison="above", threshold=1, **quiet)

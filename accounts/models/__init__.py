@@ -1,5 +1,6 @@
 """People, the devices they are signed in on, and the ledger of their points."""
 
+from accounts.models.account_merges import AccountMerge
 from accounts.models.code_counts import CodeCount, CountPurpose
 from accounts.models.console_devices import ConsoleDevice
 from accounts.models.device_sessions import DeviceSession
@@ -15,6 +16,7 @@ from accounts.models.tiers import Tier
 __all__ = [
     "OFTEN_EARNED",
     "OFTEN_SPENT",
+    "AccountMerge",
     "CodeCount",
     "ConsoleDevice",
     "CountPurpose",

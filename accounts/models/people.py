@@ -49,6 +49,10 @@ class UserStatus(models.TextChoices):
 class UserQuerySet(LockingQuerySet["User"]):
     """People, to be asked for and to be held."""
 
+    def of_one_person(self, person_id: int) -> Self:
+        """The account of this id, and those that were merged into it."""
+        return self.filter(Q(pk=person_id) | Q(merged_into=person_id))
+
     def premium(self) -> Self:
         """Those whose premium lasts today."""
         return self.filter(premium_until__gte=timezone.localdate())
@@ -102,6 +106,8 @@ class User(ServiceColumns, AbstractBaseUser, PermissionsMixin):
         "avatar",
         "email",
         "premium_until",
+        "merged_into",
+        "merged_accounts",
     )
     sensitive: ClassVar[Mapping[str, Kind]] = {
         "phone": Kind.MASKED,
@@ -176,6 +182,21 @@ class User(ServiceColumns, AbstractBaseUser, PermissionsMixin):
         help_text=_("Empty: the platform's, by premium or not."),
     )
     login_count = models.PositiveIntegerField(_("sign-ins"), default=0, editable=False)
+    # Where its points are now: an account that goes on, however many merges it took.
+    merged_into = models.ForeignKey(
+        "self",
+        verbose_name=_("merged into"),
+        null=True,
+        blank=True,
+        editable=False,
+        on_delete=models.PROTECT,
+        related_name="+",
+        db_index=False,  # few have one: the index below names them alone
+    )
+    # So that every request of everybody else knows, without a question, that there are none.
+    merged_accounts = models.PositiveIntegerField(
+        _("accounts merged into it"), default=0, db_default=0, editable=False
+    )
     created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
 
     USERNAME_FIELD = "username"
@@ -193,6 +214,7 @@ class User(ServiceColumns, AbstractBaseUser, PermissionsMixin):
             ("search_user", _("Can find people by their whole phone number")),
             ("password_user", _("Can set the password of a person")),
             ("premium_user", _("Can grant and end premium")),
+            ("merge_user", _("Can merge two accounts of one person")),
         ]
         constraints = [
             models.CheckConstraint(
@@ -203,11 +225,32 @@ class User(ServiceColumns, AbstractBaseUser, PermissionsMixin):
             ),
             # One mailbox is one person's, in whatever case its address is written.
             models.UniqueConstraint(Lower("email"), name="user_email_of_one_person"),
+            # Nobody gets into it any more, and nothing is joined to it: not at this moment either.
+            models.CheckConstraint(
+                condition=Q(merged_into=None)
+                | Q(
+                    status=UserStatus.INACTIVE,
+                    phone=None,
+                    wechat_openid=None,
+                    wechat_unionid=None,
+                    email=None,
+                    total_points=0,
+                    lifetime_points=0,
+                ),
+                name="user_merged_keeps_nothing",
+            ),
             # Else somebody could take the phone number by which another signs in.
             models.CheckConstraint(
                 condition=Q(username=None)
                 | ~Q(Exact(Func(F("username"), Value(OF_NUMBERS), function="LTRIM"), Value(""))),
                 name="user_name_is_no_number",
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["merged_into"],
+                condition=Q(merged_into__isnull=False),
+                name="user_merged_into",
             ),
         ]
 
@@ -243,6 +286,11 @@ class User(ServiceColumns, AbstractBaseUser, PermissionsMixin):
     def is_active(self) -> bool:  # type: ignore[override]
         """Django's word for it; decides about the console."""
         return self.status == UserStatus.ACTIVE
+
+    @property
+    def is_merged(self) -> bool:
+        """Whether it was merged into another account: nothing comes to it any more."""
+        return self.merged_into_id is not None
 
     @property
     def is_premium(self) -> bool:

@@ -63,6 +63,11 @@ def change(*, person_id: int, picture: StoredFile) -> None:
     person = lock_person(person_id)
     files.make_permanent(picture)
     User.objects.filter(pk=person.pk).update(avatar=picture)
+    let_go(person)
+
+
+def let_go(person: User) -> None:
+    """Let the job of expired files take the picture away that this person had, if any."""
     if person.avatar_id is not None:
         StoredFile.objects.filter(pk=person.avatar_id).update(
             is_temporary=True, expires_at=timezone.now()

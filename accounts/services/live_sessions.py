@@ -15,7 +15,8 @@ from ops.services import freshness
 
 _FIND = """
     SELECT session.revoked_at IS NOT NULL, session.takes_unnamed,
-        session.last_activity_at <= %s, person.status, /* question */
+        session.last_activity_at <= %s, person.status, person.merged_accounts,
+        person.merged_into_id IS NOT NULL, /* question */
     FROM accounts_devicesession session
     JOIN accounts_user person ON person.id = session.user_id
     WHERE session.id = %s AND session.user_id = %s
@@ -34,12 +35,14 @@ class Found:
     is_revoked: bool
     takes_unnamed: bool
     is_long_since_active: bool
+    is_merged: bool
 
 
 def find(*, session_id: int, person_id: int) -> Found | None:
     """The session with its person, and what is needed to judge its token; None when there is none.
 
-    Of both it brings ids and the person's status. Any other column is read when somebody asks for
+    Of both it brings ids, and of the person the status and how many accounts were merged into
+    theirs. Any other column is read when somebody asks for
     it, by a statement of its own: who needs several reads the person again. What is kept in memory
     is asked about by the way, whether it still holds.
     """
@@ -51,11 +54,21 @@ def find(*, session_id: int, person_id: int) -> Found | None:
         row = cursor.fetchone()
     if row is None:
         return None
-    is_revoked, takes_unnamed, is_long_since_active, status, changes = row
+    is_revoked, takes_unnamed, is_long_since_active, status, merged_accounts, is_merged, changes = (
+        row
+    )
     freshness.heard(asked, changes)
     session = DeviceSession.from_db(connection.alias, ["id", "user_id"], [session_id, person_id])
-    session.user = User.from_db(connection.alias, ["id", "status"], [person_id, status])
-    return Found(session, bool(is_revoked), bool(takes_unnamed), bool(is_long_since_active))
+    session.user = User.from_db(
+        connection.alias, ["id", "status", "merged_accounts"], [person_id, status, merged_accounts]
+    )
+    return Found(
+        session,
+        is_revoked=bool(is_revoked),
+        takes_unnamed=bool(takes_unnamed),
+        is_long_since_active=bool(is_long_since_active),
+        is_merged=bool(is_merged),
+    )
 
 
 def note_activity(session_id: int) -> None:

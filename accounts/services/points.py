@@ -8,9 +8,10 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts import events
-from accounts.errors import NotEnoughPoints
+from accounts.errors import AccountClosed, NotEnoughPoints
 from accounts.metrics import POINTS_ISSUED, POINTS_SPENT
 from accounts.models import PointsEntry, PointsSource, User
+from ops.errors import Unavailable
 from ops.tally import Account, Tally, write_heads
 from ops.transactions import in_transaction
 
@@ -36,12 +37,48 @@ def lock_person(person_id: int) -> User:
     return person
 
 
+def lock_open(person_id: int) -> User:
+    """As `lock_person`, of somebody who acts.
+
+    Raises AccountClosed when the account was merged into another while the request was on its way:
+    nothing may come to it any more.
+    """
+    person = lock_person(person_id)
+    if person.is_merged:
+        raise AccountClosed
+    return person
+
+
+def lock_receiver(person_id: int) -> User:
+    """Hold whoever gets what is due to this account: its own person, or the one it was merged into.
+
+    Raises Unavailable where that one is merged at this moment: asked again, it goes through.
+    """
+    person = lock_person(person_id)
+    if person.merged_into_id is None:
+        return person
+    # Nobody else holds an account that was merged, so that the order by pk is of no matter here.
+    return lock_receivers([person.merged_into_id])[person.merged_into_id]
+
+
+def lock_receivers(person_ids: Iterable[int]) -> dict[int, User]:
+    """As `lock_people`, of accounts that points come to.
+
+    Raises Unavailable where one is merged into another at this moment: nothing was written, and
+    asked again it goes to that one.
+    """
+    people = lock_people(person_ids)
+    if any(person.is_merged for person in people.values()):
+        raise Unavailable
+    return people
+
+
 def lock_people(person_ids: Iterable[int]) -> dict[int, User]:
     """Hold the points of these people until commit, by pk, and return them by their id.
 
     As `lock_person` does for one.
     """
-    return {person.pk: person for person in User.objects.locked().filter(pk__in=set(person_ids))}
+    return {person.pk: person for person in User.objects.filter(pk__in=set(person_ids)).locked()}
 
 
 @in_transaction
@@ -52,8 +89,8 @@ def change_points(
 
     Locks the person until commit; pushes a points_update after commit. Raises NotEnoughPoints
     when the balance does not cover it, IntegrityError when a cause that can happen only once
-    happens again, and PointsEntry.DoesNotExist for a reversal whose `related_id` is the id of no
-    entry of this person.
+    happens again, PointsEntry.DoesNotExist for a reversal whose `related_id` is the id of no entry
+    of this person, and AccountClosed for an account that was merged into another.
     """
     person = lock_person(person_id)
     change = Change(person=person, points=points, source=source, related_id=related_id)
@@ -89,6 +126,8 @@ def _count(changes: Sequence[Change]) -> None:
 
 def _add(tally: Tally, change: Change) -> PointsEntry:
     """The next entry of a person, which is still to be written."""
+    if change.person.is_merged:
+        raise AccountClosed
     balance = tally.balance + change.points
     if balance < 0:
         raise NotEnoughPoints(required=-change.points, current=tally.balance, shortage=-balance)

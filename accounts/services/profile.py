@@ -9,8 +9,9 @@ from typing import Any
 from django.db.models import Q, Sum
 
 from accounts.metrics import RENAMED
-from accounts.models import PointsEntry, Tier, User
+from accounts.models import PointsEntry, PointsSource, Tier, User
 from accounts.services import emails
+from accounts.services.merged_accounts import account_ids
 from ops.registry import Registry
 from ops.transactions import in_transaction
 
@@ -55,7 +56,9 @@ def change(*, person: User, wanted: dict[str, Any]) -> None:
 def statistics(person: User) -> dict[str, int]:
     """What a person did so far: points earned and spent, and what the apps above counted."""
     is_earned = Q(points__gt=0)
-    points = PointsEntry.objects.filter(user=person).aggregate(
+    # With what they did by accounts that were merged into theirs; what moved then was no gain.
+    entries = PointsEntry.objects.filter(user__in=account_ids(person))
+    points = entries.exclude(source=PointsSource.MERGE).aggregate(
         points_earned=Sum("points", filter=is_earned, default=0),
         points_spent=-Sum("points", filter=~is_earned, default=0),
     )

@@ -13,6 +13,7 @@ from rest_framework_simplejwt.tokens import RefreshToken
 from accounts import events, wechat
 from accounts.errors import (
     AccountClosed,
+    AlreadyMerged,
     CodeVoid,
     InvalidPhone,
     RefreshTokenReused,
@@ -167,6 +168,8 @@ def _session_of(claims: tokens.Claims) -> DeviceSession:
     found = live_sessions.find(session_id=claims.session_id, person_id=claims.person_id)
     if found is None or not (claims.names_issuer or found.takes_unnamed):
         raise NotSignedIn
+    if found.is_merged:
+        raise NotSignedIn  # signing in again leads to the account that goes on
     if found.session.user.status != UserStatus.ACTIVE:
         raise AccountClosed
     if found.is_revoked:
@@ -258,9 +261,13 @@ def change_status(
     """Activate, deactivate or ban a person; anything but active ends all their sign-ins at once.
 
     Those in the console as well: they stay ended when the person is active again. Audited where it
-    changes the status. Raises User.DoesNotExist.
+    changes the status. Raises User.DoesNotExist, and AlreadyMerged for an account that is a part of
+    another one.
     """
-    before = lock_person(person.pk).status
+    held = lock_person(person.pk)
+    if held.is_merged:
+        raise AlreadyMerged(name=str(held))
+    before = held.status
     User.objects.filter(pk=person.pk).update(status=status)
     if status != UserStatus.ACTIVE:
         DeviceSession.objects.filter(user=person, revoked_at__isnull=True).update(

@@ -4,8 +4,12 @@ from typing import ClassVar
 
 from django.conf import settings
 from django.contrib.auth.hashers import MD5PasswordHasher
+from django.contrib.auth.models import Group
 
+from accounts.models import User
+from accounts.services import merging
 from accounts.services import sign_in as service
+from ops.access import Role
 from tests.people import make_person
 
 
@@ -44,3 +48,23 @@ class CountingHasher(MD5PasswordHasher):
     def encode(self, password, salt):
         CountingHasher.count += 1
         return super().encode(password, salt)
+
+
+def make_staff(name="merger"):
+    """Somebody of the platform's staff."""
+    person = make_person(nickname=name, username=name, is_staff=True)
+    person.groups.set(Group.objects.filter(name=Role.PLATFORM_STAFF))
+    return User.objects.get(pk=person.pk)
+
+
+def merge_into(survivor, merged, *, author=None, reason="Two phones of one person"):
+    """Merge one account into another; both as they are after it."""
+    cause = merging.merge(
+        survivor_id=survivor.pk,
+        merged_id=merged.pk,
+        reason=reason,
+        author_id=(author or make_staff(f"merger of {merged.pk}")).pk,
+    )
+    survivor.refresh_from_db()
+    merged.refresh_from_db()
+    return cause

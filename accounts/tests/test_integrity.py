@@ -271,7 +271,7 @@ def test_marks_are_append_only():
 
 
 # --- Kinds and sums -----------------------------------------------------------------------------
-@pytest.mark.parametrize("source", ["adjust", "expire", "merge", "reverse"])
+@pytest.mark.parametrize("source", ["adjust", "expire", "reverse"])
 def test_a_kind_that_no_service_writes_is_found(source):
     person = make_person(points=5)
     give(person, -1, source=source, related_id=str(person.points_entries.get().pk))

@@ -56,6 +56,7 @@ class Order(ServiceColumns):
         "redeemed_by",
         "delivered_at",
         "returned_at",
+        "returned_to",
     )
     sensitive: ClassVar[Mapping[str, Kind]] = {"exchange_code": Kind.SECRET}
 
@@ -116,6 +117,16 @@ class Order(ServiceColumns):
     delivered_at = models.DateTimeField(_("delivered at"), null=True, blank=True)
     returned_at = models.DateTimeField(
         _("returned at"), null=True, blank=True, help_text=_("When it was cancelled or expired.")
+    )
+    returned_to = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        verbose_name=_("returned to"),
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        db_index=False,  # nobody asks by it
+        help_text=_("Who got its points back, where the account was merged before."),
     )
 
     objects: ClassVar = OrderQuerySet.as_manager()
@@ -191,6 +202,11 @@ class Order(ServiceColumns):
                     returned_at__isnull=False,
                 ),
                 name="order_status_fits_its_times",
+            ),
+            models.CheckConstraint(
+                condition=Q(returned_to__isnull=True)
+                | (Q(status__in=RETURNED, total_points__gt=0) & ~Q(returned_to=F("person"))),
+                name="order_returned_to_another_account",
             ),
         ]
         indexes = [

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from accounts.models import PointsSource, User
 from accounts.services import points
+from accounts.services.merged_accounts import account_ids, is_own
 from catalog.errors import (
     AlreadyRedeemed,
     ExchangeCodeUnknown,
@@ -101,7 +102,7 @@ def exchange(*, person_id: int, product_id: int | None, quantity: int) -> Order:
 
 
 def _check_limit(*, product: Product, person_id: int, quantity: int) -> None:
-    """Refuse what goes over the limit per person.
+    """Refuse what goes over the limit per person, whatever accounts were merged into theirs.
 
     The lock on the product carries it: whoever orders this product at the same time, the same
     person included, waits for that lock, and counts after it what was committed before it.
@@ -109,7 +110,9 @@ def _check_limit(*, product: Product, person_id: int, quantity: int) -> None:
     if product.limit_per_person is None:
         return
     mine = Order.objects.filter(
-        product=product, person_id=person_id, source=OrderSource.EXCHANGE
+        product=product,
+        person__in=User.objects.of_one_person(person_id).values("pk"),
+        source=OrderSource.EXCHANGE,
     ).not_returned()
     used = mine.aggregate(used=Sum("quantity", default=0))["used"]
     if used + quantity > product.limit_per_person:
@@ -195,13 +198,18 @@ def ordered_at(shops: frozenset[int]) -> Exists:
 
 def counted_of(person: User) -> dict[str, int]:
     """How many orders a person has of the mall, as their statistics say it."""
-    exchanges = Order.objects.filter(person=person, source=OrderSource.EXCHANGE).not_returned()
+    mine = Order.objects.filter(person__in=account_ids(person), source=OrderSource.EXCHANGE)
+    exchanges = mine.not_returned()
     return {"exchanges": exchanges.count()}
 
 
 def own_order(*, person_id: int, order_id: int | None) -> Order:
-    """A person's order. Raises OrderNotFound (4007), also for somebody else's."""
-    order = find(Order.objects.filter(person_id=person_id), order_id)
+    """A person's order, also of an account that was merged into theirs.
+
+    Raises OrderNotFound (4007), also for somebody else's.
+    """
+    accounts = User.objects.of_one_person(person_id).values("pk")
+    order = find(Order.objects.filter(person__in=accounts), order_id)
     if order is None:
         raise OrderNotFound
     return order
@@ -287,14 +295,23 @@ def _take_back(order: Order, *, status: OrderStatus, now: datetime) -> bool:
         ]
     )
     if order.total_points:
-        points.change_points(
-            person_id=order.person_id,
-            points=order.total_points,
-            source=PointsSource.CANCEL,
-            related_id=str(order.pk),
-        )
+        _pay_back(order)
     ORDERS_RETURNED.add_on_commit(1, status)
     return True
+
+
+def _pay_back(order: Order) -> None:
+    """Return the points to whoever paid them; of an account that was merged, to where it is now."""
+    person = points.lock_receiver(order.person_id)
+    if person.pk != order.person_id:
+        Order.objects.filter(pk=order.pk).update(returned_to=person)
+    paid_back = points.Change(
+        person=person,
+        points=order.total_points,
+        source=PointsSource.CANCEL,
+        related_id=str(order.pk),
+    )
+    points.write_entries([paid_back])
 
 
 def look_up(*, cashier: User, exchange_code: str) -> Order:
@@ -348,7 +365,7 @@ def _order_of_code(*, cashier: User, exchange_code: str) -> Order:
             raise ExchangeCodeUnknown
         if role not in COUNTER_ROLES:
             raise NotAllowed
-    if order.person_id == cashier.pk:
+    if is_own(cashier, order.person_id):
         raise NotAllowed
     return order
 

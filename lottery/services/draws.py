@@ -9,7 +9,8 @@ from django.db.models import Count, F, Q
 from django.utils import timezone
 
 from accounts.models import PointsSource, User
-from accounts.services.points import Change, lock_person, write_entries
+from accounts.services.merged_accounts import account_ids
+from accounts.services.points import Change, lock_open, write_entries
 from catalog.models import Product
 from catalog.services.orders import WonPrize, orders_for_prizes
 from lottery import decision
@@ -86,7 +87,10 @@ def draw(
 
 
 def pity_and_used_today(*, person_id: int, wheel_id: int) -> tuple[int, int]:
-    """A person's pity counter on a wheel, and how often they have drawn on it since midnight."""
+    """A person's pity counter on a wheel, and how often they have drawn on it since midnight.
+
+    With the draws of accounts that were merged into theirs: a merge gives nobody a second day.
+    """
     since = start_of_day(timezone.now())
     return pity_and_draws_since(person_id=person_id, wheel_id=wheel_id, since=since)
 
@@ -130,7 +134,7 @@ def _within_reach(sheet: OddsSheet, *, tickets: list[int], pity: int) -> Iterabl
 
 def _lock_payer(person_id: int, *, cost: int) -> User:
     """Hold the person's points until commit; they must cover the cost before the first draw."""
-    person = lock_person(person_id)
+    person = lock_open(person_id)
     if person.total_points < cost:
         raise NotEnoughPointsToDraw(
             required=cost, current=person.total_points, shortage=cost - person.total_points
@@ -221,7 +225,6 @@ def _changes(drawn: Draw, person: User) -> Iterator[Change]:
 def counted_of(person: User) -> dict[str, int]:
     """How often a person drew, and how often they won something, as their statistics say it."""
     is_win = Q(order__isnull=False) | Q(value_given__gt=0)
-    counted: dict[str, int] = Draw.objects.filter(person=person).aggregate(
-        draws=Count("pk"), wins=Count("pk", filter=is_win)
-    )
+    draws = Draw.objects.filter(person__in=account_ids(person))
+    counted: dict[str, int] = draws.aggregate(draws=Count("pk"), wins=Count("pk", filter=is_win))
     return counted

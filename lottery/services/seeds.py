@@ -87,6 +87,20 @@ def rotate(*, person_id: int, client_seed: str | None = None) -> Rotation:
     return Rotation(revealed=pair, server_seed=reveal(pair), active=following, next=fresh)
 
 
+def hold(person_id: int) -> None:
+    """Hold the pairs that are not over, if there are any: nobody draws until commit."""
+    list(SeedPair.objects.filter(person_id=person_id, state__in=NOT_OVER).locked())
+
+
+def close(person_id: int) -> None:
+    """Reveal the pair in use, with which nobody draws any more: its draws can be proved then.
+
+    The caller holds the person, who draws no more. Without a pair in use nothing happens.
+    """
+    active = SeedPair.objects.filter(person_id=person_id, state=SeedState.ACTIVE)
+    active.update(state=SeedState.REVEALED, revealed_at=timezone.now())
+
+
 def _maker_of(client_seed: str, *, person_id: int) -> SeedMaker:
     """Who made a seed that the client sent: the server, when it once made it for this person.
 

@@ -11,6 +11,7 @@ from django.urls import path, reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
+from accounts.services.merged_accounts import is_own
 from ops.admin_base import ReadOnlyAdmin, change_each, change_page
 from ops.errors import DomainError
 from ops.identifiers import find, read_identifier
@@ -171,7 +172,7 @@ class ReceiptAdmin(ReadOnlyAdmin):
             return "decided"
         if not self.has_review_permission(request, receipt):
             return "not_allowed"
-        if receipt.person_id == request.user.pk:
+        if is_own(request.user, receipt.person_id):
             return "own"
         return "being_read" if receipt.is_being_read else "open"
 

@@ -37,6 +37,10 @@ class ReceiptQuerySet(LockingQuerySet["Receipt"]):
             models.Prefetch("process_records", queryset=readings(), to_attr="processes")
         )
 
+    def with_survivor(self) -> Self:
+        """Bring along as `survivor_id` into whose account that of the person was merged, if any."""
+        return self.annotate(survivor_id=F("person__merged_into"))
+
     def waiting(self) -> Self:
         """Pending ones whose reading has ended: those about which somebody can decide now."""
         return self.filter(~being_read(), status=ReceiptStatus.PENDING)
@@ -60,6 +64,7 @@ class Receipt(ServiceColumns):
         "review_reason",
         "reviewed_at",
         "paid_as",
+        "paid_to",
     )
 
     person = models.ForeignKey(
@@ -146,12 +151,25 @@ class Receipt(ServiceColumns):
     paid_as = models.CharField(  # noqa: DJ001  two empty keys would collide
         _("paid as"), max_length=64, null=True, blank=True, editable=False
     )
+    paid_to = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        verbose_name=_("paid to"),
+        null=True,
+        blank=True,
+        editable=False,
+        on_delete=models.PROTECT,
+        related_name="+",
+        db_index=False,  # nobody asks by it
+        help_text=_("Who got its points, where the account was merged before."),
+    )
     created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
 
     objects: ClassVar = ReceiptQuerySet.as_manager()
 
     # Filled by `with_process`.
     processes: list[ProcessRecord]
+    # Filled by `with_survivor`.
+    survivor_id: int | None
 
     class Meta:
         verbose_name = _("receipt")
@@ -206,6 +224,15 @@ class Receipt(ServiceColumns):
                 name="receipt_paid_as_it_was_read",
             ),
             models.UniqueConstraint(fields=["paid_as"], name="receipt_paid_once"),
+            models.CheckConstraint(
+                condition=Q(paid_to__isnull=True)
+                | (
+                    Q(status=ReceiptStatus.APPROVED, points_awarded__gt=0)
+                    & ~Q(paid_to=F("person"))
+                    & ~Q(paid_to=F("reviewer"))
+                ),
+                name="receipt_paid_to_another_account",
+            ),
             # The same file comes once, and once more after a rejection. The service decides who
             # may send it again; this decides between those who send it at the same time.
             models.UniqueConstraint(fields=["sha256", "submission"], name="receipt_file_once"),
@@ -228,6 +255,11 @@ class Receipt(ServiceColumns):
     @override
     def __str__(self) -> str:
         return f"#{self.pk} {self.input_amount}"
+
+    @property
+    def owner_id(self) -> int:
+        """Whose it is now; of what `with_survivor` brought."""
+        return self.person_id if self.survivor_id is None else self.survivor_id
 
     @property
     def amount(self) -> Decimal:

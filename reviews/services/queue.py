@@ -2,6 +2,7 @@
 
 from django.db.models import Case, QuerySet, Value, When
 
+from accounts.services.merged_accounts import account_ids
 from reviews.models import Receipt
 from reviews.services.reviewers import Reviewer
 
@@ -9,7 +10,7 @@ from reviews.services.reviewers import Reviewer
 def waiting_for(reviewer: Reviewer) -> QuerySet[Receipt]:
     """About what the reviewer can decide now: what was read, at their shops, not their own."""
     receipts: QuerySet[Receipt] = Receipt.objects.waiting().filter(shop__in=reviewer.shops)
-    return receipts.exclude(person=reviewer.person)
+    return receipts.exclude(person__in=account_ids(reviewer.person))
 
 
 def next_for(reviewer: Reviewer, *, after: Receipt) -> Receipt | None:

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import IntegrityError, models, transaction
-from django.db.models import Case, Q, Value, When
+from django.db.models import BigIntegerField, Case, Q, Value, When
 from django.db.models.functions import NullIf
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import PointsSource
 from accounts.services.points import Change as PointsChange
-from accounts.services.points import lock_people, write_entries
+from accounts.services.points import lock_receivers, write_entries
 from ops.errors import DomainError, Unavailable
 from ops.per_row import per_row
 from ops.services import audit
@@ -67,7 +67,8 @@ def review(*, reviewer: Reviewer, decision: Decision) -> Reviewed:
     (outcome,) = _decide_all(reviewer, [decision])
     if isinstance(outcome, DomainError):
         raise outcome
-    return Reviewed(outcome, outcome.person.total_points)
+    person = outcome.paid_to or outcome.person
+    return Reviewed(outcome, (person.merged_into or person).total_points)
 
 
 @in_transaction
@@ -95,7 +96,7 @@ def _decide_all(reviewer: Reviewer, decisions: Sequence[Decision]) -> list[Recei
     decided = [outcome for outcome in outcomes if isinstance(outcome, Receipt)]
     if decided:
         for receipt in decided:
-            events.receipt_reviewed(receipt)
+            events.receipt_reviewed(receipt, owner_id=receipt.owner_id)
             DECISIONS.add_on_commit(1, receipt.status)
         _pay(decided)
         audit.record_all(map(_as_change, decided), actor_id=reviewer.person.pk)
@@ -146,7 +147,8 @@ class _Held:
         self.named = {pk for pk, _key, _is_being_read in asked}
         self.being_read = {pk for pk, _key, is_being_read in asked if is_being_read}
         keys = {key for _pk, key, _is_being_read in asked if key}
-        self.photos = Receipt.objects.filter(Q(pk__in=self.named) | Q(read_as__in=keys))
+        photos = Receipt.objects.filter(Q(pk__in=self.named) | Q(read_as__in=keys))
+        self.photos = photos.with_survivor()
         self._note(self.photos.locked())
         self.since = timezone.now()
 
@@ -196,7 +198,7 @@ class _Held:
         receipt = self.receipts.get(decision.upload_id)
         if receipt is None:
             raise ReviewNotFound
-        if receipt.person_id == self.reviewer.person.pk:
+        if self.reviewer.person.pk in {receipt.person_id, receipt.owner_id}:
             raise OwnReceipt
         if receipt.status != ReceiptStatus.PENDING:
             raise AlreadyReviewed(current_status=receipt.status)
@@ -210,6 +212,8 @@ class _Held:
             points = receipt.estimated_points if decision.points is None else decision.points
             _check_excess(receipt, self.reviewer, points)
             receipt.status, receipt.points_awarded = ReceiptStatus.APPROVED, points
+            if points:
+                receipt.paid_to_id = receipt.survivor_id
             if receipt.read_as:
                 receipt.paid_as = receipt.read_as
                 self.payers[receipt.read_as] = receipt.pk
@@ -248,6 +252,9 @@ def _write(decided: Sequence[Receipt]) -> None:
             review_reason=per_row({one.pk: one.review_reason for one in decided}),
             reviewer=decided[0].reviewer,
             reviewed_at=decided[0].reviewed_at,
+            paid_to=per_row(
+                {one.pk: one.paid_to_id for one in decided}, output_field=BigIntegerField()
+            ),
             paid_as=Case(When(pk__in=paid, then=NullIf("read_as", Value("")))),
         )
         if written < len(decided):
@@ -257,16 +264,20 @@ def _write(decided: Sequence[Receipt]) -> None:
 def _pay(decided: Iterable[Receipt]) -> None:
     """Give the awarded points, and let the receipts know their people as they are now.
 
-    Locks the people by pk: call it last.
+    Of an account that was merged they go to the one it was merged into. Locks the people by pk:
+    call it last. Raises Unavailable where one is merged at this moment.
     """
     paid = [receipt for receipt in decided if receipt.points_awarded]
-    people = lock_people(receipt.person_id for receipt in paid)
+    people = lock_receivers(receipt.owner_id for receipt in paid)
     changes = []
     for receipt in paid:
-        receipt.person = people[receipt.person_id]
+        if receipt.paid_to_id is None:
+            receipt.person = people[receipt.person_id]
+        else:
+            receipt.paid_to = people[receipt.paid_to_id]
         changes.append(
             PointsChange(
-                person=receipt.person,
+                person=people[receipt.owner_id],
                 points=receipt.points_awarded or 0,
                 source=PointsSource.PHOTO_UPLOAD,
                 related_id=str(receipt.pk),

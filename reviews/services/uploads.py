@@ -11,7 +11,8 @@ from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
 from accounts.models import User
-from accounts.services.points import lock_person
+from accounts.services.merged_accounts import account_ids, is_own
+from accounts.services.points import lock_open
 from accounts.services.profile import tiers_around
 from catalog.models import Shop
 from ops.days import seconds_left, start_of_day
@@ -80,7 +81,7 @@ def submit(*, person: User, amount: Decimal, stored: StoredPhoto, shop: Shop) ->
     photo = stored.photo
     submission = _submission_number(person, photo.sha256)
     # The row is held until commit: of one person's uploads at the same time, each is counted.
-    person = lock_person(person.pk)
+    person = lock_open(person.pk)
     if uploads_left_today(person) <= 0:
         raise UploadQuotaUsed(limit=_quota(person), retry_after=seconds_left(timezone.now()))
     tier, _next = tiers_around(person.lifetime_points)
@@ -121,22 +122,26 @@ def _submission_number(person: User, sha256: str) -> int:
     earlier = list(Receipt.objects.locked().filter(sha256=sha256))
     if not earlier:
         return 1
-    own = [receipt for receipt in earlier if receipt.person_id == person.pk]
+    own = [receipt for receipt in earlier if is_own(person, receipt.person_id)]
     if len(earlier) == len(own) == 1 and own[0].status == ReceiptStatus.REJECTED:
         return 2
     raise SubmittedBefore(**({"upload_id": own[-1].pk} if own else {}))
 
 
 def uploads_left_today(person: User) -> int:
-    """How many more receipts the person may submit before midnight."""
+    """How many more receipts the person may submit before midnight.
+
+    What came from accounts that were merged into theirs counts: a merge gives no second quota.
+    """
     today = start_of_day(timezone.now())
-    used = Receipt.objects.filter(person=person, created_at__gte=today).count()
+    mine = Receipt.objects.filter(person__in=account_ids(person))
+    used = mine.filter(created_at__gte=today).count()
     return max(0, _quota(person) - used)
 
 
 def counted_of(person: User) -> dict[str, int]:
     """How many receipts a person submitted, as their statistics say it."""
-    return {"uploads": Receipt.objects.filter(person=person).count()}
+    return {"uploads": Receipt.objects.filter(person__in=account_ids(person)).count()}
 
 
 def _quota(person: User) -> int:
