@@ -995,6 +995,7 @@ def test_addresses_with_ids_that_are_none(cast, world, superuser, pk, actor):
             f"{people}{pk}/choose_platform_role/",
             f"{people}{pk}/grant_premium/",
             f"{people}{pk}/end_premium/",
+            f"{people}{pk}/merge/",
         ):
             assert console.get(address).status_code in {200, 403, 404}, address
             assert console.post(address, dialog).status_code in {302, 403, 404}, address

@@ -118,6 +118,16 @@ PAGES: dict[str, Page] = {
             "end_premium": Own(
                 by=WRITE, fields={"reason": "Moved away"}, starts={"premium_until": "2999-01-01"}
             ),
+            "merge_another": Own(
+                by=WRITE,
+                name="accounts_user_merge_another",
+                fields={
+                    "other": "13900139000",  # of a person in `_rows_of_the_platform`
+                    "reason": "One person",
+                    "confirmed": "on",
+                    "merge": "yes",
+                },
+            ),
             "password": Own(
                 by=WRITE,
                 name="auth_user_password_change",

@@ -140,6 +140,7 @@ def _rows_at(shop: Shop, customer: User, *, word: str) -> Rows:
 
 def _rows_of_the_platform() -> Rows:
     person = make_person(nickname="Nobody's guest", points=5)
+    make_person(nickname="Nobody's other guest", phone="13900139000")
     product = make_product(name="Nobody's product")
     ask_code(phone="13800138000", address="")
     make_sign_in(person)

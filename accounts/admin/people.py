@@ -1,19 +1,25 @@
+import re
 from contextlib import nullcontext
 from functools import partial
 from typing import Any
+from uuid import uuid4
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import Q
+from django.http import Http404
+from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.decorators import method_decorator
 from django.utils.formats import date_format
 from django.utils.translation import gettext_lazy as _
+from django.views.decorators.debug import sensitive_post_parameters
 from unfold.decorators import action
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminTextInputWidget
@@ -23,11 +29,16 @@ from accounts.models import (
     UserStatus,
     tidy_nickname,
 )
-from accounts.services import customers, passwords, premium, sign_in, staff
+from accounts.services import customers, merging, passwords, premium, sign_in, staff
 from ops import security_log, stale_forms
-from ops.access import OF_PLATFORM
+from ops.access import OF_PLATFORM, access_of
 from ops.admin_base import BookingForm, EditAdmin, book_once, change_each
+from ops.errors import DomainError
+from ops.identifiers import find, read_identifier
 from ops.walls import Known
+
+MERGE = "merge"  # the button that does it
+PHONE = re.compile(r"1[3-9][0-9]{9}")
 
 # Roles are a table in the code; a page of single permissions helps nobody.
 admin.site.unregister(Group)
@@ -94,6 +105,29 @@ class PremiumForm(ReasonForm):
         return until
 
 
+class MergeForm(forms.Form):
+    """Which account is to become a part of another, and the reason: a page, and no dialog."""
+
+    request_key = forms.UUIDField(initial=uuid4, widget=forms.HiddenInput)
+    other = forms.CharField(
+        label=_("the other account"),
+        max_length=20,
+        help_text=_("Its id, or its whole phone number."),
+        widget=UnfoldAdminTextInputWidget(
+            attrs={"autocomplete": "off", "autofocus": True, "inputmode": "numeric"}
+        ),
+    )
+    reason = forms.CharField(
+        label=_("reason"),
+        max_length=merging.LONGEST_REASON,
+        help_text=_("How it was seen that both accounts are one person's."),
+        widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "off"}),
+    )
+    confirmed = forms.BooleanField(
+        label=_("Both accounts are one person's, who wants this. It cannot be undone.")
+    )
+
+
 class PremiumFilter(admin.SimpleListFilter):
     """Whose premium lasts today."""
 
@@ -153,13 +187,14 @@ class UserAdmin(DjangoUserAdmin, EditAdmin):  # type: ignore[misc]  # get_form
     search_help_text = _("Nickname, whole phone number or user name")
     ordering = ["-id"]
     actions = ["activate", "deactivate", "ban"]
-    actions_detail = ["grant_premium", "end_premium", "choose_platform_role"]
+    actions_detail = ["grant_premium", "end_premium", "merge_another", "choose_platform_role"]
     # The status changes by the actions, which end sign-ins; points change by the ledger alone.
     readonly_fields = [
         "masked_phone",
         "masked_email",
         "status",
         "premium_until",
+        "merged_into",
         "is_staff",
         "platform_role",
         "total_points",
@@ -200,6 +235,8 @@ class UserAdmin(DjangoUserAdmin, EditAdmin):  # type: ignore[misc]  # get_form
         if obj is None or not self.has_change_permission(request, obj):
             return fieldsets  # a page to look at would show the whole hash of the password
         *first, dates = fieldsets
+        if obj.is_merged:
+            first.append((_("Merged"), {"fields": ["merged_into"]}))
         return [*first, self.of_console, dates]
 
     def get_readonly_fields(self, request, obj=None):
@@ -272,6 +309,80 @@ class UserAdmin(DjangoUserAdmin, EditAdmin):  # type: ignore[misc]  # get_form
             success=lambda: done,
             back_to=reverse("admin:accounts_user_change", args=[object_id]),
         )
+
+    # Who guards a merge by a fresh factor, guards this view: nothing else of the console merges.
+    @action(
+        description=_("Merge accounts"),
+        url_path="merge",
+        permissions=["merge"],
+    )
+    @method_decorator(sensitive_post_parameters("other"))
+    def merge_another(self, request, object_id):
+        """Look at two accounts beside each other, then merge them: each by a POST.
+
+        The other one may be named by its phone, which is written nowhere.
+        """
+        survivor = self.get_object(request, unquote(object_id))
+        if survivor is None:
+            raise Http404
+        form = MergeForm(request.POST if MERGE in request.POST else None)
+        told = None
+        if request.method == "POST" and (other_id := self._other_account(request)):
+            ids = {"survivor_id": survivor.pk, "merged_id": other_id, "author_id": request.user.pk}
+            if form.is_valid():
+                return self._book_merge(request, form, ids)
+            told = self._preview(request, ids)
+        return self._merge_page(request, survivor, form=form, told=told)
+
+    def _other_account(self, request):
+        """The id of the account that is named; None for none, which is told."""
+        named = request.POST.get("other", "").strip()
+        found = None
+        if PHONE.fullmatch(named):
+            if access_of(request.user).may_everywhere("accounts.search_user"):
+                found = User.objects.filter(phone=named).first()
+        else:
+            found = find(User.objects.all(), read_identifier(named))
+        if found is None:
+            self.message_user(request, _("There is no such account."), messages.ERROR)
+            return None
+        return found.pk
+
+    def _preview(self, request, ids):
+        try:
+            return merging.preview(**ids)
+        except DomainError as refusal:
+            self.message_user(request, str(refusal), messages.ERROR)
+            return None
+
+    def _book_merge(self, request, form, ids):
+        return book_once(
+            self,
+            request,
+            form,
+            book=lambda: merging.merge(**ids, reason=form.cleaned_data["reason"]),
+            success=lambda: (
+                _("Account #%(id)s is a part of this one now.") % {"id": ids["merged_id"]}
+            ),
+            back_to=reverse("admin:accounts_user_change", args=[ids["survivor_id"]]),
+        )
+
+    def _merge_page(self, request, survivor, *, form, told):
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("Merge another account into this one"),
+            "opts": self.opts,
+            "survivor": survivor,
+            "form": form,
+            "told": told,
+            "merge": MERGE,
+        }
+        return TemplateResponse(request, "admin/accounts/user/merge.html", context)
+
+    def has_merge_permission(self, request, person=None):
+        # A right at a shop is none: the points of both accounts are the platform's.
+        may = access_of(request.user).may_everywhere(merging.PERMISSION)
+        return may and self.may(request, "merge", person)
 
     def has_premium_permission(self, request, person=None):
         return self.may(request, "premium", person)
