@@ -10,7 +10,8 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from accounts.models import PointsEntry, RegistrationMark, User
+from accounts.models import AccountMerge, PointsEntry, RegistrationMark, User
+from accounts.services import merging
 from catalog.models import Order, Product, StockEntry
 from catalog.services import orders
 from catalog.tests.factories import make_product
@@ -431,6 +432,121 @@ def forget_who_acted(subject):
     delete(AuditActor.objects.filter(pk=actor.pk))
     return f"audit actor {actor.pk}"
 
+
+# --- Merges ---------------------------------------------------------------------------------------
+@dataclass
+class Pair:
+    """Two accounts of one person that staff merged, with points of a receipt, and a stranger."""
+
+    cause: AccountMerge
+    stranger: User
+
+    def user(self, which):
+        """How a finding names one of the two."""
+        return f"user {getattr(self.cause, f'{which}_id')}"
+
+    @property
+    def causes(self):
+        return AccountMerge.objects.filter(pk=self.cause.pk)
+
+    @property
+    def name(self):
+        return f"merge {self.cause.pk}"
+
+
+def make_pair(*, shop, reviewer, author):
+    survivor, merged = make_person(points=50), make_person(points=70)
+    approved(shop=shop, person=merged, reviewer=reviewer)
+    cause = merging.merge(
+        survivor_id=survivor.pk, merged_id=merged.pk, reason="One person", author_id=author.pk
+    )
+    return Pair(cause, make_person(points=5))
+
+
+def move_more_lifetime_points(pair):
+    pair.causes.update(lifetime_points=F("lifetime_points") + 1)
+    return pair.user("merged")
+
+
+def say_that_more_moved(pair):
+    pair.causes.update(points=F("points") + 1)
+    return pair.name
+
+
+def give_a_merge_to_somebody_else(pair):
+    pair.causes.update(survivor=pair.stranger)
+    return f"entry {pair.cause.survivor_id}/2"
+
+
+def blame_somebody_else_for_a_merge(pair):
+    pair.causes.update(author=pair.stranger)
+    return pair.name
+
+
+def forget_a_merge(pair):
+    delete(pair.causes)
+    return pair.user("merged")
+
+
+def take_back_a_merge(pair):
+    User.objects.filter(pk=pair.cause.merged_id).update(merged_into=None)
+    return pair.user("merged")
+
+
+def lead_a_merge_elsewhere(pair):
+    User.objects.filter(pk=pair.cause.merged_id).update(merged_into=pair.stranger)
+    return pair.user("merged")
+
+
+def own_one_account_more(pair):
+    User.objects.filter(pk=pair.stranger.pk).update(merged_accounts=1)
+    return f"user {pair.stranger.pk}"
+
+
+def merge_by_hand(pair):
+    """A whole merge, in which everything adds up; only the proof is none of the platform's."""
+    thief, victim = make_person(), pair.stranger
+    merge = AccountMerge.objects.create(
+        merged=victim, survivor=thief, points=5, lifetime_points=0, author=pair.cause.author,
+        reason="mine", key_id=pair.cause.key_id, proof=pair.cause.proof,
+    )  # fmt: skip
+    for person, points in ((victim, -5), (thief, 5)):
+        append(Subject(person, *[pair] * 4), points, "merge", str(merge.pk))
+    User.objects.filter(pk=victim.pk).update(
+        merged_into=thief, status="inactive", phone=None, lifetime_points=0
+    )
+    User.objects.filter(pk=thief.pk).update(merged_accounts=1)
+    return f"merge {merge.pk}"
+
+
+def have_an_order_returned_to_a_stranger(pair):
+    product = make_product(stock=1)
+    person = make_person(points=1000)
+    order = buy(person, product)
+    orders.cancel(person_id=person.pk, order_id=order.pk)
+    Order.objects.filter(pk=order.pk).update(returned_to=pair.stranger)
+    return f"order {order.pk}"
+
+
+def have_a_receipt_paid_to_a_stranger(pair):
+    receipt = Receipt.objects.get(person=pair.cause.merged)
+    Receipt.objects.filter(pk=receipt.pk).update(paid_to=pair.stranger)
+    return f"receipt {receipt.pk}"
+
+
+OF_MERGES = (
+    move_more_lifetime_points,
+    say_that_more_moved,
+    give_a_merge_to_somebody_else,
+    blame_somebody_else_for_a_merge,
+    forget_a_merge,
+    take_back_a_merge,
+    lead_a_merge_elsewhere,
+    own_one_account_more,
+    merge_by_hand,
+    have_an_order_returned_to_a_stranger,
+    have_a_receipt_paid_to_a_stranger,
+)
 
 OF_PEOPLE = (
     edit_an_entry,

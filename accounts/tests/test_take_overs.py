@@ -9,7 +9,14 @@ import pytest
 from django.db.models import F
 from django.utils import timezone
 
-from accounts.models import DeviceSession, SignInCode, User
+from accounts.errors import MergeOfRights
+from accounts.models import AccountMerge, DeviceSession, SignInCode, User
+from accounts.services import merging
+from accounts.tests.factories import make_staff, merge_into
+from catalog.models import ShopRole
+from catalog.tests.factories import make_member, make_shop
+from ops.access import access_of
+from ops.errors import NotAllowed
 from tests.api import client_of, data_of, refusal_of
 from tests.people import make_person
 
@@ -268,3 +275,67 @@ def test_a_session_that_the_app_names_is_not_looked_at(ask, at_wechat):
     assert seen["user_info"]["user_id"] == attacker["user_info"]["user_id"]
     assert signed_in["user_info"]["user_id"] != attacker["user_info"]["user_id"]
     assert DeviceSession.objects.count() == 2
+
+
+# --- The merge trick ------------------------------------------------------------------------------
+def test_no_sign_in_merges_two_accounts_even_with_proof_of_both(at_wechat, victim):
+    """The attacker's WeChat account and the victim's phone stay two: only staff merge."""
+    at_wechat.checks_openid = False
+    mine = data_of(by_wechat(at_wechat.login(OTHER)))["user_info"]["user_id"]
+    stolen = at_wechat.phone(OPENID, PHONE)
+    again = data_of(by_wechat(at_wechat.login(OTHER), stolen))["user_info"]
+    assert again["user_id"] == mine
+    assert not AccountMerge.objects.exists()
+    assert not User.objects.filter(merged_into__isnull=False).exists()
+
+
+def test_the_api_has_no_way_to_merge(victim):
+    attacker = make_person()
+    asked = {"survivor_id": attacker.pk, "merged_id": victim.person.pk, "reason": "mine"}
+    for address in ("user/merge", "user/profile", "merchant/merge"):
+        for method in ("post", "patch"):
+            getattr(client_of(attacker), method)(f"/api/{address}", asked)
+    client_of(attacker).patch("/api/user/profile", {"merged_into": victim.person.pk})
+    assert not AccountMerge.objects.exists()
+    assert User.objects.get(pk=attacker.pk).merged_into is None
+
+
+@pytest.mark.parametrize("role", ShopRole)
+def test_a_shop_merges_no_customer_into_an_account_of_its_own(victim, role):
+    member = make_member(shop=make_shop(), role=role)
+    mine = make_person()
+    with pytest.raises(NotAllowed):
+        merging.merge(
+            survivor_id=mine.pk, merged_id=victim.person.pk, reason="mine", author_id=member.pk
+        )
+
+
+def test_nobody_becomes_staff_by_being_merged_with_them(ask):
+    """Nor by having staff merged into them: neither phone may open the other's account."""
+    staff, attacker = make_staff(), make_person(phone=PHONE)
+    other = make_staff("who is deceived")
+    for survivor, merged in ((staff, attacker), (attacker, staff)):
+        with pytest.raises(MergeOfRights):
+            merge_into(survivor, merged, author=other)
+    data_of(by_code(ask(PHONE)))
+    assert not access_of(User.objects.get(phone=PHONE)).opens_console
+
+
+def test_whoever_has_the_old_number_of_a_merged_account_gets_into_none(ask):
+    """Numbers are given out again: the one that was given up leads nowhere."""
+    owner, merged = make_person(phone=PHONE, points=500), make_person(phone=OTHER_PHONE, points=70)
+    merge_into(owner, merged)
+    told = data_of(by_code(ask(OTHER_PHONE), phone=OTHER_PHONE))["user_info"]
+    assert told["user_id"] not in {owner.pk, merged.pk}
+    assert told["total_points"] == 0
+    assert User.objects.get(pk=owner.pk).total_points == 570
+
+
+def test_the_wechat_of_a_merged_account_leads_to_the_other_and_brings_no_second_phone(at_wechat):
+    owner = make_person(phone=OTHER_PHONE)
+    merged = make_person(phone=None, wechat_openid=OPENID)
+    merge_into(owner, merged)
+    answer = data_of(by_wechat(at_wechat.login(OPENID), at_wechat.phone(OPENID, PHONE)))
+    assert answer["user_info"]["user_id"] == owner.pk
+    assert User.objects.get(pk=owner.pk).phone == OTHER_PHONE
+    assert not User.objects.filter(phone=PHONE).exists()
