@@ -35,7 +35,10 @@ WORDS = {
     ),
     "database-away": Words(
         _("The database cannot be reached"),
-        _("Machine {series} has not reached it since {since}. Nobody can be served."),
+        _(
+            "Machine {series} has not reached it since {since}. Nobody can be served. Each machine "
+            "that does not reach it tells so by itself."
+        ),
     ),
     "database-connections": Words(
         _("The database's connections run out"),

@@ -64,7 +64,7 @@ class _OwnFile:
     def write(self, content: bytes) -> None:
         if content == self.content:
             return
-        _replace(self.where / f"{self.name}{WRITTEN}", content)
+        replace(self.where / f"{self.name}{WRITTEN}", content)
         self.content = content
 
     def close(self) -> None:
@@ -122,8 +122,11 @@ def _keyed(listed: Mapping[str, list[Any]]) -> dict[str, dict[Key, Any]]:
     return {name: {tuple(key): value for key, value in series} for name, series in listed.items()}
 
 
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file as a whole: whoever reads it sees the old one or the new one."""
+def replace(path: Path, content: bytes) -> None:
+    """Write a file of METRICS_DIR as a whole: who reads it sees the old or the new one.
+
+    Raises OSError; the old one stays then.
+    """
     unnamed = path.with_suffix(".new")
     descriptor = os.open(unnamed, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
     with os.fdopen(descriptor, "wb") as file:
@@ -190,7 +193,7 @@ def compact() -> int:
             for name in dead:
                 content = _parsed((where / f"{name}{WRITTEN}").read_bytes())
                 add_up(counted, _keyed(content.get("counted", {})))
-            _replace(where / GONE, orjson.dumps({"counted": _listed(counted), "merged": dead}))
+            replace(where / GONE, orjson.dumps({"counted": _listed(counted), "merged": dead}))
             _remove(where, dead)
         # Those that had nothing to write, or were killed before they could.
         _remove(where, [name for name in _names(where, ALIVE) if not _is_alive(where, name)])

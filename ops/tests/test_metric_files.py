@@ -133,7 +133,7 @@ def test_putting_together_can_be_killed_at_any_moment(monkeypatch):
     def die(*_arguments):
         raise Killed
 
-    for at in ("_replace", "_remove"):
+    for at in ("replace", "_remove"):
         with monkeypatch.context() as patch:
             patch.setattr(metric_files, at, die)
             with pytest.raises(Killed):

@@ -7,6 +7,7 @@ from ops import life_signs
 from ops.models import Alert, AlertNotice, AlertRule, MetricSample, NoticeKind
 from ops.monitoring import outage, watch, words
 from ops.monitoring.outage import SLUG, Watch
+from ops.monitoring.outage_file import Away
 from ops.services import machine
 from ops.tests.alerts import NOW, catcher, make_channel, make_rule
 from ops.tests.test_machine import other
@@ -73,17 +74,16 @@ def test_whoever_stands_by_knows_whom_to_tell(monkeypatch):
     AlertRule.objects.filter(slug=SLUG).delete()
     rule = make_rule(slug=SLUG)
     one = Watch(host="one")
-    one.away_since, one.is_told = timezone.now(), True
+    one.away = Away(since=timezone.now(), seen_at=timezone.now())
     one.stand_by()
-    assert one.rule == rule
-    assert one.away_since is None
-    assert not one.is_told
-    learnt_at = one.learnt_at
+    assert one.whom.rule == rule
+    assert one.away is None
+    learnt = one.whom
     one.stand_by()
-    assert one.learnt_at == learnt_at
+    assert one.whom is learnt
     monkeypatch.setattr(outage, "LEARNT_EVERY", 0)
     one.stand_by()
-    assert one.learnt_at > learnt_at
+    assert one.whom.is_newer_than(learnt)
 
 
 def test_notices_are_sent_where_background_work_runs(kind):
