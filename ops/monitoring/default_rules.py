@@ -74,7 +74,7 @@ WORDS = {
     ),
     "worker-silent": Words(
         _("No worker does the background work"),
-        _("None has been heard of for {value} seconds."),
+        _("None has been heard of for {value} seconds ({series})."),
     ),
     "review-queue-old": Words(
         _("Receipts wait for a decision"),

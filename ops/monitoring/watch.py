@@ -1,7 +1,8 @@
-"""What is done for the alerts beside the jobs: sample, tell, and watch the database.
+"""What is done for the alerts beside the jobs: sample, tell, and watch database and workers.
 
 Each machine samples and watches once, whatever its processes are there for: the one that speaks for
-it does (`ops.services.machine`). Notices are sent where background work runs.
+it does (`ops.services.machine`). Notices are sent where background work runs; where nobody compares
+rules or sends notices any more, the speaker does (`ops.monitoring.standing_in`).
 """
 
 import socket
@@ -9,7 +10,7 @@ import socket
 from django.utils import timezone
 
 from ops import life_signs
-from ops.monitoring import delivery, samples
+from ops.monitoring import delivery, samples, standing_in
 from ops.monitoring.outage import Watch
 from ops.monitoring.series import Series
 from ops.services import machine, metrics
@@ -25,6 +26,7 @@ def register() -> None:
     beats.register("metric samples", Beat(sample, every=samples.TAKEN_EVERY))
     beats.register("alert notices", Beat(deliver, every=2))
     beats.register("database watch", Beat(watch_database, every=3))
+    beats.register("standing in", Beat(stand_in, every=5))
 
 
 def watch_database() -> None:
@@ -52,5 +54,18 @@ def sample() -> None:
 
 def deliver() -> None:
     """Send the notices whose time has come, where background work runs."""
-    if life_signs.kind() in {"worker", "serve"}:
+    if _does_background_work():
         delivery.deliver(now=timezone.now())
+
+
+def stand_in() -> None:
+    """Compare rules and send notices for the machine, where nobody whose work it is does."""
+    if not machine.speaks():
+        return
+    standing_in.compare()
+    if not _does_background_work():
+        standing_in.send(now=timezone.now())
+
+
+def _does_background_work() -> bool:
+    return life_signs.kind() in {"worker", "serve"}

@@ -1,14 +1,26 @@
 """What each machine does once for the alerts, and what is done where background work runs."""
 
+from datetime import timedelta
+
 import pytest
 from django.utils import timezone
 
 from ops import life_signs
-from ops.models import Alert, AlertNotice, AlertRule, MetricSample, NoticeKind
-from ops.monitoring import outage, watch, words
+from ops.models import (
+    Alert,
+    AlertNotice,
+    AlertRule,
+    JobRun,
+    MetricSample,
+    NoticeKind,
+    ProcessBeat,
+    Schedule,
+)
+from ops.monitoring import delivery, outage, standing_in, watch, words
+from ops.monitoring.jobs import EVALUATION
 from ops.monitoring.outage import SLUG, Watch
 from ops.monitoring.outage_file import Away
-from ops.services import machine
+from ops.services import machine, metrics, schedules
 from ops.tests.alerts import NOW, catcher, make_channel, make_rule
 from ops.tests.test_machine import other
 
@@ -102,3 +114,138 @@ def test_notices_are_sent_where_background_work_runs(kind):
         assert server.waits_for_one()
         watch.deliver()
     assert len(server.taken) == 1
+
+
+# --- Where the only worker was killed -------------------------------------------------------------
+def heard_of(*, ago):
+    """A worker, with its scheduler, was at work so many seconds ago, and not since."""
+    seen = timezone.now() - timedelta(seconds=ago)
+    ProcessBeat.objects.update_or_create(
+        name="w",
+        defaults={
+            "kind": "worker",
+            "pid": 1,
+            "memory": 1,
+            "cpu_seconds": 1,
+            "started_at": seen,
+            "beat_at": seen,
+            "worker_seen_at": seen,
+            "scheduler_seen_at": seen,
+        },
+    )
+    metrics.forget_gauges()
+
+
+def compared(*, ago):
+    """So many seconds ago rules had to be compared next."""
+    now = schedules.database_now()
+    schedules.add_missing(now=now)
+    due = now - timedelta(seconds=ago)
+    Schedule.objects.filter(job=EVALUATION).update(next_due_at=due)
+
+
+@pytest.fixture
+def worker_silent(monkeypatch):
+    """The one rule that is enabled; notices are nobody's from the start."""
+    monkeypatch.setattr(standing_in, "UNSENT_AFTER", timedelta(0))
+    AlertRule.objects.exclude(slug="worker-silent").update(is_enabled=False)
+    return AlertRule.objects.get(slug="worker-silent")
+
+
+@pytest.mark.parametrize("name", ["web", "sockets"])
+def test_that_the_only_worker_is_silent_is_told_by_whoever_speaks_and_told_to_be_over(
+    kind, name, worker_silent
+):
+    kind(name)
+    of_worker = Alert.objects.filter(rule=worker_silent, series="part=worker")
+    with catcher() as server:
+        make_channel(server.address)
+        heard_of(ago=70)
+        compared(ago=60)
+        watch.sample()
+        watch.stand_in()
+        for _part in ("worker", "scheduler"):
+            assert server.waits_for_one()
+        delivery.wait()
+        assert of_worker.get().raised_at is not None
+
+        watch.stand_in()
+        delivery.wait()
+        assert len(server.taken) == 2
+
+        heard_of(ago=0)
+        compared(ago=60)
+        watch.sample()
+        watch.stand_in()
+        for _part in ("worker", "scheduler"):
+            assert server.waits_for_one()
+        delivery.wait()
+
+    assert sorted(said["data"]["kind"] for _path, said, _headers in server.taken) == [
+        "raised",
+        "raised",
+        "resolved",
+        "resolved",
+    ]
+    assert of_worker.get().resolved_at is not None
+
+
+def test_rules_are_left_to_a_scheduler_that_is_not_late(kind, worker_silent):
+    kind("web")
+    heard_of(ago=70)
+    watch.sample()
+    compared(ago=19)
+    watch.stand_in()
+
+    assert not Alert.objects.exists()
+    assert not JobRun.objects.exists()
+
+
+def test_of_two_machines_one_compares(kind, worker_silent):
+    compared(ago=60)
+    assert standing_in.compare()
+    assert not standing_in.compare()
+    assert JobRun.objects.count() == 1
+
+
+def test_what_a_scheduler_is_at_is_left_to_it(kind, worker_silent):
+    compared(ago=60)
+    now = schedules.database_now()
+    assert schedules.claim(EVALUATION, worker="another", now=now)
+    assert not standing_in.compare()
+    assert JobRun.objects.count() == 1
+
+
+def test_whoever_does_not_speak_does_not_stand_in(kind, worker_silent):
+    kind("web")
+    heard_of(ago=70)
+    watch.sample()
+    machine.let_go()
+    compared(ago=60)
+    with other() as one:
+        assert one.says()[0]
+        watch.stand_in()
+    assert not JobRun.objects.exists()
+
+
+@pytest.mark.parametrize(("name", "sends"), [("web", True), ("worker", False)])
+def test_a_notice_that_nobody_sends_is_sent_by_whoever_speaks(kind, monkeypatch, name, sends):
+    """A worker has a beat of its own for it."""
+    alert = Alert.objects.create(rule=make_rule(), value=1, since=NOW, raised_at=NOW)
+    said = words.message(alert, NoticeKind.RAISED)
+    kind(name)
+    with catcher() as server:
+        notice = AlertNotice.objects.create(
+            alert=alert,
+            channel=make_channel(server.address),
+            kind=NoticeKind.RAISED,
+            message=said,
+        )
+        watch.stand_in()
+        delivery.wait()
+        assert server.taken == []
+        left = timezone.now() - standing_in.UNSENT_AFTER
+        AlertNotice.objects.filter(pk=notice.pk).update(next_try_at=left)
+        watch.stand_in()
+        delivery.wait()
+    assert bool(server.taken) is sends
