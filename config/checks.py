@@ -10,6 +10,7 @@ from django.db import DEFAULT_DB_ALIAS, OperationalError
 from django.utils.module_loading import import_string
 
 from config.private_paths import database_files, open_to_others
+from ops.monitoring import first_channels
 from ops.services.missing_keys import missing_keys
 
 NAMES_A_CLASS = ("SMS_SENDER", "RECEIPT_READER")
@@ -32,6 +33,21 @@ def classes_are_there(**_options: Any) -> list[Error]:
             hint = HINTS.get(name) if isinstance(error, ModuleNotFoundError) else None
             errors.append(Error(problem, hint=hint, id="config.E001"))
     return errors
+
+
+@register()
+def first_channels_are_addresses(**_options: Any) -> list[CheckMessage]:
+    """Name the addresses of alert channels that are none, by variable and place; no secret."""
+    return [
+        checks.Warning(
+            f"{one.where} is no address of an alert channel. {one.problem}",
+            hint="The others are made. Once there is a channel the environment is not asked any "
+            "more: correct it before, or add the channel in the console.",
+            id="config.W003",
+        )
+        for one in first_channels.named()
+        if one.problem
+    ]
 
 
 @register(Tags.security)

@@ -10,6 +10,8 @@ from urllib.parse import quote_plus
 import pytest
 from apprise import AppriseAsset, NotifyType
 from apprise.plugins.slack import NotifySlack
+from django.core import checks
+from django.core.checks import run_checks
 from django.core.management import CommandError, call_command
 from django.db import transaction
 from django.utils import timezone
@@ -543,14 +545,55 @@ def test_a_channel_that_staff_deleted_does_not_come_back(settings):
     assert make_first() == 0
 
 
-def test_a_bad_address_makes_none(settings):
+SECRET = "s3cr3t"
+BAD = f"gopher://{SECRET}"
+
+
+def test_a_bad_address_keeps_no_other_from_being_made(settings, caplog):
     from ops.monitoring.first_channels import make_first
 
-    settings.ALERT_CHANNELS = ["feishu://abc123", "gopher://x"]
+    settings.ALERT_CHANNELS = ["feishu://abc123", BAD, "https://alerts.example.com/hook"]
+    settings.EMAIL_URL = f"mailtos://user:{SECRET}@mail?to=staff@example.com"  # it leads inside
 
-    with pytest.raises(BadAddress):
+    assert make_first() == 2
+    made = AlertChannel.objects.order_by("pk")
+    assert [(one.kind, one.name[-1]) for one in made] == [("feishu", "1"), ("webhook", "3")]
+    assert "ALERT_CHANNELS (address 2 of 3): " in caplog.text
+    assert "EMAIL_URL: " in caplog.text
+    assert SECRET not in caplog.text
+
+
+def test_where_all_of_them_are_bad_the_job_fails(settings):
+    from ops.monitoring.first_channels import make_first
+
+    settings.ALERT_CHANNELS = [BAD]
+
+    with pytest.raises(BadAddress, match=r"ALERT_CHANNELS \(address 1 of 1\): ") as refusal:
         make_first()
+    assert SECRET not in str(refusal.value)
     assert not AlertChannel.objects.exists()
+
+
+def test_a_bad_address_is_said_at_the_start_without_its_secret(settings):
+    settings.ALERT_CHANNELS = ["feishu://abc123", BAD, f"http://{SECRET}.example.com/hook"]
+    settings.EMAIL_URL = f"mailtos://user:{SECRET}@mail?to=staff@example.com"
+
+    said = [one for one in run_checks() if one.id == "config.W003"]
+
+    assert [one.msg.split(" is no address")[0] for one in said] == [
+        "ALERT_CHANNELS (address 2 of 3)",
+        "ALERT_CHANNELS (address 3 of 3)",
+        "EMAIL_URL",
+    ]
+    assert all(one.level == checks.WARNING for one in said)
+    assert SECRET not in "".join(f"{one.msg} {one.hint}" for one in said)
+
+
+def test_good_addresses_are_nothing_to_speak_of(settings):
+    settings.ALERT_CHANNELS = ["feishu://abc123", "https://alerts.example.com/hook"]
+    settings.EMAIL_URL = "mailtos://user:password@smtp.example.com?to=staff@example.com"
+
+    assert [one for one in run_checks() if one.id == "config.W003"] == []
 
 
 # --- The heartbeat ------------------------------------------------------------------------------
