@@ -16,6 +16,7 @@ from django.db import connection, connections
 from django.test import TransactionTestCase
 from django.utils import translation
 
+from ops.monitoring import kept_queue
 from ops.services import kept, live_settings, maintenance
 from ops.services.rates import rates
 from ops.transactions import Joining
@@ -92,6 +93,7 @@ def fresh_cache():
         caches[name].clear()
     rates.forget()
     kept.forget()
+    kept_queue.forget()
     live_settings.forget()
     maintenance.forget()
 

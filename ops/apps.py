@@ -15,7 +15,7 @@ class OpsConfig(AppConfig):
         from ops.logs import queries, tasks
         from ops.models import LiveSetting
         from ops.monitoring import jobs as monitoring_jobs
-        from ops.monitoring import kept_health, metrics, platform_charts, watch  # noqa: F401
+        from ops.monitoring import kept_health, kept_queue, metrics, platform_charts, watch  # noqa: F401
         from ops.services import health, live_settings, maintenance
         from ops.services.freshness import topics
         from ops.services.jobs import pauses
@@ -30,6 +30,7 @@ class OpsConfig(AppConfig):
         monitoring_jobs.register()
         watch.register()
         kept_health.register()
+        kept_queue.register()
         key_uses.register()
         setting_kinds.set_reader(live_settings.read_at_first_use)
         health.readiness_checks.register("maintenance", maintenance.refuse_while_on)

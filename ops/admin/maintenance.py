@@ -53,7 +53,7 @@ def show(request):
         **admin.site.each_context(request),
         "title": _("Maintenance"),
         "row": row,
-        "in_hand": maintenance.in_hand() if row else None,
+        "in_hand": maintenance.in_hand(in_a_hurry=True) if row else None,
         "seen_by_all_after": maintenance.SEEN_BY_ALL_AFTER,
         "form": form,
         "may_look": may_look,

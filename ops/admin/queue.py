@@ -1,14 +1,8 @@
-import logging
-
 from django.conf import settings
 from django.contrib import admin
-from django.db import DatabaseError
 from django_tasks_db.models import DBTaskResult
-from redis.exceptions import RedisError
 
-from ops.services import queue
-
-logger = logging.getLogger(__name__)
+from ops.monitoring import kept_queue
 
 # The queue's own page is neither in the theme's style nor in Chinese, and is of one engine alone;
 # what matters of a receipt's process is in its ProcessRecord.
@@ -16,10 +10,14 @@ admin.site.unregister(DBTaskResult)
 
 
 def standing():
-    """How the queue stands, for a page; `waiting` is None when the engine is away."""
-    facts = {"engine": settings.TASK_ENGINE, "waiting": None, "failures": None}
-    try:
-        return facts | {"waiting": queue.waiting(), "failures": queue.failures()}
-    except (DatabaseError, RedisError):
-        logger.warning("How the queue stands could not be asked", exc_info=True)
-        return facts
+    """How the queue stood when it was asked last, for a page; nobody is asked for it.
+
+    `waiting` is None when the engine is away, and before this process asked it.
+    """
+    newest = kept_queue.newest()
+    return {
+        "engine": settings.TASK_ENGINE,
+        "has_asked": kept_queue.has_asked(),
+        "waiting": newest and newest.waiting,
+        "failures": newest and newest.failures,
+    }

@@ -139,7 +139,7 @@ def _what_is_wrong(sections):
                 "%(count)d periodic job is late.", "%(count)d periodic jobs are late.", count
             )
             yield text % {"count": count}, "#jobs"
-    if sections["queue"] and sections["queue"]["waiting"] is None:
+    if (found := sections["queue"]) and found["has_asked"] and found["waiting"] is None:
         yield _("The queue of tasks cannot be reached."), "#queue"
     if sections["database"].share_used >= NEARLY_OUT:
         yield _("The database is nearly out of connections."), "#database"

@@ -8,8 +8,8 @@ from django.conf import settings
 from django.utils import timezone
 
 from ops.measures import Gauge, Label
-from ops.monitoring import certificate
-from ops.services import processes, queue, schedules
+from ops.monitoring import certificate, kept_queue
+from ops.services import processes, schedules
 from ops.services.jobs import are_paused, jobs
 
 logger = logging.getLogger(__name__)
@@ -56,17 +56,17 @@ SILENCE = Gauge(
 QUEUE_TASKS = Gauge(
     "platform_queue_tasks",
     "Tasks that wait in the queue.",
-    read=lambda: queue.waiting().length,
+    read=lambda: kept_queue.asked_once().waiting.length,
 )
 QUEUE_OLDEST = Gauge(
     "platform_queue_oldest_seconds",
     "For how long the oldest task has waited in the queue.",
-    read=lambda: queue.waiting().oldest_seconds,
+    read=lambda: kept_queue.asked_once().waiting.oldest_seconds,
 )
 
 
 def _failures() -> dict[tuple[str, ...], float]:
-    failures = queue.failures()
+    failures = kept_queue.asked_once().failures
     return {("failed",): failures.failed, ("lost",): failures.lost}
 
 

@@ -78,7 +78,7 @@ class DatabaseEngine:
         known = calls.order_by().values_list("args_kwargs", flat=True)
         return {call["args"][0] for call in known.iterator() if call["args"]}
 
-    def under_way(self, *, now: datetime) -> list[str]:
+    def under_way(self, *, now: datetime, in_a_hurry: bool = False) -> list[str]:
         running = DBTaskResult.objects.filter(
             status=TaskResultStatus.RUNNING, started_at__gte=now - LOST_AFTER
         )

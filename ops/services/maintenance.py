@@ -222,16 +222,17 @@ class InHand:
         return not (self.requests or self.tasks or self.jobs)
 
 
-def in_hand() -> InHand:
+def in_hand(*, in_a_hurry: bool = False) -> InHand:
     """What is under way: of requests, what the processes said in the last 10 seconds.
 
-    A queue that is away is said and waited for by nobody: it may be what is being mended.
+    A queue that is away is said and waited for by nobody: it may be what is being mended. In a
+    hurry, as a page is, one that hangs is said to be away after a second or two.
     """
     heard = ServingProcess.objects.filter(updated_at__gt=Now() - GONE_AFTER)
     processes, requests = heard.count(), heard.aggregate(sum=Sum("running"))["sum"] or 0
     jobs = tuple(schedules.under_way())
     try:
-        tasks = tuple(queue.under_way())
+        tasks = tuple(queue.under_way(in_a_hurry=in_a_hurry))
     except Error:
         raise
     except Exception as error:  # noqa: BLE001  whatever the engine raises when it is away

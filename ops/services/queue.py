@@ -41,9 +41,12 @@ def forget_old(*, now: datetime) -> int:
     return engine().forget_old(now=now)
 
 
-def under_way(*, now: datetime | None = None) -> list[str]:
-    """The names of the tasks that workers are at; raises what the engine raises when it is away."""
-    return engine().under_way(now=now or timezone.now())
+def under_way(*, now: datetime | None = None, in_a_hurry: bool = False) -> list[str]:
+    """The names of the tasks that workers are at; raises what the engine raises when it is away.
+
+    A Redis that hangs is waited for, for a second or two where somebody is in a hurry.
+    """
+    return engine().under_way(now=now or timezone.now(), in_a_hurry=in_a_hurry)
 
 
 def waiting(*, now: datetime | None = None) -> Waiting:

@@ -52,8 +52,11 @@ class Engine(Protocol):
     def first_arguments(self, task: Task[Any, Any], *, begun_after: datetime) -> set[Any]:
         """See `ops.services.queue.first_arguments`."""
 
-    def under_way(self, *, now: datetime) -> list[str]:
-        """The names of the tasks that are being run, but for those that count as lost by now."""
+    def under_way(self, *, now: datetime, in_a_hurry: bool = False) -> list[str]:
+        """The names of the tasks that are being run, but for those that count as lost by now.
+
+        In a hurry it gives up after a second or two.
+        """
 
     def mark_lost(self, *, now: datetime) -> int:
         """Mark tasks as failed whose worker was killed; returns how many."""
@@ -62,10 +65,10 @@ class Engine(Protocol):
         """Delete finished tasks that are no longer kept, some at a time; returns how many."""
 
     def waiting(self, *, now: datetime) -> Waiting:
-        """What waits at this moment."""
+        """What waits at this moment; it gives up after a second or two."""
 
     def failures(self, *, since: datetime) -> Failures:
-        """What ended badly since then."""
+        """What ended badly since then; it gives up after a second or two."""
 
 
 def present_name(path: str) -> str:

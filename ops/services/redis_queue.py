@@ -24,6 +24,8 @@ from django_tasks.base import TASK_MAX_PRIORITY, TaskResult, TaskResultStatus
 from django_tasks.utils import get_random_id
 from django_tasks_rq.backend import Job, RQBackend, failed_callback, success_callback
 from redis import Redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from rq import Callback, Queue
 from rq.exceptions import AbandonedJobError, DequeueTimeout, NoSuchJobError
 from rq.job import Job as BaseJob
@@ -50,6 +52,7 @@ TASK_SECONDS = int(LOST_AFTER.total_seconds()) - 60
 FAILED_KEPT_SECONDS = int(FAILED_KEPT_FOR.total_seconds())
 RESULT_KEPT_SECONDS = 3_600
 CONNECT_SECONDS, ANSWER_SECONDS = 3, 10
+HURRIED_SECONDS = 1  # to connect, and to answer, where a page or the other gauges wait for it
 LOOK_SECONDS = 1  # a look into an empty queue waits so long for a task
 READ_AT_ONCE = 1000
 ABANDONED = f"{AbandonedJobError.__module__}.{AbandonedJobError.__qualname__}"
@@ -90,6 +93,22 @@ def connect() -> Redis:
 @cache
 def _client(_address: str) -> Redis:
     return connect()
+
+
+@cache
+def _hurried_client(address: str) -> Redis:
+    """One that gives up soon, and asks once."""
+    client: Redis = Redis.from_url(
+        address,
+        socket_connect_timeout=HURRIED_SECONDS,
+        socket_timeout=HURRIED_SECONDS,
+        retry=Retry(NoBackoff(), 0),
+    )
+    return client
+
+
+def _hurried_queue() -> Queue:
+    return _queue(_hurried_client(str(settings.REDIS_URL)))
 
 
 def _queue(client: Redis | None = None) -> Queue:
@@ -234,8 +253,8 @@ class RedisEngine:
             and (since is None or (job.started_at is not None and job.started_at > since))
         }
 
-    def under_way(self, *, now: datetime) -> list[str]:
-        queue = _queue()
+    def under_way(self, *, now: datetime, in_a_hurry: bool = False) -> list[str]:
+        queue = _hurried_queue() if in_a_hurry else _queue()
         begun = StartedJobRegistry(queue=queue, job_class=MovedJob).get_job_ids(cleanup=False)
         return sorted(
             str(job.func_name)
@@ -264,14 +283,14 @@ class RedisEngine:
         return 0  # Redis forgets each by itself: after an hour, a failed one after 30 days
 
     def waiting(self, *, now: datetime) -> Waiting:
-        queue = _queue()
+        queue = _hurried_queue()
         first = next(iter(_jobs(queue, queue.get_job_ids(0, 10))), None)
         queued_at = first.enqueued_at if first else None
         age = (now - queued_at).total_seconds() if queued_at else 0.0
         return Waiting(length=queue.count, oldest_seconds=max(0.0, age))
 
     def failures(self, *, since: datetime) -> Failures:
-        queue = _queue()
+        queue = _hurried_queue()
         # In the registry a task stands with the moment at which it is forgotten.
         least = since.timestamp() + FAILED_KEPT_SECONDS
         key = FailedJobRegistry(queue=queue, job_class=MovedJob).key

@@ -5,8 +5,10 @@ from datetime import timedelta
 import pytest
 from django.urls import reverse
 from django.utils import timezone
+from redis.exceptions import RedisError
 
 from ops.models import AuditEntry, JobRun, Schedule
+from ops.monitoring import kept_queue
 from ops.services import schedules
 from ops.tests import probe_tasks
 from tests.console import console_of, refused_unchanged
@@ -109,7 +111,11 @@ def test_runs_are_found_by_job_and_by_how_they_ended(cast):
 def test_how_the_queue_stands_is_said_on_each_engine(cast, task_engine):
     for word in "ab":
         probe_tasks.note.enqueue(word)
-    page = console_of(cast.staff).get(LIST, headers=ENGLISH).content.decode()
+    console = console_of(cast.staff)
+    page = console.get(LIST, headers=ENGLISH).content.decode()
+    assert "Queue of tasks: this process has not asked it yet." in page
+    kept_queue.ask()
+    page = console.get(LIST, headers=ENGLISH).content.decode()
     assert "Queue of tasks: 2 wait, the first of them for 0 seconds." in page
     assert "In the last hour 0 failed, and 0 lost their worker." in page
     assert f"It is in {'Redis' if task_engine == 'redis' else 'the database'}." in page
@@ -118,6 +124,8 @@ def test_how_the_queue_stands_is_said_on_each_engine(cast, task_engine):
 @pytest.mark.postgresql
 def test_a_queue_that_is_away_keeps_nobody_from_the_page(cast, row, redis_engine, settings):
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
+    with pytest.raises(RedisError):
+        kept_queue.ask()
     page = console_of(cast.staff).get(LIST, headers=ENGLISH)
     assert page.status_code == 200
     assert "The queue of tasks cannot be reached." in page.content.decode()

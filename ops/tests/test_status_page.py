@@ -10,12 +10,13 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone, translation
 from django.utils.formats import date_format
+from redis.exceptions import RedisError
 
 from ops.access import Role
 from ops.charts import charts
 from ops.models import AlertRule, ChartSample, ErrorGroup, ErrorState, ProcessBeat, Schedule
 from ops.models.alerts import Alert
-from ops.monitoring import kept_health, samples, standing, watch
+from ops.monitoring import kept_health, kept_queue, samples, standing, watch
 from ops.monitoring.courses import PERIODS
 from ops.monitoring.series import Series
 from ops.services import maintenance, schedules
@@ -93,7 +94,7 @@ def test_an_empty_platform_has_a_page(console):
         "No process was heard of in the last half minute.",
         "None waits for its time.",
         "Nothing was sampled yet.",
-        "0 wait, the oldest for 0 s",
+        "Queue of tasks This process has not asked it yet.",
     ):
         assert sentence in text
     assert wrong(page) == ["Health was not looked at lately."]
@@ -250,8 +251,16 @@ def test_versions_of_what_it_stands_on(console, settings):
     assert dict(standing.versions())["Redis"] == "7.2"
 
 
-def test_a_queue_that_is_away_is_told_and_hides_nothing_else(console, settings, monkeypatch):
+def test_the_queue_is_what_a_beat_found_and_nobody_is_asked(console):
+    kept_queue.ask()
+    assert "0 wait, the oldest for 0 s" in said(console.get(PAGE))
+    assert wrong(console.get(PAGE)) == ["Health was not looked at lately."]
+
+
+def test_a_queue_that_is_away_is_told_and_hides_nothing_else(console, settings):
     settings.TASK_ENGINE, settings.REDIS_URL = "redis", "redis://127.0.0.1:9"
+    with pytest.raises(RedisError):
+        kept_queue.ask()
     page = console.get(PAGE)
     assert page.status_code == 200
     assert "The queue of tasks cannot be reached." in wrong(page)
@@ -344,10 +353,10 @@ def test_it_is_in_the_language_of_the_console(console):
 
 
 # --- What it costs --------------------------------------------------------------------------------
-# The session, who it is, their browser, and their rights; then processes, jobs, the queue, alerts,
-# errors, and the samples of all charts.
+# The session, who it is, their browser, and their rights; then processes, jobs, alerts, errors, and
+# the samples of all charts.
 OF_WHO_LOOKS = 6
-OF_THE_PAGE = 1 + 2 + 2 + 1 + 1 + 1
+OF_THE_PAGE = 1 + 2 + 1 + 1 + 1
 
 
 def test_the_statements_do_not_grow_with_what_there_is(console):
