@@ -577,6 +577,71 @@ def _no_connections(one: Scene) -> Iterator[None]:
 
 
 @contextmanager
+def _few_sessions(one: Scene) -> Iterator[None]:
+    """Others take the connections of the server until five in a hundred are left."""
+    from ops.metrics import CONNECTIONS_ALLOWED
+
+    [(allowed,)] = one.sql(CONNECTIONS_ALLOWED)
+    [(taken,)] = one.sql("SELECT count(*) FROM pg_stat_activity WHERE datname IS NOT NULL")
+    with ExitStack() as held:
+        for _connection in range(int(0.95 * allowed) - taken):
+            held.enter_context(psycopg.connect(one.platform.environment["DATABASE_URL"]))
+        yield
+
+
+@contextmanager
+def _unread_gauge(one: Scene) -> Iterator[None]:
+    """The table is gone that a gauge reads, and nobody else as long as nobody signs in."""
+    with one.without("accounts_signincode"):
+        yield
+
+
+@contextmanager
+def _setting(one: Scene, key: str, value: int) -> Iterator[None]:
+    """A live setting is another one meanwhile."""
+    for act in (["set", key, str(value)], ["reset", key]):
+        done = one.platform.manage("settings", *act)
+        assert done.returncode == 0, done.stderr
+        if act[0] == "set":
+            yield
+
+
+def _ask_until_refused(one: Scene) -> None:
+    """Somebody from elsewhere asks for codes, each time for another phone, until there is none."""
+    phones = iter(range(13700000000, 13799999999, 10_000))
+    elsewhere = {"X-Forwarded-For": "198.51.100.7"}
+
+    def is_refused() -> bool | None:
+        asked = {"phone": str(next(phones))}
+        with httpx.Client(base_url=one.platform.base, timeout=30, headers=elsewhere) as client:
+            answer = client.post("/api/auth/code", json=asked)
+        return answer.status_code == 429 or None
+
+    assert wait_for(is_refused, seconds=20), "every code was sent"
+
+
+@contextmanager
+def _pumped_codes(one: Scene) -> Iterator[None]:
+    """Ten codes were sent to strangers, and none was used."""
+    one.sql(
+        "INSERT INTO accounts_signincode (phone, day, number, is_known, code_hash, wrong_tries, "
+        "created_at, expires_at, updated_at) SELECT 13600000000 + n, current_date, 1, false, '', "
+        "0, now() - interval '5 minutes', now(), now() FROM generate_series(1, 10) AS n"
+    )
+    with _setting(one, "sms.pumping_codes", 10):
+        _ask_until_refused(one)
+        yield
+    one.sql("DELETE FROM accounts_signincode WHERE phone < '13600000099'")
+
+
+@contextmanager
+def _no_budget(one: Scene) -> Iterator[None]:
+    with _setting(one, "sms.codes_a_day_in_all", 0):
+        _ask_until_refused(one)
+        yield
+
+
+@contextmanager
 def _contradiction(one: Scene) -> Iterator[None]:
     """A seal of the database is gone, and there is a file of one that nobody made."""
     seals = one.data / "seals"
@@ -645,6 +710,30 @@ FAULTS = [
         what="four requests, one connection",
         plant=_no_connections,
         changed={"for_seconds": "1"},
+    ),
+    Fault(
+        rule="database-sessions",
+        what="others take nearly all connections",
+        plant=_few_sessions,
+        changed={"for_seconds": "1"},
+    ),
+    Fault(
+        rule="gauges-unread",
+        what="a table that a gauge reads is gone",
+        plant=_unread_gauge,
+        changed={"for_seconds": "0"},
+    ),
+    Fault(
+        rule="sms-pumping",
+        what="ten codes are sent and none is used",
+        plant=_pumped_codes,
+        changed=SHORT,
+    ),
+    Fault(
+        rule="sms-budget-used-up",
+        what="no code is left for today",
+        plant=_no_budget,
+        changed=SHORT,
     ),
     Fault(
         rule="seals-contradict",

@@ -113,6 +113,10 @@ CONNECTIONS_ALLOWED = (
     "FROM pg_settings WHERE name IN "
     "('max_connections', 'superuser_reserved_connections', 'reserved_connections')"
 )
+_SESSIONS_USED = (
+    "SELECT count(*)::float / (/* allowed */) FROM pg_stat_activity "
+    "WHERE datname IS NOT NULL AND coalesce(backend_type, 'client backend') = 'client backend'"
+).replace("/* allowed */", CONNECTIONS_ALLOWED)
 _LOCK_WAITS = (
     "SELECT count(DISTINCT pid), "
     "coalesce(extract(epoch FROM clock_timestamp() - min(waitstart)), 0) "
@@ -149,6 +153,11 @@ SESSIONS_ALLOWED = Gauge(
     "Connections that the database server allows.",
     read=lambda: _number(CONNECTIONS_ALLOWED),
     keep=300,
+)
+SESSIONS_USED = Gauge(
+    "platform_database_sessions_used_ratio",
+    "Which share of the connections that the database server allows is taken, from 0 to 1.",
+    read=lambda: _number(_SESSIONS_USED),
 )
 LOCK_WAITS = Gauge(
     "platform_database_lock_waits",

@@ -21,7 +21,7 @@ EVERYTHING = monitoring.everything()
 ADDED = {"instance", "job", "le"}
 OF_PROMETHEUS = {"up": set(), "ALERTS": {"alertname", "alertstate", "severity"}}
 UNITS = {"short", "none", "s", "bytes", "percentunit", "ops", "reqps"}
-WATCHES_THE_WATCHING = {"machine-away", "gauges-unread"}
+WATCHES_THE_WATCHING = {"machine-away"}
 
 
 # --- As promtool reads it -------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from ops import measures
 from ops.admin_base import EditAdmin
 from ops.models import AlertRule, Reading
 from ops.monitoring import words
+from ops.services.metrics import UNREAD
 from ops.walls import OfPlatform
 
 _WORDS = _(
@@ -88,7 +89,8 @@ class RuleForm(forms.ModelForm):
 def exported_names():
     """The names of all series that /metrics may have."""
     names = measures.measures.names()
-    return [*names, *(f"{name}_{part}" for name in names for part in ("sum", "count"))]
+    parts = (f"{name}_{part}" for name in names for part in ("sum", "count"))
+    return [*names, *parts, UNREAD]
 
 
 @admin.register(AlertRule)

@@ -44,6 +44,14 @@ WORDS = {
         _("The database's connections run out"),
         _("{value} threads wait for a connection ({series})."),
     ),
+    "database-sessions": Words(
+        _("The database server is nearly out of connections"),
+        _("Of all connections that it allows, {value} (1 is all) are taken, whoever has them."),
+    ),
+    "gauges-unread": Words(
+        _("Metrics of the database cannot be read"),
+        _("{value} of them were not read in time on {series}: the rules on them are blind."),
+    ),
     "redis-away": Words(
         _("Redis cannot be reached"),
         _("Since {since} ({series}). Limits are counted by each process alone, pushes stay away."),
@@ -91,6 +99,17 @@ WORDS = {
     "certificate-near-end": Words(
         _("The certificate ends soon"),
         _("The platform's certificate is good for {value} more days."),
+    ),
+    "sms-pumping": Words(
+        _("Sign-in codes are sent and not used"),
+        _(
+            "Somebody may have them sent for the sake of sending: phones that never signed in "
+            "before wait ({details})."
+        ),
+    ),
+    "sms-budget-used-up": Words(
+        _("The day's budget of sign-in codes is used up"),
+        _("Nobody gets a code by SMS until midnight ({details})."),
     ),
     "seals-contradict": Words(
         _("Seals and database contradict each other"),

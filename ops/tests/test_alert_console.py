@@ -6,6 +6,7 @@ from django.urls import reverse
 from accounts.models import User
 from ops.models import AlertChannel, AlertNotice, AlertRule
 from ops.services.encryption import decrypt
+from ops.services.metrics import UNREAD
 from ops.tests.alerts import make_channel, make_rule
 from tests.console import form_of
 
@@ -55,6 +56,14 @@ def test_a_rule_that_cannot_work_is_refused(console, field, entered, said):
     assert answer.status_code == 200
     assert said in answer.content.decode().replace("&quot;", '"').replace("&#x27;", "'")
     assert AlertRule.objects.filter(pk=rule.pk).values().get() == before
+
+
+def test_a_rule_may_be_on_how_many_gauges_were_not_read(console):
+    """No app declares that metric: it is told of all the others."""
+    rule = make_rule()
+    assert save(console, rule, metric=UNREAD).status_code == 302
+    rule.refresh_from_db()
+    assert rule.metric == "platform_unread_gauges"
 
 
 def test_a_rule_on_events_names_a_kind_of_event(console):

@@ -4,7 +4,7 @@ from contextlib import suppress
 from threading import Thread
 
 import pytest
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, connection, transaction
 
 from ops import metrics
 from ops.measures import OTHER
@@ -13,6 +13,7 @@ from ops.tests.databases import elsewhere, wait_until, waiting_for_a_lock
 ONLY_OF_A_SERVER = [
     metrics.SESSIONS,
     metrics.SESSIONS_ALLOWED,
+    metrics.SESSIONS_USED,
     metrics.LOCK_WAITS,
     metrics.LONGEST_LOCK_WAIT,
     metrics.LONGEST_TRANSACTION,
@@ -56,6 +57,20 @@ def test_connections_are_told_by_what_they_do_and_of_how_many():
         cursor.execute("SHOW superuser_reserved_connections")
         reserved = int(cursor.fetchone()[0])
     assert metrics.SESSIONS_ALLOWED.values() == {(): most - reserved}
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_which_share_of_the_connections_is_taken_is_told_whoever_has_them():
+    with elsewhere() as one, elsewhere() as another, transaction.atomic():
+        for open_one in (one, another):
+            open_one.ensure_connection()
+        # Within one transaction the server says of its sessions what it said first.
+        taken = sum(metrics.SESSIONS.values().values())
+        allowed = metrics.SESSIONS_ALLOWED.values()[()]
+        share = metrics.SESSIONS_USED.values()[()]
+    assert taken >= 3
+    assert share == pytest.approx(taken / allowed)
 
 
 @pytest.mark.postgresql

@@ -10,11 +10,13 @@ from django.utils import timezone, translation
 
 from ops import measures
 from ops.admin.alert_rules import exported_names
-from ops.models import AlertRule, Reading
+from ops.models import Alert, AlertRule, NoticeKind, OperationalEvent, Reading
 from ops.monitoring import outage, words
 from ops.monitoring.default_rules import WORDS
+from ops.monitoring.evaluation import evaluate
 from ops.monitoring.metrics import JOB_LATE
 from ops.services import maintenance, schedules
+from ops.tests.alerts import NOW, make_channel, says
 
 pytestmark = pytest.mark.django_db
 
@@ -55,6 +57,44 @@ def test_the_words_name_facts_alone_in_both_languages():
 def test_a_rule_is_filled_in_as_a_form_wants_it():
     for rule in rules():
         rule.full_clean()
+
+
+@pytest.mark.parametrize(
+    ("slug", "facts", "lasts"),
+    [
+        ("sms-pumping", {"codes": 100, "below_percent": 10}, timedelta(hours=1)),
+        ("sms-budget-used-up", {"codes": 5000}, timedelta(days=1)),
+    ],
+)
+def test_what_happens_to_sign_in_codes_is_told_and_over_after_a_while(slug, facts, lasts):
+    rule = AlertRule.objects.get(slug=slug)
+    make_channel(takes_info=True)
+    OperationalEvent.objects.create(kind=rule.metric, facts=facts, happened_at=NOW)
+
+    evaluate(now=NOW)
+    alert = Alert.objects.get(rule=rule)
+    said = words.message(alert, NoticeKind.RAISED)
+    assert ", ".join(f"{name}={value}" for name, value in facts.items()) in said["text"]
+    assert alert.notices.count() == 1
+    evaluate(now=NOW + lasts - timedelta(seconds=1))
+    evaluate(now=NOW + lasts)
+
+    alert.refresh_from_db()
+    assert alert.resolved_at == NOW + lasts
+
+
+def test_a_server_nearly_out_of_connections_is_told(db):
+    rule = AlertRule.objects.get(slug="database-sessions")
+    for number, share in enumerate((0.9, 0.91, 0.91, 0.9)):
+        at = NOW + timedelta(minutes=number)
+        says(share, at=at, metric=rule.metric, host="b")
+        says(share, at=at, metric=rule.metric, host="a")
+        evaluate(now=at)
+        assert Alert.objects.filter(rule=rule).count() == min(number, 1)
+    alert = Alert.objects.get(rule=rule)
+    assert alert.series == ""  # both machines tell of one server
+    assert alert.raised_at == NOW + timedelta(minutes=2)
+    assert alert.resolved_at == NOW + timedelta(minutes=3)
 
 
 def test_one_error_is_no_share_that_is_told():
