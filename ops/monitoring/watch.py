@@ -31,7 +31,7 @@ def register() -> None:
 
 def watch_database() -> None:
     """Look whether the database answers, for the machine; the others are ready to take over."""
-    if machine.speaks():
+    if _speaks():
         _watch.look()
     else:
         _watch.stand_by()
@@ -42,14 +42,14 @@ def sample() -> None:
 
     Without the buckets of histograms: there are many, and no rule or chart asks for them.
     """
-    if not machine.speaks():
+    if not _speaks():
         return
     readings = {
         Series.of(one.name, one.labels): one.value
         for one in metrics.samples()
         if not one.name.endswith(("_bucket", "_created"))
     }
-    samples.keep(readings, host=machine.machine_id(), now=timezone.now())
+    samples.keep(readings, host=_machine_id(), now=timezone.now())
 
 
 def deliver() -> None:
@@ -60,11 +60,30 @@ def deliver() -> None:
 
 def stand_in() -> None:
     """Compare rules and send notices for the machine, where nobody whose work it is does."""
-    if not machine.speaks():
+    if not _speaks():
         return
     standing_in.compare()
     if not _does_background_work():
         standing_in.send(now=timezone.now())
+
+
+def _speaks() -> bool:
+    """Whether this process speaks for the machine.
+
+    Each of them does where METRICS_DIR cannot be written: rather twice than not at all.
+    """
+    try:
+        return machine.speaks()
+    except OSError:
+        return True
+
+
+def _machine_id() -> str:
+    """What the machine is called; the host, where no id can be kept."""
+    try:
+        return machine.machine_id()
+    except OSError:
+        return HOST
 
 
 def _does_background_work() -> bool:

@@ -46,9 +46,9 @@ def _write_once(path: Path, text: str) -> None:
     """Write a file as a whole unless somebody else was faster."""
     draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}.new")
     descriptor = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
     try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
         with suppress(FileExistsError):
             os.link(draft, path)
     finally:

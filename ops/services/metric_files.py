@@ -58,8 +58,13 @@ class _OwnFile:
         # Locked before it has its name: whoever finds it under that finds it locked.
         unnamed = where / f"{self.name}.new"
         self.lock = os.open(unnamed, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
-        fcntl.flock(self.lock, fcntl.LOCK_EX)
-        unnamed.rename(where / f"{self.name}{ALIVE}")
+        try:
+            fcntl.flock(self.lock, fcntl.LOCK_EX)
+            unnamed.rename(where / f"{self.name}{ALIVE}")
+        except OSError:  # it is tried again every second: nothing may be left over
+            os.close(self.lock)
+            unnamed.unlink(missing_ok=True)
+            raise
 
     def write(self, content: bytes) -> None:
         if content == self.content:
@@ -73,23 +78,35 @@ class _OwnFile:
 
 
 _own: dict[str, _OwnFile] = {}
+# What this process wrote last, or would have where no byte is left: it counts in its own answers.
+_latest: dict[Path, bytes] = {}
 _writing = threading.Lock()
 
 
 def write(counted: Counted, gauges: Mapping[str, Values]) -> None:
-    """Write down what this process has counted and reads of itself. Raises OSError."""
+    """Write down what this process has counted and reads of itself.
+
+    Raises OSError, as where the disk is full: then `read` knows it all the same in this process,
+    and of the others what they wrote before.
+    """
     content = orjson.dumps({"counted": _listed(counted), "gauges": _listed(gauges)})
+    where = folder()
     with _writing:
         own = _own.get("file")
-        if own is None or own.where != folder():
+        if own is not None and own.where != where:
             let_go()
-            own = _own["file"] = _OwnFile(folder())
+            own = None
+        _latest.clear()
+        _latest[where] = content
+        if own is None:
+            own = _own["file"] = _OwnFile(where)
         own.write(content)
 
 
 def let_go() -> None:
     """Leave what was written to the others, as if this process had ended."""
     own = _own.pop("file", None)
+    _latest.clear()
     if own is not None:
         own.close()
 
@@ -138,13 +155,18 @@ def replace(path: Path, content: bytes) -> None:
 def read() -> Sum:
     """Sum up what all processes of this machine have written."""
     where = folder()
+    own, latest = _own.get("file"), _parsed(_latest.get(where, b""))
     for _attempt in range(ATTEMPTS):
         before = _read(where / GONE)
         gone = _parsed(before)
         result = Sum(_keyed(gone.get("counted", {})))
+        if latest:
+            add_up(result.counted, _keyed(latest["counted"]))
+            result.gauges.append(_keyed(latest["gauges"]))
+        told = {*gone.get("merged", ()), *([own.name] if own and latest else ())}
         try:
             for name in _names(where, WRITTEN):
-                if name not in gone.get("merged", ()):
+                if name not in told:
                     content = _parsed((where / f"{name}{WRITTEN}").read_bytes())
                     if not content:
                         continue
@@ -229,7 +251,7 @@ def _remove(where: Path, names: Any) -> None:
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return b""
 
 

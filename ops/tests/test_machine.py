@@ -111,6 +111,38 @@ def test_a_folder_that_was_emptied_is_spoken_for_anew():
         assert not machine.speaks()
 
 
+# A process that may not write a byte into any file, as on a full disk.
+FULL = """
+import resource, sys
+import django.conf
+django.conf.settings.configure(METRICS_DIR=sys.argv[1])
+from ops.services import machine, metric_files
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+for _time in range(3):
+    for act in (machine.machine_id, lambda: metric_files.write({"x": {(): 1}}, {})):
+        try:
+            print(act())
+        except OSError as error:
+            print(type(error).__name__)
+print(machine.speaks(), metric_files.read().counted)
+"""
+
+
+def test_on_a_full_disk_one_speaks_and_leaves_nothing_over():
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, str(settings.METRICS_DIR)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stderr == ""
+    assert done.stdout.split("\n") == [*["OSError"] * 6, "True {'x': {(): 1}}", ""]
+    # Its lock, and the draft of what it counted: one each, however often it was tried.
+    left = {path.suffix for path in settings.METRICS_DIR.iterdir()}
+    assert left == {".lock", ".alive", ".new"}
+    assert len(list(settings.METRICS_DIR.iterdir())) == 3
+
+
 def test_the_id_stays_whatever_the_host_is_called(monkeypatch):
     monkeypatch.setattr("socket.gethostname", lambda: "web 1/a")
     name = machine.machine_id()

@@ -1,10 +1,14 @@
 """Files of metrics that a power cut or a full disk left: what is whole is summed up."""
 
 import errno
+import os
+from contextlib import contextmanager
+from pathlib import Path
 
 import orjson
 import pytest
 
+from ops import measures
 from ops.measures import Counter, Label, ProcessGauge
 from ops.services import metric_files, metrics
 from ops.services.metric_files import Sum
@@ -58,6 +62,88 @@ def test_a_full_disk_hides_nothing_of_what_others_wrote(folder, monkeypatch, cap
     getattr(metrics, step)()
 
     assert "could not be written" in caplog.text
+
+
+# --- A full disk: writing through a link to /dev/full fails as it does there ---------------------
+@contextmanager
+def full(draft):
+    draft.symlink_to("/dev/full")
+    try:
+        yield
+    finally:
+        draft.unlink()
+
+
+def test_on_a_full_disk_a_process_still_knows_what_it_counted_and_how_it_is(folder, caplog):
+    """So a rule on the free space is no rule on what was free before."""
+    counter, gauge = Counter("platform_x_total", "X."), ProcessGauge("platform_free", "Free.")
+    counter.add(3)
+    gauge.set(1000)
+    metrics.write()
+    name = metric_files._own["file"].name
+    with full(folder / f"{name}.new"):
+        counter.add(4)
+        gauge.set(0)
+        metrics.forget_gauges()
+        said = metrics.render()
+        with pytest.raises(OSError, match="No space left"):
+            metrics.write()
+
+    assert b"platform_x_total 7.0" in said
+    assert b"platform_free 0.0" in said
+    assert "could not be written" in caplog.text
+    assert orjson.loads((folder / f"{name}.json").read_bytes())["counted"] == {
+        "platform_x_total": [[[], 3]]
+    }
+    metrics.write()
+    assert orjson.loads((folder / f"{name}.json").read_bytes())["counted"] == {
+        "platform_x_total": [[[], 7]]
+    }
+
+
+def test_one_that_never_could_write_still_knows_what_it_counted(declared, settings):
+    (settings.DATA_DIR / "file").touch()
+    settings.METRICS_DIR = settings.DATA_DIR / "file" / "metrics"
+    Counter("platform_x_total", "X.").add(3)
+
+    assert b"platform_x_total 3.0" in metrics.render()
+
+
+def test_what_was_counted_elsewhere_is_not_counted_here(folder, settings):
+    Counter("platform_x_total", "X.").add(3)
+    metrics.write()
+    settings.METRICS_DIR = settings.DATA_DIR / "other"
+
+    assert metric_files.read() == Sum({})
+
+
+def test_a_full_disk_loses_nothing_of_the_gone(folder):
+    counter = Counter("platform_x_total", "X.")
+    counter.add(3)
+    metrics.write()
+    metric_files.let_go()
+    measures.forget_counted()
+    with full(folder / "gone.new"), pytest.raises(OSError, match="No space left"):
+        metric_files.compact()
+    assert b"platform_x_total 3.0" in metrics.render()
+    assert metric_files.compact() == 1
+    assert b"platform_x_total 3.0" in metrics.render()
+
+
+def test_a_file_that_cannot_be_made_leaves_nothing_over(folder, monkeypatch):
+    Counter("platform_x_total", "X.").add(3)
+
+    def full_folder(*_names):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "rename", full_folder)
+    before = len(os.listdir("/proc/self/fd"))
+    for _second in range(3):
+        with pytest.raises(OSError, match="No space left"):
+            metrics.write()
+
+    assert list(folder.iterdir()) == []
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_the_last_words_are_asked_for_once(folder, monkeypatch):

@@ -6,6 +6,7 @@ import pytest
 from django.utils import timezone
 
 from ops import life_signs
+from ops.measures import Gauge
 from ops.models import (
     Alert,
     AlertNotice,
@@ -17,6 +18,7 @@ from ops.models import (
     Schedule,
 )
 from ops.monitoring import delivery, outage, standing_in, watch, words
+from ops.monitoring.evaluation import evaluate
 from ops.monitoring.jobs import EVALUATION
 from ops.monitoring.outage import SLUG, Watch
 from ops.monitoring.outage_file import Away
@@ -58,6 +60,38 @@ def test_one_process_of_a_machine_samples_and_another_one_when_it_is_gone():
         one.kill()
         watch.sample()
         assert MetricSample.objects.count() == 1
+
+
+def test_without_a_folder_each_process_does_what_a_machine_does(monkeypatch, settings):
+    """As on a full disk at the first start: rather twice than not at all."""
+    (settings.DATA_DIR / "file").touch()
+    settings.METRICS_DIR = settings.DATA_DIR / "file" / "metrics"
+    noted = Noted(host="one")
+    monkeypatch.setattr(watch, "_watch", noted)
+    watch.sample()
+    watch.watch_database()
+    compared(ago=60)
+    watch.stand_in()
+
+    sample = MetricSample.objects.get()
+    assert sample.host == watch.HOST
+    assert "platform_disk_free_bytes" in sample.readings
+    assert noted.did == "looked"
+    assert JobRun.objects.count() == 1
+
+
+def test_gauges_that_are_not_read_are_told_of(declared):
+    def read():
+        raise OSError
+
+    Gauge("platform_x", "X.", read=read)
+    Gauge("platform_y", "Y.", read=lambda: 1)
+    AlertRule.objects.filter(slug="gauges-unread").update(for_seconds=0)
+    watch.sample()
+    evaluate(now=timezone.now())
+
+    alert = Alert.objects.get(rule__slug="gauges-unread")
+    assert (alert.series, alert.value) == (machine.machine_id(), 1)
 
 
 class Noted(Watch):
