@@ -577,6 +577,24 @@ def _no_connections(one: Scene) -> Iterator[None]:
 
 
 @contextmanager
+def _killed_worker(one: Scene) -> Iterator[float]:
+    """The only process with a scheduler is killed; one that answers requests is left."""
+    from bench import programs
+
+    port = programs.free_port()
+    environment = {**one.platform.environment, "DEBUG": "1", "PORT": str(port)}
+    log = one.faults / "web.log"
+    with programs.running(programs.granian(port), port=port, log=log, environment=environment):
+        httpx.get(f"http://127.0.0.1:{port}/health", timeout=30)
+        assert one.platform.process is not None
+        begun = time.monotonic()
+        one.platform.process.kill()
+        one.platform.process.wait()
+        yield begun
+        one.platform.start()
+
+
+@contextmanager
 def _few_sessions(one: Scene) -> Iterator[None]:
     """Others take the connections of the server until five in a hundred are left."""
     from ops.metrics import CONNECTIONS_ALLOWED
@@ -699,6 +717,13 @@ FAULTS = [
         rule="worker-silent",
         what="a task hangs",
         plant=_hanging,
+        changed={"threshold": "8"},
+        of="worker",
+    ),
+    Fault(
+        rule="worker-silent",
+        what="the only worker is killed -9",
+        plant=_killed_worker,
         changed={"threshold": "8"},
         of="worker",
     ),

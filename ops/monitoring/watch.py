@@ -62,9 +62,9 @@ def stand_in() -> None:
     """Compare rules and send notices for the machine, where nobody whose work it is does."""
     if not _speaks():
         return
-    standing_in.compare()
+    is_alone = standing_in.compare()
     if not _does_background_work():
-        standing_in.send(now=timezone.now())
+        standing_in.send(now=timezone.now(), is_alone=is_alone)
 
 
 def _speaks() -> bool:

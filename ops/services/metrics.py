@@ -110,8 +110,9 @@ class _Everything(Collector):
     def collect(self) -> Iterator[Metric]:
         try:
             write()  # what this process counted until now is among it
-        except OSError:  # a full disk must not hide what the others wrote
-            logger.warning("What this process has counted could not be written", exc_info=True)
+        except OSError as error:  # a full disk must not hide what the others wrote
+            why = error.strerror
+            logger.warning("What this process has counted could not be written: %s", why)
         everything = metric_files.read()
         shared = _shared.read()
         for name, measure in sorted(measures.measures.items()):

@@ -72,8 +72,8 @@ def _write_down(problem: str) -> None:
     try:
         draft.write_bytes(orjson.dumps(_own))
         draft.replace(path)
-    except OSError:
-        logger.warning("What the storage answered could not be written down", exc_info=True)
+    except OSError as error:
+        logger.warning("What the storage answered could not be written down: %s", error.strerror)
 
 
 def _last() -> dict[str, Any]:

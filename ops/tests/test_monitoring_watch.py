@@ -179,9 +179,8 @@ def compared(*, ago):
 
 
 @pytest.fixture
-def worker_silent(monkeypatch):
-    """The one rule that is enabled; notices are nobody's from the start."""
-    monkeypatch.setattr(standing_in, "UNSENT_AFTER", timedelta(0))
+def worker_silent():
+    """The one rule that is enabled."""
     AlertRule.objects.exclude(slug="worker-silent").update(is_enabled=False)
     return AlertRule.objects.get(slug="worker-silent")
 
@@ -228,7 +227,7 @@ def test_rules_are_left_to_a_scheduler_that_is_not_late(kind, worker_silent):
     kind("web")
     heard_of(ago=70)
     watch.sample()
-    compared(ago=19)
+    compared(ago=14)
     watch.stand_in()
 
     assert not Alert.objects.exists()
@@ -268,6 +267,7 @@ def test_a_notice_that_nobody_sends_is_sent_by_whoever_speaks(kind, monkeypatch,
     alert = Alert.objects.create(rule=make_rule(), value=1, since=NOW, raised_at=NOW)
     said = words.message(alert, NoticeKind.RAISED)
     kind(name)
+    compared(ago=0)
     with catcher() as server:
         notice = AlertNotice.objects.create(
             alert=alert,
