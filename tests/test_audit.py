@@ -748,6 +748,7 @@ TELLS = {
     "ops.services.metric_files.folder",
     "ops.services.metric_files.let_go",
     "ops.services.metric_files.read",
+    "ops.services.metric_files.replace",
     "ops.services.metric_files.write",
     "ops.services.metric_files.write_at_the_end",
     "ops.services.metrics.forget_gauges",

@@ -115,6 +115,11 @@ def test_what_was_counted_elsewhere_is_not_counted_here(folder, settings):
     settings.METRICS_DIR = settings.DATA_DIR / "other"
 
     assert metric_files.read() == Sum({})
+    metrics.write()
+    assert [path.suffix for path in sorted((settings.DATA_DIR / "other").iterdir())] == [
+        ".alive",
+        ".json",
+    ]
 
 
 def test_a_full_disk_loses_nothing_of_the_gone(folder):
