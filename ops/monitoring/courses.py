@@ -4,11 +4,13 @@ A step in which nothing was sampled has no value: a gap, and no zero. All charts
 by one query, of so many moments as their steps need.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from typing import Any
+from math import inf
+from operator import attrgetter
+from typing import Any, NamedTuple
 
 from django.db.models import Min
 from django.db.models.functions import TruncHour, TruncMinute
@@ -25,6 +27,8 @@ USUAL_TIMES = 2.5
 LEAST_GAP = 90  # seconds
 # A step of which a smaller part is known has no value, rather than one that is reckoned up from it.
 LEAST_KNOWN = 0.75
+# For so long a level stands that nothing was said after.
+A_MOMENT = 1  # second
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,9 +189,11 @@ class _Steps:
 
     def have_gap(self, begin: float, end: float) -> bool:
         """Whether two samples lie too far apart to know what was between them."""
+        if end - begin <= LEAST_GAP:
+            return False
         age = timedelta(seconds=self.now.timestamp() - begin)
         usual = max(samples.spacing(age), self.grain)
-        return end - begin > max(LEAST_GAP, usual * USUAL_TIMES)
+        return end - begin > usual * USUAL_TIMES
 
 
 # --- Reading ------------------------------------------------------------------------------------
@@ -208,17 +214,34 @@ def _machines(period: Period, steps: _Steps) -> Machines:
 
 
 # --- Reckoning ----------------------------------------------------------------------------------
+# Machines come and go: a container that is started anew is another one. So what is averaged over a
+# step is what all that speak at a moment say together, and a moment when none does counts for none.
+class _Change(NamedTuple):
+    """From this moment on a machine says this much; None: it is silent."""
+
+    moment: float
+    host: str
+    value: float | None
+
+
+class _Spoken(NamedTuple):
+    """What all machines said in a step, on the average of the time that any of them spoke."""
+
+    average: float
+    seconds: float
+
+
 def _values(chart: Chart, machines: Machines, steps: _Steps) -> Values:
     if chart.shows is Shows.LEVEL:
         return _levels(chart, machines, steps)
-    grown = [_all_grown(figure, machines, steps) for figure in chart.figures]
+    rates = [_rates(figure, machines, steps) for figure in chart.figures]
     match chart.shows:
         case Shows.COUNT:
-            return grown[0]
+            return [None if value is None else value * steps.step for value in rates[0]]
         case Shows.PER_SECOND:
-            return [None if value is None else value / steps.step for value in grown[0]]
+            return rates[0]
         case _:
-            return [_share(whole, times) for whole, times in zip(*grown, strict=True)]
+            return [_share(whole, times) for whole, times in zip(*rates, strict=True)]
 
 
 def _share(whole: float | None, times: float | None) -> float | None:
@@ -232,20 +255,32 @@ def _levels(chart: Chart, machines: Machines, steps: _Steps) -> Values:
     Of a step that has only begun there is no average: a night is no day.
     """
     (figure,) = chart.figures
-    said: list[list[float]] = [[] for _step in range(steps.count)]
-    for moments in machines.values():
-        of_machine: dict[int, list[float]] = {}
-        for moment, kept in moments:
-            place = steps.at(moment)
-            if place is not None and figure.name in kept:
-                of_machine.setdefault(place, []).append(kept[figure.name])
-        for place, values in of_machine.items():
-            said[place].append(_mean(values))
+    changes = [
+        change
+        for host, moments in machines.items()
+        for change in _level(host, _said(figure, moments), steps)
+    ]
     # What all machines share, such as rows of the database, each of them reads.
     merge = chart.measure.merge if isinstance(chart.measure, ProcessGauge) else _mean
     return [
-        merge(values) if values and steps.is_long_begun(place) else None
-        for place, values in enumerate(said)
+        spoken.average if spoken.seconds and steps.is_long_begun(place) else None
+        for place, spoken in enumerate(_together(changes, merge, steps))
+    ]
+
+
+def _rates(figure: Figure, machines: Machines, steps: _Steps) -> Values:
+    """How much a figure grew in a second of each step, on all machines together.
+
+    Of a step that is known in part, the rest is reckoned to be like it.
+    """
+    changes = [
+        change
+        for host, moments in machines.items()
+        for change in _growth(host, _said(figure, moments), steps)
+    ]
+    return [
+        spoken.average if spoken.seconds >= LEAST_KNOWN * steps.step else None
+        for spoken in _together(changes, sum, steps)
     ]
 
 
@@ -254,31 +289,47 @@ def _mean(values: Iterable[float]) -> float:
     return sum(found) / len(found)
 
 
-def _all_grown(figure: Figure, machines: Machines, steps: _Steps) -> Values:
-    """By how much a figure grew in each step, on all machines that say so."""
-    grown: Values = [None] * steps.count
-    for moments in machines.values():
-        for place, value in enumerate(_grown(figure, moments, steps)):
-            if value is not None:
-                grown[place] = (grown[place] or 0.0) + value
-    return grown
+def _said(figure: Figure, moments: Sequence[Moment]) -> list[tuple[float, float]]:
+    """When a machine said how much."""
+    return [(moment, kept[figure.name]) for moment, kept in moments if figure.name in kept]
 
 
-def _grown(figure: Figure, moments: Sequence[Moment], steps: _Steps) -> Values:
-    """The same on one machine: between two samples it is taken to have grown evenly.
-
-    Of a step that is known in part, the rest is reckoned to be like it.
-    """
-    grown, known = [0.0] * steps.count, [0.0] * steps.count
-    said = [(moment, kept[figure.name]) for moment, kept in moments if figure.name in kept]
-    for (begin, earlier), (end, later) in pairwise(said):
+def _level(host: str, said: Sequence[tuple[float, float]], steps: _Steps) -> Iterator[_Change]:
+    """A level stays as it was said until it is said anew; before a gap, for a moment."""
+    for (begin, value), (end, _next) in pairwise([*said, (inf, 0.0)]):
+        yield _Change(begin, host, value)
         if steps.have_gap(begin, end):
-            continue
-        growth = later - earlier if later >= earlier else later  # it began anew
-        for place, seconds in steps.parts(begin, end):
-            grown[place] += growth * seconds / (end - begin)
-            known[place] += seconds
+            yield _Change(begin + A_MOMENT, host, None)
+
+
+def _growth(host: str, said: Sequence[tuple[float, float]], steps: _Steps) -> Iterator[_Change]:
+    """Between two samples a figure is taken to have grown evenly; before a gap nothing is known."""
+    for (begin, earlier), (end, later) in pairwise([*said, (inf, 0.0)]):
+        if steps.have_gap(begin, end):
+            yield _Change(begin, host, None)
+        else:
+            growth = later - earlier if later >= earlier else later  # it began anew
+            yield _Change(begin, host, growth / (end - begin))
+
+
+def _together(
+    changes: Iterable[_Change], merge: Callable[[Iterable[float]], float], steps: _Steps
+) -> list[_Spoken]:
+    """What `merge` makes of what the machines said at each moment, averaged over each step."""
+    amounts, known = [0.0] * steps.count, [0.0] * steps.count
+    speaking: dict[str, float] = {}
+    in_turn = sorted(changes, key=attrgetter("moment"))
+    for (moment, host, value), after in pairwise([*in_turn, _Change(inf, "", None)]):
+        if value is None:
+            speaking.pop(host, None)
+        else:
+            speaking[host] = value
+        if speaking and after.moment > moment:
+            value_together = merge(speaking.values())
+            for place, seconds in steps.parts(moment, after.moment):
+                amounts[place] += value_together * seconds
+                known[place] += seconds
     return [
-        amount * steps.step / seconds if seconds >= LEAST_KNOWN * steps.step else None
-        for amount, seconds in zip(grown, known, strict=True)
+        _Spoken(amount / seconds if seconds else 0.0, seconds)
+        for amount, seconds in zip(amounts, known, strict=True)
     ]

@@ -289,6 +289,115 @@ def test_levels_of_machines_come_together_as_their_measure_says(measure, value):
     assert read("1h", now=NOW + timedelta(seconds=20)).now[-1] == value
 
 
+# --- Machines that come and go -------------------------------------------------------------------
+MIDNIGHT = datetime(2026, 11, 24, 16, 0, tzinfo=UTC)  # of the deployment, before its last whole day
+NOON = MIDNIGHT + 12 * HOUR
+
+
+def lives(begin, end, *, host, every=HOUR, a_second=0.0):
+    """A machine of the level 10 whose counter begins anew with it, and rises evenly."""
+    moment = begin
+    while moment <= end:
+        counted = (moment - begin).total_seconds() * a_second
+        told = {Series("platform_level"): 10, Series("platform_things_total"): counted}
+        samples.keep(told, host=host, now=moment)
+        moment += every
+
+
+def last_days(name="30d"):
+    """The last whole days, up to the one under way."""
+    return read(name).now[-4:-1]
+
+
+@pytest.mark.parametrize("until_the_next", [timedelta(seconds=3), timedelta(minutes=40), 4 * HOUR])
+def test_a_machine_that_takes_the_place_of_another_has_its_level_and_no_more(until_the_next):
+    level()
+    lives(MIDNIGHT, NOON, host="one")
+    lives(NOON + until_the_next, MIDNIGHT + DAY, host="two")
+    assert last_days()[-1] == pytest.approx(10, rel=1e-3)
+
+
+@pytest.mark.parametrize("until_the_next", [timedelta(seconds=3), timedelta(minutes=40), 4 * HOUR])
+def test_what_a_machine_and_its_successor_counted_is_the_day_of_both(until_the_next):
+    """Each is known for half the day. What lies between them is reckoned to be like the rest."""
+    count()
+    lives(MIDNIGHT, NOON, host="one", a_second=2)
+    lives(NOON + until_the_next, MIDNIGHT + DAY, host="two", a_second=2)
+    assert last_days()[-1] == pytest.approx(2 * 86400, rel=1e-3)
+
+
+def test_a_machine_anew_every_three_hours_is_one_machine():
+    level()
+    for number in range(8):
+        begin = MIDNIGHT + number * 3 * HOUR
+        lives(begin, begin + 2.9 * HOUR, host=f"container-{number}")
+    assert last_days()[-1] == pytest.approx(10)
+
+
+def test_two_at_once_are_added_up_for_as_long_as_both_speak():
+    level()
+    lives(MIDNIGHT - DAY, MIDNIGHT + DAY, host="one")
+    lives(MIDNIGHT - DAY, NOON, host="two")
+    assert last_days()[-2:] == pytest.approx([20, 15], rel=1e-3)
+
+
+def test_what_two_at_once_count_is_added_up_for_as_long_as_both_speak():
+    count()
+    lives(MIDNIGHT - DAY, MIDNIGHT + DAY, host="one", a_second=2)
+    lives(MIDNIGHT - DAY, NOON, host="two", a_second=2)
+    assert last_days()[-2:] == pytest.approx([4 * 86400, 3 * 86400])
+
+
+def test_a_mean_of_machines_that_followed_one_another_is_of_all_that_came():
+    chart(Histogram("platform_seconds", "Seconds."), Shows.MEAN)
+    for host, begin, seconds in (("one", MIDNIGHT, 1), ("two", NOON + HOUR, 4)):
+        for number in range(12):
+            told = {
+                Series("platform_seconds_sum"): number * seconds,
+                Series("platform_seconds_count"): number,
+            }
+            samples.keep(told, host=host, now=begin + number * HOUR)
+    assert last_days()[-1] == pytest.approx(2.5)
+
+
+@pytest.mark.parametrize(("merge", "value"), [(min, 10), (max, 15)])
+def test_the_least_or_most_is_that_of_each_moment(merge, value):
+    """The second of two machines, at 20, is there for half the day."""
+    chart(ProcessGauge("platform_level", "Much.", merge=merge), Shows.LEVEL)
+    lives(MIDNIGHT, MIDNIGHT + DAY, host="one")
+    for number in range(13):
+        says(NOON + number * HOUR, 20, metric="platform_level", host="two")
+    assert last_days()[-1] == pytest.approx(value)
+
+
+def test_a_day_of_which_too_little_is_known_of_all_together_stays_a_gap():
+    """Seventeen hours of two machines one after the other: three quarters would be eighteen."""
+    count()
+    lives(MIDNIGHT, NOON, host="one", a_second=2)
+    lives(NOON + 7 * HOUR, MIDNIGHT + DAY, host="two", a_second=2)
+    assert last_days() == [None, None, None]
+
+
+def test_two_that_speak_at_once_make_half_a_day_no_whole_one():
+    count()
+    for host in ("one", "two"):
+        lives(MIDNIGHT, NOON, host=host, a_second=2)
+    assert last_days() == [None, None, None]
+
+
+def test_days_when_no_machine_spoke_are_a_gap_of_a_level():
+    level()
+    lives(MIDNIGHT - DAY, MIDNIGHT - HOUR, host="one")
+    lives(MIDNIGHT + DAY, MIDNIGHT + DAY + 12 * HOUR, host="two")
+    assert last_days()[-2:] == [10, None]
+
+
+def test_a_machine_that_said_one_thing_only_is_in_the_picture():
+    level()
+    says(NOON, 7, metric="platform_level")
+    assert last_days()[-1] == 7
+
+
 # --- What is shown --------------------------------------------------------------------------------
 def test_a_rate_is_of_a_second_and_scaled():
     chart(Counter("platform_things_total", "Things."), Shows.PER_SECOND, scale=100)
