@@ -155,7 +155,11 @@ def open_errors() -> QuerySet[ErrorGroup]:
 # --- Database, disk, versions -------------------------------------------------------------------
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Database:
-    """Which database it is, and its connections; without any where it is a file."""
+    """Which database it is, and its connections; without any where it is a file.
+
+    Of connections of other roles it may be hidden what they do: they are at work or idle, nobody
+    says which.
+    """
 
     name: str
     version: str
@@ -163,6 +167,7 @@ class Database:
     allowed: int | None = None
     active: int | None = None
     idle_in_transaction: int | None = None
+    hidden: int | None = None
     size: int | None = None  # bytes, of a file
 
     @property
@@ -176,7 +181,8 @@ class Database:
 OF_CONNECTIONS = """
     SELECT count(*), (/* allowed */)::int,
            count(*) FILTER (WHERE state = 'active'),
-           count(*) FILTER (WHERE state LIKE 'idle in transaction%')
+           count(*) FILTER (WHERE state LIKE 'idle in transaction%'),
+           count(*) FILTER (WHERE state IS NULL)
     FROM pg_stat_activity
     WHERE datname IS NOT NULL AND coalesce(backend_type, 'client backend') = 'client backend'
 """.replace("/* allowed */", CONNECTIONS_ALLOWED)
@@ -187,7 +193,7 @@ def database() -> Database:
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute(OF_CONNECTIONS)
-            taken, allowed, active, idle = cursor.fetchone()
+            taken, allowed, active, idle, hidden = cursor.fetchone()
         number = connection.get_database_version()
         return Database(
             name="PostgreSQL",
@@ -196,6 +202,7 @@ def database() -> Database:
             allowed=allowed,
             active=active,
             idle_in_transaction=idle,
+            hidden=hidden,
         )
     file = Path(str(connection.settings_dict["NAME"]))
     size = file.stat().st_size if file.is_file() else None

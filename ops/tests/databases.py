@@ -1,5 +1,6 @@
 """The database from other sides: another machine's connection, another pool, another database."""
 
+import secrets
 import time
 from contextlib import contextmanager
 from typing import Any
@@ -61,6 +62,36 @@ def other_parameters(*, port=None, **pool):
         yield
     finally:
         use(*before)
+
+
+@contextmanager
+def as_a_plain_role():
+    """Let the default connection of this thread be one of a role that may read all tables alone.
+
+    As platforms are run: the role of the suite is a superuser, and no session hides from it.
+    """
+    real: Any = connections["default"]
+    role, password = f"plain_{secrets.token_hex(6)}", secrets.token_hex(16)
+    plain: Any = connections.create_connection("default")
+    # Not from the pool, whose connections are of the other role.
+    options = {name: one for name, one in real.settings_dict["OPTIONS"].items() if name != "pool"}
+    plain.settings_dict = {
+        **real.settings_dict,
+        "USER": role,
+        "PASSWORD": password,
+        "OPTIONS": options,
+    }
+    with real.cursor() as cursor:
+        # To read, and to see what others do, are two things: pg_monitor would show both.
+        cursor.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{password}' IN ROLE pg_read_all_data")
+    connections["default"] = plain
+    try:
+        yield plain
+    finally:
+        connections["default"] = real
+        plain.close()
+        with real.cursor() as cursor:
+            cursor.execute(f"DROP ROLE {role}")
 
 
 @contextmanager

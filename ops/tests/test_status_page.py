@@ -2,6 +2,7 @@
 
 import re
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group, Permission
@@ -22,7 +23,7 @@ from ops.monitoring.series import Series
 from ops.services import maintenance, schedules
 from ops.services.health import Report
 from ops.tests.alerts import make_rule
-from ops.tests.databases import on_sqlite
+from ops.tests.databases import as_a_plain_role, elsewhere, on_sqlite
 from tests.console import console_of, refused_unchanged
 
 pytestmark = pytest.mark.django_db
@@ -206,6 +207,50 @@ def test_the_database_says_its_connections_where_it_has_some(console):
     else:
         assert (found.name, found.connections, found.share_used) == ("SQLite", None, 0)
     assert re.fullmatch(r"\d+(\.\d+)+", found.version)
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_connections_of_other_roles_are_counted_and_what_they_do_is_said_to_be_hidden():
+    with connection.cursor() as superuser, elsewhere(autocommit=False) as other:
+        with other.cursor() as cursor:
+            cursor.execute("SELECT 1")  # and is idle in its transaction from now on
+        seen: Any = standing.database()
+        assert seen.idle_in_transaction >= 1
+        before = sessions(superuser)
+        with as_a_plain_role():
+            found: Any = standing.database()
+        stayed = before & sessions(superuser)
+    assert len(stayed) >= 2
+    assert found.connections >= len(stayed) + 1, "those that it may not look at hold places too"
+    assert found.hidden == found.connections - 1, "all but its own"
+    assert (found.active, found.idle_in_transaction) == (1, 0)
+    assert found.hidden > seen.hidden
+    assert found.allowed == seen.allowed
+
+
+def sessions(cursor):
+    """All clients' connections to the server, as a superuser is told."""
+    cursor.execute("SELECT pg_stat_clear_snapshot()")
+    cursor.execute("SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend'")
+    return {pid for (pid,) in cursor.fetchall()}
+
+
+@pytest.mark.parametrize(("hidden", "is_told"), [(0, False), (5, True)])
+def test_that_some_connections_are_hidden_is_told(console, monkeypatch, hidden, is_told):
+    taken = standing.Database(
+        name="P",
+        version="17",
+        connections=7,
+        allowed=100,
+        active=1,
+        idle_in_transaction=1,
+        hidden=hidden,
+    )
+    monkeypatch.setattr(standing, "database", lambda: taken)
+    text = said(console.get(PAGE))
+    assert "7 of 100 connections; 1 at work, 1 idle in a transaction" in text
+    assert ("; 5 of other roles, which do not show what they do" in text) is is_told
 
 
 @pytest.mark.postgresql
