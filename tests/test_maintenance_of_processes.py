@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
+from functools import partial
 
 import httpx
 import psycopg
@@ -12,7 +13,7 @@ import pytest
 
 from ops.tests.databases import wait_until
 from tests.api import answer_of, data_of
-from tests.live import ROOT, Platform, platform
+from tests.live import ANSWER_SECONDS, ROOT, Platform, platform
 
 IN_TIME = 5  # seconds
 LOOK_AGAIN = 0.05
@@ -38,6 +39,10 @@ def processes(tmp_path_factory):
 
 def shops_at(process):
     return httpx.get(f"{process.base}/api/shops", headers={"Accept-Language": "en"}, timeout=30)
+
+
+def is_healthy(process):
+    return httpx.get(f"{process.base}/health", timeout=ANSWER_SECONDS).status_code == 200
 
 
 def seconds_until(processes, status):
@@ -79,8 +84,8 @@ def test_all_refuse_within_five_seconds_and_all_go_on(processes, capsys):
             refused = answer_of(shops_at(process))
             assert (refused.status, refused.code) == (503, 1503)
             assert shops_at(process).json()["msg"] == "Back at two."
-            assert httpx.get(f"{process.base}/health").status_code == 200
-            ready = httpx.get(f"{process.base}/api/ready")
+            wait_until(partial(is_healthy, process), ANSWER_SECONDS)
+            ready = httpx.get(f"{process.base}/api/ready", timeout=ANSWER_SECONDS)
             assert (ready.status_code, ready.json()["status"]) == (503, "not ready")
         assert customer.refused("POST", "/api/lottery/draw", {"count": 1}) == 1503
         told = list(command.stdout)  # perhaps first that one of ours is running

@@ -5,9 +5,9 @@ Of each check one thread is under way at most: while it hangs, whoever asks is t
 
 import os
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Any
 
 from ops.registry import Registry
@@ -39,12 +39,12 @@ class Report:
 class _Asking:
     """A check under way, in a thread of its own."""
 
-    def __init__(self, check: Check) -> None:
+    def __init__(self, name: str, check: Check) -> None:
         self.check = check
-        self.begun = time.monotonic()
+        self.begun = monotonic()
         self.outcome: dict[str, Any] | None = None
         # A daemon: one that hangs on a dead dependency must not keep the process from ending.
-        self.thread = threading.Thread(target=self._run, name="health check", daemon=True)
+        self.thread = threading.Thread(target=self._run, name=f"{name} check", daemon=True)
         self.thread.start()
 
     def _run(self) -> None:
@@ -53,7 +53,7 @@ class _Asking:
             self.check()
         except Exception as error:  # noqa: BLE001  whatever a dependency raises means it is away
             status, detail = "failed", f"{type(error).__name__}: {error}"
-        milliseconds = round((time.monotonic() - self.begun) * 1000, 1)
+        milliseconds = round((monotonic() - self.begun) * 1000, 1)
         self.outcome = {"status": status, "detail": detail, "milliseconds": milliseconds}
 
     def is_under_way(self) -> bool:
@@ -61,7 +61,7 @@ class _Asking:
 
     def wait(self, *, asked_at: float) -> dict[str, Any]:
         """What came of it, or, TIME_LIMIT after it began, that it hangs."""
-        self.thread.join(max(0.0, self.begun + TIME_LIMIT - time.monotonic()))
+        self.thread.join(max(0.0, self.begun + TIME_LIMIT - monotonic()))
         if self.outcome is not None:
             return self.outcome
         detail = "no answer in time"
@@ -82,7 +82,7 @@ class _UnderWay:
         with self.lock:
             asking = self.asking.get(name)
             if asking is None or asking.check is not check or not asking.is_under_way():
-                asking = self.asking[name] = _Asking(check)
+                asking = self.asking[name] = _Asking(name, check)
         return asking
 
 
@@ -105,6 +105,6 @@ def report(*, readiness: bool = False) -> Report:
     """
     more = readiness_checks if readiness else operation_checks
     wanted = {**dict(checks.items()), **dict(more.items())}
-    asked_at = time.monotonic()
+    asked_at = monotonic()
     asking = {name: _under_way.ask(name, check) for name, check in wanted.items()}
     return Report({name: one.wait(asked_at=asked_at) for name, one in asking.items()})
