@@ -10,12 +10,12 @@ from django.urls import reverse
 
 from accounts.errors import OwnRole
 from accounts.models import User, UserStatus
-from accounts.services import sign_in
+from accounts.services import sign_in, staff
 from catalog.errors import LastOwner, RoleAboveOwn, WorksThere
 from catalog.models import Shop, ShopMember, ShopRole
 from catalog.services import members
 from catalog.tests.factories import make_member, make_shop
-from ops.access import access_of
+from ops.access import OF_PLATFORM, Role, access_of
 from tests.console import console_of, refused_unchanged
 from tests.people import give_by_hand, make_person
 from tests.races import Unlocked, kinds, race
@@ -37,6 +37,39 @@ def membership(person, shop):
 
 def make_owners(shop, number=1):
     return [make_member(shop=shop, role=ShopRole.OWNER) for _ in range(number)]
+
+
+# --- Those whom tests begin with ------------------------------------------------------------------
+# What belongs to each row alone.
+OWN = {"id", "phone", "username", "nickname", "person", "date_joined", "created_at", "updated_at"}
+
+
+def facts(row):
+    return {
+        field.name: getattr(row, field.attname)
+        for field in row._meta.concrete_fields
+        if field.name not in OWN
+    }
+
+
+@pytest.mark.parametrize("name", ["cashier", "reviewer", "manager", "owner", "other_owner"])
+def test_a_member_of_the_cast_is_as_joining_leaves_them(cast, name):
+    of_the_cast = read(getattr(cast, name))
+    (there,) = ShopMember.objects.filter(person=of_the_cast)
+    joined = make_person()
+    member = members.join(shop_id=there.shop_id, person=joined, role=ShopRole(there.role))
+    assert facts(there) == facts(member)
+    assert facts(of_the_cast) == facts(read(joined))
+    assert access_of(of_the_cast) == access_of(read(joined))
+
+
+@pytest.mark.parametrize("name", OF_PLATFORM)
+def test_staff_of_the_cast_are_as_choosing_a_role_leaves_them(cast, name):
+    of_the_cast = read({Role.PLATFORM_STAFF: cast.staff, Role.AUDITOR: cast.auditor}[name])
+    chosen, boss = make_person(), make_person()
+    staff.choose_platform_role(person_id=chosen.pk, role=name, author_id=boss.pk)
+    assert facts(of_the_cast) == facts(read(chosen))
+    assert access_of(of_the_cast) == access_of(read(chosen))
 
 
 # --- Joining --------------------------------------------------------------------------------------
