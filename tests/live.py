@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import httpx
+import psutil
 import psycopg
 import websockets
 
@@ -29,19 +31,53 @@ ANSWER_SECONDS = 30
 
 
 @contextmanager
-def own_database() -> Iterator[dict[str, str]]:
-    """An environment with a new database where the tests run on PostgreSQL, else with none."""
+def own_database(*, is_empty: bool = False) -> Iterator[dict[str, str]]:
+    """An environment with a new database where the tests run on PostgreSQL, else with none.
+
+    Migrations have run there already, unless it is to be empty.
+    """
     address = os.environ.get("DATABASE_URL")
     if not address:
         yield {}
         return
     name = f"live_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(address, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')
+        template = "template1" if is_empty else _migrated(connection, address)
+        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE {template}')
         try:
-            yield {"DATABASE_URL": urlunsplit(urlsplit(address)._replace(path=f"/{name}"))}
+            yield {"DATABASE_URL": _address_of(name, address)}
         finally:
             connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+def _migrated(connection: psycopg.Connection[Any], address: str) -> str:
+    """The name of a database that only migrations have written to; made by whoever comes first."""
+    name = "live_template"
+    with connection.transaction():
+        connection.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [name])
+        found = "SELECT 1 FROM pg_database WHERE datname = %s"
+        if not connection.execute(found, [name]).fetchone():
+            _make_migrated(name, address)
+    return name
+
+
+def _make_migrated(name: str, address: str) -> None:
+    with (
+        psycopg.connect(address, autocommit=True) as connection,
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        being_made = f"{name}_being_made"
+        connection.execute(f"DROP DATABASE IF EXISTS {being_made} WITH (FORCE)")
+        connection.execute(f"CREATE DATABASE {being_made}")
+        environment = {"DATABASE_URL": _address_of(being_made, address)}
+        done = Platform(Path(folder), environment).manage("migrate", "--verbosity=0")
+        assert done.returncode == 0, done.stderr
+        connection.execute(f"ALTER DATABASE {being_made} RENAME TO {name}")
+
+
+def _address_of(database: str, address: str) -> str:
+    """The same server, another database of it."""
+    return urlunsplit(urlsplit(address)._replace(path=f"/{database}"))
 
 
 def free_port() -> int:
@@ -70,6 +106,11 @@ class Platform:
 
     def start(self) -> None:
         """Start the server and return as soon as it is healthy."""
+        self.launch()
+        self.wait_until_healthy()
+
+    def launch(self) -> None:
+        """Start the server and return at once."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "manage.py", "serve"],
@@ -78,6 +119,9 @@ class Platform:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
+
+    def wait_until_healthy(self) -> None:
+        assert self.process is not None
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             assert self.process.poll() is None, self.output()
@@ -86,6 +130,12 @@ class Platform:
                     return
             time.sleep(0.1)
         raise AssertionError(f"not healthy after {START_SECONDS} s:\n{self.output()}")
+
+    def worked(self) -> float:
+        """The seconds that it was at work so far, which others on the machine do not add to."""
+        assert self.process is not None
+        took = psutil.Process(self.process.pid).cpu_times()
+        return took.user + took.system
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send the signal and return the exit status."""
@@ -121,18 +171,53 @@ class Platform:
 
 @contextmanager
 def platform(data_dir: Path, **environment: str) -> Iterator[Platform]:
-    """A running platform with an empty database; it is killed if the test did not stop it."""
+    """A running platform that nobody has used; it is killed if the test did not stop it."""
     with own_database() as database:
-        running = Platform(data_dir, {**database, **environment})
+        yield from _running(Platform(data_dir, {**database, **environment}))
+
+
+@contextmanager
+def new_platform(data_dir: Path, **environment: str) -> Iterator[Platform]:
+    """The same, which migrates its empty database when it starts: that takes a while."""
+    with own_database(is_empty=True) as database:
+        yield from _running(Platform(data_dir, {**database, **environment}))
+
+
+def _running(started: Platform) -> Iterator[Platform]:
+    try:
+        started.start()
+        yield started
+    finally:
+        for client in started.clients:
+            client.http.close()
+        if started.process and started.process.poll() is None:
+            started.process.kill()
+            started.process.wait(STOP_SECONDS)
+
+
+@contextmanager
+def processes(data_dir: Path, *, number: int = 3, **environment: str) -> Iterator[list[Platform]]:
+    """So many of one platform, on one database and in one folder; those that still run are stopped.
+
+    The first is alone until it has loaded the demo; the others come and go side by side.
+    """
+    with platform(data_dir, **environment) as first:
+        others = [Platform(data_dir, first.environment) for _other in range(number - 1)]
         try:
-            running.start()
-            yield running
+            for other in others:
+                other.launch()
+            for other in others:
+                other.wait_until_healthy()
+            yield [first, *others]
         finally:
-            for client in running.clients:
-                client.http.close()
-            if running.process and running.process.poll() is None:
-                running.process.kill()
-                running.process.wait(STOP_SECONDS)
+            running = [other.process for other in others if other.process is not None]
+            for process in running:
+                process.terminate()
+            for other in others:
+                for client in other.clients:
+                    client.http.close()
+            for process in running:
+                process.wait(STOP_SECONDS)
 
 
 class Client:

@@ -10,32 +10,23 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from ops.tests.databases import wait_until
-from tests.live import ANSWER_SECONDS, Platform, platform
+from tests import live
+from tests.live import ANSWER_SECONDS, Platform
 
 CUSTOMER = "13800138001"
-WRITTEN_WITHIN = 10  # seconds; a second is what is promised of a machine with nothing else to do
+WRITTEN_WITHIN = 60  # seconds; a second is what is promised of a machine with nothing else to do
 
 
 @pytest.fixture(scope="module")
 def processes(tmp_path_factory):
     """Three servers on one database and in one folder."""
     folder = tmp_path_factory.mktemp("processes")
-    with platform(folder) as first:
-        others = [Platform(folder, first.environment) for _number in range(2)]
-        try:
-            for other in others:
-                other.start()
-            yield [first, *others]
-        finally:
-            for other in others:
-                for client in other.clients:
-                    client.http.close()
-                if other.process is not None and other.process.poll() is None:
-                    other.stop()
+    with live.processes(folder) as running:
+        yield running
 
 
 def scraped(process: Platform) -> dict[tuple[str, ...], float]:
-    answer = httpx.get(f"{process.base}/metrics", timeout=10)
+    answer = httpx.get(f"{process.base}/metrics", timeout=ANSWER_SECONDS)
     assert answer.status_code == 200
     return {
         (sample.name, *sorted(sample.labels.values())): sample.value
@@ -64,7 +55,7 @@ def test_the_sums_of_three_processes_are_right_whoever_is_asked_and_whoever_is_k
 
     for number, process in enumerate(processes, start=1):
         for _time in range(number * 10):
-            assert httpx.get(f"{process.base}/api/shops").status_code == 200
+            assert httpx.get(f"{process.base}/api/shops", timeout=ANSWER_SECONDS).status_code == 200
     for process in processes:
         after_a_while(requests_of(process), 60)
 
@@ -85,7 +76,7 @@ def test_the_sums_of_three_processes_are_right_whoever_is_asked_and_whoever_is_k
 
     # What comes back counts on, and a command that is over before anybody asks is counted as well.
     third.start()
-    httpx.get(f"{third.base}/api/shops")
+    httpx.get(f"{third.base}/api/shops", timeout=ANSWER_SECONDS)
     assert first.manage("check_integrity").returncode == 0
     after_a_while(requests_of(second), 61)
     after_a_while(lambda: scraped(first)["platform_events_total", "integrity_checked"], 1)
@@ -105,8 +96,8 @@ def test_health_of_a_server_names_storage_worker_and_scheduler(processes):
 def test_no_number_of_anybody_stands_in_what_is_scraped(processes):
     first = processes[0]
     customer = first.sign_in(CUSTOMER)
-    httpx.get(f"{first.base}/api/nothing/{CUSTOMER}")
-    text = httpx.get(f"{first.base}/metrics").text
+    httpx.get(f"{first.base}/api/nothing/{CUSTOMER}", timeout=ANSWER_SECONDS)
+    text = httpx.get(f"{first.base}/metrics", timeout=ANSWER_SECONDS).text
     assert CUSTOMER not in text
     assert customer.token not in text
     said = [line.partition("{")[2].partition("}")[0] for line in text.splitlines()]

@@ -6,8 +6,9 @@ import httpx
 import psycopg
 import pytest
 
+from tests import live
 from tests.api import data_of
-from tests.live import Platform, platform
+from tests.live import ANSWER_SECONDS
 
 CUSTOMER = "13800138001"
 PRODUCTS = "/api/exchange/products?sort=points"
@@ -19,25 +20,18 @@ SHOPS = "/api/shops"
 def processes(tmp_path_factory):
     """Three servers that know nothing of each other; no picture has an address of its server."""
     folder = tmp_path_factory.mktemp("processes")
-    with platform(folder) as first:
-        others = [Platform(folder, first.environment) for _number in range(2)]
-        try:
-            for other in others:
-                other.start()
-            in_a_shell(
-                first,
-                "from catalog.models import ProductImage",
-                "ProductImage.objects.all().delete()",
-            )
-            yield [first, *others]
-        finally:
-            for other in others:
-                if other.process is not None:
-                    other.stop()
+    with live.processes(folder) as running:
+        in_a_shell(
+            running[0],
+            "from catalog.models import ProductImage",
+            "ProductImage.objects.all().delete()",
+        )
+        yield running
 
 
 def ask(process, path, **headers):
-    return httpx.get(f"{process.base}{path}", headers={"Accept-Language": "en", **headers})
+    said = {"Accept-Language": "en", **headers}
+    return httpx.get(f"{process.base}{path}", headers=said, timeout=ANSWER_SECONDS)
 
 
 def seen_by_all(processes, path):

@@ -17,7 +17,7 @@ from websockets.frames import Frame, Opcode
 from websockets.sync.client import ClientConnection, connect
 
 from tests.api import answer_of, data_of
-from tests.live import Platform, platform
+from tests.live import Platform, new_platform, platform
 
 FORM = "multipart/form-data"
 CUSTOMER = {"phone": "13800138001", "code": "123456"}
@@ -25,7 +25,7 @@ CUSTOMER = {"phone": "13800138001", "code": "123456"}
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory):
-    with platform(tmp_path_factory.mktemp("server")) as started:
+    with new_platform(tmp_path_factory.mktemp("server")) as started:
         yield started
 
 

