@@ -16,7 +16,14 @@ THANKS = 315  # the angle of the fallback prize of `make_wheel`
 
 
 def make_prize(*, wheel, angle, **fields):
-    return Prize.objects.create(
+    prize = _prize(wheel=wheel, angle=angle, **fields)
+    prize.save()
+    return prize
+
+
+def _prize(*, wheel, angle, **fields):
+    """A prize that is not saved yet."""
+    return Prize(
         **{
             "wheel": wheel,
             "name": f"Prize at {angle}",
@@ -39,13 +46,15 @@ def make_draft(*prizes, **fields):
             **fields,
         }
     )
-    rest = Decimal(1)
+    rest, sectors = Decimal(1), []
     for angle in range(0, THANKS, 45):
         given = dict(prizes[angle // 45]) if angle // 45 < len(prizes) else {}
         given["probability"] = Decimal(given.get("probability", 0))
         rest -= given["probability"]
-        make_prize(wheel=wheel, angle=angle, **given)
-    wheel.fallback_prize = make_prize(wheel=wheel, angle=THANKS, name="Thanks", probability=rest)
+        sectors.append(_prize(wheel=wheel, angle=angle, **given))
+    thanks = _prize(wheel=wheel, angle=THANKS, name="Thanks", probability=rest)
+    Prize.objects.bulk_create([*sectors, thanks])
+    wheel.fallback_prize = prize_at(wheel, THANKS)
     wheel.save()
     return wheel
 
