@@ -65,7 +65,7 @@ def work_until(condition):
         wait_until(condition)
     finally:
         stop.set()
-        worker.join(10)
+        worker.join(60)
 
 
 def begin(result, *, at):

@@ -149,7 +149,7 @@ def test_a_phone_gets_so_many_codes_a_day(api, ask, settings):
     assert refusal_of(response) == (429, 1003, None)
     midnight = timezone.localtime().replace(hour=0, minute=0, second=0) + timedelta(days=1)
     wait = (midnight - timezone.localtime()).total_seconds()
-    assert abs(int(response["Retry-After"]) - wait) <= 3
+    assert abs(int(response["Retry-After"]) - wait) <= 60
     a_day = timedelta(days=1)
     SignInCode.objects.update(day=F("day") - a_day, created_at=F("created_at") - a_day)
     ask(PHONE)
@@ -410,7 +410,7 @@ def test_a_provider_that_delivers_and_fails_sends_a_phone_no_more_than_a_days_co
     for number in range(7, 12):
         response = ask_from(number)
         refused(response, 1003)
-        assert abs(int(response["Retry-After"]) - seconds_left(timezone.now())) <= 3
+        assert abs(int(response["Retry-After"]) - seconds_left(timezone.now())) <= 60
 
     assert len(sent) == 3 + 3  # of the day, and what may get lost on top
     settings.SMS_SENDER = "accounts.tests.factories.RecordingSender"

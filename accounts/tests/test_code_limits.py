@@ -62,7 +62,7 @@ def test_the_platform_pays_for_so_many_codes_a_day(sent, settings):
     for _again in range(2):
         response = post("13900130000")
         assert refused(response, 1003) is None
-        assert abs(int(response["Retry-After"]) - seconds_left(timezone.now())) <= 3
+        assert abs(int(response["Retry-After"]) - seconds_left(timezone.now())) <= 60
     assert not SignInCode.objects.filter(phone="13900130000").exists()
     assert metrics.CODES_REFUSED.series()[("budget",)] == before + 2
     event = OperationalEvent.objects.get()  # once a day, not for each who asks

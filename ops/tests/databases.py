@@ -36,7 +36,7 @@ def waiting_for_a_lock():
         return cursor.fetchone()[0]
 
 
-def wait_until(condition, seconds=10):
+def wait_until(condition, seconds=30):
     """Look again and again until it is so."""
     deadline = time.monotonic() + seconds
     while not condition():

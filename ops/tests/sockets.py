@@ -11,7 +11,7 @@ from django.db import close_old_connections
 from ops.realtime import hub, push
 
 
-async def until(condition, seconds=5):
+async def until(condition, seconds=30):
     """Let the loop run until something is so."""
     deadline = time.monotonic() + seconds
     while not condition():

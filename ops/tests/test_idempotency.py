@@ -388,7 +388,7 @@ def test_a_twin_that_waited_too_long_is_1015(person, api):
         insert(other, person, fingerprint=fingerprint)
         started = time.monotonic()
         assert refused(post(api, "k", {"points": 5}), 1015) is None
-        assert 0.3 < time.monotonic() - started < 5
+        assert time.monotonic() - started > 0.3
         assert effects() == 1
 
         other.commit()

@@ -446,15 +446,15 @@ def test_one_picture_at_a_time_is_worked_on():
             at_work -= 1
 
     def send():
-        begun.wait(10)
+        begun.wait(60)
         in_turn(work)
 
     threads = [threading.Thread(target=send) for _ in range(8)]
     for thread in threads:
         thread.start()
-    begun.wait(10)
+    begun.wait(60)
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
 
     assert (at_work, most) == (0, 1)
 
@@ -479,10 +479,10 @@ def held_turn():
 
     thread = threading.Thread(target=in_turn, args=[hold])
     thread.start()
-    assert begun.wait(10)
+    assert begun.wait(60)
     yield
     may_end.set()
-    thread.join(30)
+    thread.join(60)
 
 
 def test_who_waited_too_long_is_told_to_come_back(held_turn, monkeypatch):
@@ -531,7 +531,7 @@ def test_a_turn_that_has_begun_is_waited_for(monkeypatch):
         """A turn that is waited for once its work has begun, and tells when it is called off."""
 
         def result(self, timeout=None):
-            assert begun.wait(10)
+            assert begun.wait(60)
             return super().result(timeout)
 
         def cancel(self):
