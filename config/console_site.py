@@ -1,72 +1,35 @@
-"""The console as a site: who may enter, by which form, and what its own pages answer."""
+"""The console as a site: who may enter, and what its own pages answer."""
 
 from functools import update_wrapper
 from typing import Any, override
 
-from django import forms
 from django.contrib.admin.views.autocomplete import AutocompleteJsonView
 from django.contrib.auth.views import PasswordChangeView
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.paginator import InvalidPage, Paginator
 from django.db.models.fields.related import RelatedField
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, path, reverse
+from django.utils.decorators import method_decorator
 from django.utils.translation import gettext_lazy as _
+from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_variables
-from unfold.forms import AdminOwnPasswordChangeForm, AuthenticationForm
+from unfold.forms import AdminOwnPasswordChangeForm
 from unfold.sites import UnfoldAdminSite
 
-from accounts.console_session import COOKIE
 from accounts.errors import SignInDelayed, WrongPassword
 from accounts.models import User
 from accounts.services import console_sign_in, passwords
+from config.console_sign_in import ConsoleSignInView
+from config.console_steps import step_owed
 from ops import security_log
 from ops.access import access_of, is_platform_staff
 from ops.api.maintenance import refuse
-from ops.client_address import client_address
-from ops.errors import DomainError
 from ops.services import maintenance
 
 FOUND_ON_A_PAGE = 100
-
-
-class ConsoleSignInForm(AuthenticationForm):  # type: ignore[misc]  # unfold is not typed
-    """Asks for a user name or phone number and a password, and says what is wrong."""
-
-    def __init__(self, request: HttpRequest | None = None, *args: Any, **options: Any) -> None:
-        super().__init__(request, *args, **options)
-        self.fields["username"].label = _("User name or phone number")
-
-    @override
-    @sensitive_variables("password")
-    def clean(self) -> dict[str, Any]:
-        account = self.cleaned_data.get("username")
-        password = self.cleaned_data.get("password")
-        if account and password:
-            try:
-                person = console_sign_in.check_password(
-                    account=account,
-                    password=password,
-                    address=client_address(self.request),
-                    device_token=self.request.COOKIES.get(COOKIE, ""),
-                )
-            except DomainError as refusal:
-                raise ValidationError(str(refusal)) from refusal
-            self.confirm_login_allowed(person)
-            self.user_cache = person
-        return self.cleaned_data  # type: ignore[no-any-return]
-
-    @override
-    def confirm_login_allowed(self, user: User) -> None:
-        """Refuse whom nothing waits for: nobody is told so without the right password."""
-        if not access_of(user).opens_console:
-            security_log.note("console_sign_in_refused", person_id=user.pk, reason="no rights")
-            raise ValidationError(_("This account has no rights in the console."))
-        notice = maintenance.current()
-        if notice.is_on and not is_platform_staff(user):
-            raise ValidationError(str(notice.refusal()))
 
 
 class OwnPasswordForm(AdminOwnPasswordChangeForm):  # type: ignore[misc]  # unfold is not typed
@@ -106,7 +69,23 @@ class CompletionView(AutocompleteJsonView):
 class ConsoleSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold is not typed
     """The console: open to whoever holds any right in it, at any shop."""
 
-    login_form: type[forms.Form] = ConsoleSignInForm
+    @override
+    @method_decorator(never_cache)
+    def login(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponseBase:
+        """As Django's own, with a view that knows more than one way in."""
+        view = ConsoleSignInView()
+        view.setup(request)
+        if request.method == "GET" and self.has_permission(request):
+            return HttpResponseRedirect(view.get_success_url())
+        context = {
+            **self.each_context(request),
+            "title": _("Log in"),
+            "subtitle": None,
+            **(extra_context or {}),
+        }
+        return ConsoleSignInView.as_view(extra_context=context)(request)
 
     @override
     def has_permission(self, request: HttpRequest) -> bool:
@@ -143,6 +122,8 @@ class ConsoleSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold is not typed
                 return refuse(request, notice)
             if request.user.is_authenticated and not self.has_permission(request):
                 security_log.note("wall_refused", path=request.path[:100], what="door")
+            elif request.user.is_authenticated and (owed := step_owed(request)):
+                return HttpResponseRedirect(owed)
             answer: HttpResponseBase = page(request, *args, **options)
             return answer
 
