@@ -6,10 +6,11 @@ the next wait longer, at most 15 minutes; no account is ever locked. A known dev
 is counted by itself alone, so that nothing that strangers do holds its owner back.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.contrib.auth import check_password_with_timing_attack_mitigation
+from django.contrib.auth import hashers
 from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
@@ -61,7 +62,7 @@ def check_password(*, account: str, password: str, address: str, device_token: s
     named: User | None = User.objects.by_login_name(account)
     device = console_devices.known_device(person=named, token=device_token)
     keys = _keys(account=account, address=address, device=device)
-    person = _try(named, password, keys)
+    person = _try(named, password, keys, renews_hash=True)
     if not person.is_active:
         security_log.note("console_sign_in_refused", person_id=person.pk, reason=person.status)
         SIGN_INS_REFUSED.add(1, "console", "closed")
@@ -83,7 +84,7 @@ def confirm_password(*, person: User, password: str) -> None:
 
 
 @sensitive_variables("password")
-def _try(person: User | None, password: str, keys: list[Key]) -> User:
+def _try(person: User | None, password: str, keys: list[Key], *, renews_hash: bool = False) -> User:
     person_id = person.pk if person else None
     # The try is counted before the password is compared: guesses sent all at once must not each
     # see the same low count.
@@ -91,12 +92,47 @@ def _try(person: User | None, password: str, keys: list[Key]) -> User:
         security_log.note("console_sign_in_delayed", person_id=person_id, seconds=wait)
         SIGN_INS_REFUSED.add(1, "console", "delayed")
         raise SignInDelayed(retry_after=wait)
-    is_right = check_password_with_timing_attack_mitigation(person, password)
-    if person is None or not is_right:
+    if person is None or not _is_right(person, password, renews_hash=renews_hash):
+        _take_as_long(person, password)
         security_log.note("console_sign_in_failed", person_id=person_id)
         SIGN_INS_REFUSED.add(1, "console", "wrong")
         raise WrongPassword
     return person
+
+
+@sensitive_variables("password")
+def _is_right(person: User, password: str, *, renews_hash: bool) -> bool:
+    """Compare; a hash of an older kind is made anew where `renews_hash`.
+
+    That is at a sign-in alone: sessions end with the hash that they began with.
+    """
+
+    def renew(password: str) -> None:
+        fresh = hashers.make_password(password)
+        # Whoever sets another password in this very moment is not undone.
+        if User.objects.filter(pk=person.pk, password=person.password).update(password=fresh):
+            person.password = fresh
+
+    return hashers.check_password(password, person.password, renew if renews_hash else None)
+
+
+@sensitive_variables("password")
+def _take_as_long(person: User | None, password: str) -> None:
+    """Hash by every kind that was not used yet, so that the time tells nothing of an account.
+
+    Whether it is there, whether it has a password, and whether that is hashed as of old: a wrong
+    try costs the same.
+    """
+    used = None
+    if person is not None:
+        used = newest = hashers.get_hasher()
+        with suppress(ValueError):  # none, or of a kind that nobody knows any more
+            used = hashers.identify_hasher(person.password)
+            if used is not newest:
+                used.harden_runtime(password, person.password)
+    for hasher in hashers.get_hashers():
+        if hasher is not used:
+            hasher.encode(password, hasher.salt())
 
 
 def forget_tries(*, person: User) -> None:

@@ -42,7 +42,7 @@ def rights(monkeypatch):
 @pytest.fixture
 def member():
     person = make_person(phone=PHONE, username="wang")
-    passwords.set_password(person=person, password=PASSWORD)
+    passwords.set_password(person=person, password=PASSWORD, is_own_choice=True)
     return person
 
 
@@ -141,7 +141,11 @@ def test_the_old_password_is_asked_for_within_the_limits_as_well(client, member,
     client.force_login(member)
 
     def told(old):
-        form = {"old_password": old, "new_password1": "an0ther-1", "new_password2": "an0ther-1"}
+        form = {
+            "old_password": old,
+            "new_password1": "an0ther-s3cret",
+            "new_password2": "an0ther-s3cret",
+        }
         answer = client.post("/admin/password_change/", form, headers={"Accept-Language": "en"})
         return answer.context["form"].errors["old_password"] if answer.context else None
 
@@ -152,7 +156,7 @@ def test_the_old_password_is_asked_for_within_the_limits_as_well(client, member,
     assert sign_in(type(client)()).status_code == 302, "which holds no sign-in back"
     SignInLimit.objects.update(blocked_until=None)
     assert told(PASSWORD) is None
-    assert User.objects.get(pk=member.pk).check_password("an0ther-1")
+    assert User.objects.get(pk=member.pk).check_password("an0ther-s3cret")
 
 
 # --- Its own pages --------------------------------------------------------------------------------
