@@ -78,6 +78,12 @@ class SignInDelayed(TooManyRequests):
     message = _("Too many wrong passwords. Please wait %(retry_after)s seconds.")
 
 
+class NoConsoleRights(NotAllowed):
+    """Told after a right password or code alone; an account that does not exist has none either."""
+
+    message = _("This account has no rights in the console.")
+
+
 class NotEnoughPoints(DomainError):
     code, status = 4005, 409
     message = _("Not enough points: %(required)s needed, %(current)s there.")

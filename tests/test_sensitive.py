@@ -38,6 +38,7 @@ HARMLESS: dict[str, set[str]] = {
     "accounts.DeviceSession": {"key_id"},
     "accounts.PointsEntry": {"entry_hash", "previous_hash", "related_id", "source"},
     "accounts.RegistrationMark": {"key_id"},
+    "accounts.SignInCode": {"purpose"},
     "accounts.SignInLimit": {"purpose"},
     "accounts.Tier": {"name"},
     "accounts.User": {"points_hash", "status"},

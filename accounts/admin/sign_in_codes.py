@@ -10,8 +10,23 @@ from ops.walls import OfPlatform
 @admin.register(SignInCode)
 class SignInCodeAdmin(ReadOnlyAdmin):
     wall = OfPlatform()
-    list_display = ["masked_phone", "created_at", "wrong_tries", "used_at", "ip_address"]
-    fields = ["masked_phone", "created_at", "expires_at", "used_at", "wrong_tries", "ip_address"]
+    list_display = [
+        "masked_phone",
+        "purpose",
+        "created_at",
+        "wrong_tries",
+        "used_at",
+        "ip_address",
+    ]
+    fields = [
+        "masked_phone",
+        "purpose",
+        "created_at",
+        "expires_at",
+        "used_at",
+        "wrong_tries",
+        "ip_address",
+    ]
     search_fields = ["=phone"]
     search_permissions = {"=phone": "accounts.search_user"}
     ordering = ["-id"]

@@ -9,7 +9,7 @@ from accounts.models.nicknames import check_nickname, tidy_nickname
 from accounts.models.people import User, UserStatus, masked_email
 from accounts.models.points import OFTEN_EARNED, OFTEN_SPENT, PointsEntry, PointsSource
 from accounts.models.registration_marks import RegistrationMark
-from accounts.models.sign_in_codes import SignInCode
+from accounts.models.sign_in_codes import CodePurpose, SignInCode
 from accounts.models.sign_in_limits import LimitPurpose, SignInLimit
 from accounts.models.tiers import Tier
 
@@ -18,6 +18,7 @@ __all__ = [
     "OFTEN_SPENT",
     "AccountMerge",
     "CodeCount",
+    "CodePurpose",
     "ConsoleDevice",
     "CountPurpose",
     "DeviceSession",

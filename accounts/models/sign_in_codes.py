@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import ClassVar, override
 
 from django.db import models
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -11,8 +12,15 @@ from ops.sensitive import Kind, masked
 from ops.service_columns import ServiceColumns
 
 
+class CodePurpose(models.TextChoices):
+    """What a code opens: one that was asked for there, and nothing else."""
+
+    APP = "app", _("App")
+    CONSOLE = "console", _("Console")
+
+
 class SignInCode(ServiceColumns):
-    """A code sent by SMS; only the newest one of a phone counts."""
+    """A code sent by SMS; only the newest one of a phone and purpose counts."""
 
     service_columns = (
         "wrong_tries",
@@ -25,6 +33,13 @@ class SignInCode(ServiceColumns):
     }
 
     phone = models.CharField(_("phone"), max_length=20)
+    purpose = models.CharField(
+        _("purpose"),
+        max_length=8,
+        choices=CodePurpose,
+        default=CodePurpose.APP,
+        db_default=CodePurpose.APP,
+    )
     day = models.DateField(_("day"))
     number = models.PositiveSmallIntegerField(_("number of the day"))
     is_known = models.BooleanField(
@@ -47,6 +62,9 @@ class SignInCode(ServiceColumns):
             # Two requests at once want the same number: one of them was too fast.
             models.UniqueConstraint(
                 fields=["phone", "day", "number"], name="signincode_one_at_a_time"
+            ),
+            models.CheckConstraint(
+                condition=Q(purpose__in=CodePurpose.values), name="signincode_purpose_known"
             ),
         ]
         indexes = [

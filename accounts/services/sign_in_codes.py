@@ -32,7 +32,7 @@ from accounts.metrics import (
     SMS_BUDGET_USED_UP,
     SMS_PUMPING,
 )
-from accounts.models import CountPurpose, SignInCode, User
+from accounts.models import CodePurpose, CountPurpose, SignInCode, User
 from accounts.services import code_counts
 from accounts.services.code_counts import Counted, rest_of_hour, start_of_hour
 from ops.client_address import counted_as, is_loopback
@@ -61,10 +61,11 @@ def check_phone(phone: str) -> None:
         raise InvalidPhone
 
 
-def ask_code(*, phone: str, address: str) -> None:
-    """Send a new code to the phone; it replaces the one before.
+def ask_code(*, phone: str, address: str, purpose: CodePurpose = CodePurpose.APP) -> None:
+    """Send a new code to the phone; it replaces the one before of this purpose.
 
-    The answer never tells whether the phone has an account. Raises InvalidPhone, and
+    A phone's limits are the same for all purposes together: more guesses there are not. The answer
+    never tells whether the phone has an account. Raises InvalidPhone, and
     CodeAskedTooOften: per phone (60 seconds, so many a day), per address and per neighbourhood of
     numbers (an hour), beyond the platform's budget of the day, and where few codes are used (SMS
     pumping), which never concerns a phone that signed in before. When no provider takes it within
@@ -75,13 +76,13 @@ def ask_code(*, phone: str, address: str) -> None:
     """
     check_phone(phone)
     try:
-        _ask(phone, address, timezone.now())
+        _ask(phone, address, purpose, timezone.now())
     except CodeAskedTooOften as refusal:
         _tell_of_refusal(refusal.facts["limit"])
         raise
 
 
-def _ask(phone: str, address: str, now: datetime) -> None:
+def _ask(phone: str, address: str, purpose: CodePurpose, now: datetime) -> None:
     codes = SignInCode.objects.filter(phone=phone)
     # Counted first: whoever asks at the same time is seen below, or wants the same number. A code
     # of yesterday that could be guessed at today is one of today's: so tries are bounded per day.
@@ -107,6 +108,7 @@ def _ask(phone: str, address: str, now: datetime) -> None:
             claimed = _claim(phone, place, now)
             row = SignInCode.objects.create(
                 phone=phone,
+                purpose=purpose,
                 day=timezone.localdate(now),
                 number=sent_today + 1,
                 is_known=is_known,
@@ -206,8 +208,13 @@ def _unsure(phone: str, now: datetime) -> Counted:
     return Counted(CountPurpose.UNSURE, phone, start_of_day(now))
 
 
-def use_code(*, phone: str, code: str, address: str) -> None:
-    """Use up the phone's newest code. It works once, for 300 seconds, and for five wrong tries.
+def use_code(
+    *, phone: str, code: str, address: str, purpose: CodePurpose = CodePurpose.APP
+) -> None:
+    """Use up the phone's newest code of a purpose.
+
+    It works once, for 300 seconds, and for five wrong tries. A code of another purpose is a wrong
+    one.
 
     Raises WrongCode, or CodeVoid after five wrong ones until a new code is asked for. While a
     fixed code is configured (development alone) that one is right as well, sent or not, from this
@@ -217,7 +224,8 @@ def use_code(*, phone: str, code: str, address: str) -> None:
     check_phone(phone)
     now = timezone.now()
     code_counts.check_wrong_codes(address)
-    newest = SignInCode.objects.filter(phone=phone).order_by("-created_at").first()
+    sent = SignInCode.objects.filter(phone=phone, purpose=purpose)
+    newest = sent.order_by("-created_at").first()
     if newest and newest.used_at is None:
         # The try is counted before the code is compared: guesses sent all at once must not
         # each see the same low count.
