@@ -18,7 +18,10 @@ class ConfigConfig(AppConfig):
     def ready(self):
         from config import checks  # noqa: F401  importing registers them
         from config.roles import bring_groups
+        from ops.services import maintenance
 
+        # Else platform staff who have to change theirs could not maintain anything.
+        maintenance.open_pages.register("own password", "admin:password_change")
         # After the last app that has tables: by then the permissions of all of them are there.
         *_others, last = (app for app in apps.get_app_configs() if app.models_module)
         post_migrate.connect(bring_groups, sender=last)

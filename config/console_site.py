@@ -4,8 +4,7 @@ from functools import update_wrapper
 from typing import Any, override
 
 from django.contrib.admin.views.autocomplete import AutocompleteJsonView
-from django.contrib.auth.views import PasswordChangeView
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import PermissionDenied
 from django.core.paginator import InvalidPage, Paginator
 from django.db.models.fields.related import RelatedField
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
@@ -15,13 +14,9 @@ from django.urls import URLPattern, URLResolver, path, reverse
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.debug import sensitive_variables
-from unfold.forms import AdminOwnPasswordChangeForm
 from unfold.sites import UnfoldAdminSite
 
-from accounts.errors import SignInDelayed, WrongPassword
-from accounts.models import User
-from accounts.services import console_sign_in, passwords
+from config.console_password import OwnPasswordView
 from config.console_sign_in import ConsoleSignInView
 from config.console_steps import step_owed
 from ops import security_log
@@ -30,29 +25,6 @@ from ops.api.maintenance import refuse
 from ops.services import maintenance
 
 FOUND_ON_A_PAGE = 100
-
-
-class OwnPasswordForm(AdminOwnPasswordChangeForm):  # type: ignore[misc]  # unfold is not typed
-    """One's own password; the other sessions end. The old one is asked for within the limits."""
-
-    user: User
-    cleaned_data: dict[str, Any]
-
-    @sensitive_variables("password")
-    def clean_old_password(self) -> str:
-        password: str = self.cleaned_data["old_password"]
-        try:
-            console_sign_in.confirm_password(person=self.user, password=password)
-        except WrongPassword as refusal:
-            raise ValidationError(self.error_messages["password_incorrect"]) from refusal
-        except SignInDelayed as refusal:
-            raise ValidationError(str(refusal)) from refusal
-        return password
-
-    @override
-    def save(self, commit: bool = True) -> User:
-        passwords.set_password(person=self.user, password=self.cleaned_data["new_password1"])
-        return self.user
 
 
 class CompletionView(AutocompleteJsonView):
@@ -169,9 +141,8 @@ class ConsoleSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold is not typed
     def password_change(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponseBase:
-        """As unfold's own, with the form that goes by the service."""
-        return PasswordChangeView.as_view(
-            form_class=OwnPasswordForm,
+        """As unfold's own, with the form that goes by the service, and open to whoever owes it."""
+        return OwnPasswordView.as_view(
             success_url=reverse("admin:password_change_done"),
             extra_context={**self.each_context(request), **(extra_context or {})},
         )(request)

@@ -5,12 +5,24 @@ from collections.abc import Callable
 from django.contrib.auth import login
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import resolve_url
+from django.urls import reverse
 
 from accounts.models import User
 
+# The way out, and texts for scripts: open whatever somebody owes.
+ALWAYS_OPEN = {"logout", "jsi18n"}
+
+
+def password_to_change(request: HttpRequest) -> str | None:
+    """Whoever has a password that somebody else knows changes it before they do anything else."""
+    person = request.user
+    is_owed = isinstance(person, User) and person.must_change_password
+    return reverse("admin:password_change") if is_owed else None
+
+
 # What somebody who is signed in owes before any page, in this order: the address of the page where
-# it is done, or None. That page itself and the way out are open (`ConsoleSite.admin_view`).
-STEPS: tuple[Callable[[HttpRequest], str | None], ...] = ()
+# it is done, or None.
+STEPS: tuple[Callable[[HttpRequest], str | None], ...] = (password_to_change,)
 
 
 def first_factor_passed(request: HttpRequest, person: User, *, next_page: str) -> HttpResponse:
@@ -24,5 +36,12 @@ def first_factor_passed(request: HttpRequest, person: User, *, next_page: str) -
 
 
 def step_owed(request: HttpRequest) -> str | None:
-    """Where somebody who is signed in has to go before any other page; None where nothing waits."""
-    return next((address for step in STEPS if (address := step(request))), None)
+    """Where somebody who is signed in has to go instead of the page that they ask for; else None.
+
+    The page of the first step that they owe is open, and the way out.
+    """
+    match = request.resolver_match
+    if match and match.url_name in ALWAYS_OPEN:
+        return None
+    owed = next((address for step in STEPS if (address := step(request))), None)
+    return None if owed == request.path else owed

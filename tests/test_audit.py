@@ -29,7 +29,7 @@ from django.utils import timezone
 from accounts.live_settings import REGISTER_BONUS
 from accounts.models import ConsoleDevice, DeviceSession, User, UserStatus
 from accounts.services import console_devices, merging, passwords, premium, sign_in
-from accounts.services.staff import choose_platform_role
+from accounts.services.staff import choose_platform_role, make_superuser
 from accounts.tests.factories import make_sign_in
 from catalog.models import Product, ProductImage, ShopMember, ShopRole, StockOperation
 from catalog.services import members, orders, pictures, stock, virtual_codes
@@ -127,11 +127,30 @@ def end_a_sign_in(staff):
     return Deed(partial(sign_in.revoke, session), left)
 
 
+def of_password(person):
+    before, after = ({"must_change_password": is_owed} for is_owed in (False, True))
+    return Told("user.set_password", f"accounts.user:{person.pk}", before, after)
+
+
 def set_a_password(staff):
     person = make_person(username="cook")
     return Deed(
         partial(passwords.set_password, person=person, password="s3cret-s3cret"),
-        lambda: [Told("user.set_password", f"accounts.user:{person.pk}", {}, {})],
+        lambda: [of_password(person)],
+    )
+
+
+def of_superuser():
+    root = User.objects.get(username="root")
+    name = sensitive.told(User, "username", "root")
+    rights = {"username": name, "is_staff": True, "is_superuser": True}
+    return Told("user.create_superuser", f"accounts.user:{root.pk}", {}, rights)
+
+
+def make_a_superuser(staff):
+    return Deed(
+        partial(make_superuser, username="root", password="s3cret-s3cret"),
+        lambda: [of_superuser()],
     )
 
 
@@ -543,6 +562,7 @@ AUDITED = {
     "accounts.services.sign_in.change_status": ban,
     "accounts.services.sign_in.revoke": end_a_sign_in,
     "accounts.services.staff.choose_platform_role": make_an_auditor,
+    "accounts.services.staff.make_superuser": make_a_superuser,
     "catalog.services.members.change_role": raise_a_member,
     "catalog.services.members.join": take_somebody_on,
     "catalog.services.members.leave": let_a_member_go,
@@ -613,6 +633,8 @@ READS = {
     "accounts.services.code_counts.rest_of_hour",
     "accounts.services.code_counts.start_of_hour",
     "accounts.services.customers.known_at",
+    "accounts.services.passwords.check_own_choice",
+    "accounts.services.passwords.check_strength",
     "accounts.services.staff.check_may_act_on",
     "accounts.services.staff.may_act_on",
     "accounts.services.staff.platform_role",
@@ -788,6 +810,7 @@ THE_TRAIL_ITSELF = {
 OWN_AFFAIRS = {
     "accounts.services.console_devices.is_live",
     "accounts.services.console_devices.remember",
+    "accounts.services.console_codes.check_code",
     "accounts.services.console_sign_in.check_password",
     "accounts.services.console_sign_in.confirm_password",
     "accounts.services.avatars.change",
@@ -886,6 +909,7 @@ EXEMPT = {*READS, *TELLS, *LOCKS, *AT_THE_START, *THE_TRAIL_ITSELF, *OWN_AFFAIRS
 
 AUDITED_COMMANDS = {
     "changepassword",
+    "createsuperuser",
     "set_password",
     "rotate_keys",
     "seal_ledgers",
@@ -1104,7 +1128,7 @@ def test_changepassword_leaves_an_entry_of_whoever_runs_it(monkeypatch):
 
     (entry,) = run("changepassword", "cook")
 
-    assert what(entry) == Told("user.set_password", f"accounts.user:{person.pk}", {}, {})
+    assert what(entry) == of_password(person)
     user, _at, host = entry.system_user.partition("@")
     assert user == getpass.getuser()
     assert host
@@ -1117,10 +1141,7 @@ def test_createsuperuser_leaves_an_entry(monkeypatch):
 
     (entry,) = run("createsuperuser", "--noinput", "--username", "root")
 
-    root = User.objects.get()
-    name = sensitive.told(User, "username", "root")
-    rights = {"username": name, "is_staff": True, "is_superuser": True}
-    assert what(entry) == Told("user.create_superuser", f"accounts.user:{root.pk}", {}, rights)
+    assert what(entry) == of_superuser()
 
 
 def test_rotate_keys_leaves_an_entry_for_each_column():

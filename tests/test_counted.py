@@ -408,6 +408,7 @@ NOT_BY_ITSELF = {
     "accounts.services.identities.person_by_phone": "sign_in_by_code",
     "accounts.services.console_devices.end_all": "change_status",
     "accounts.services.console_devices.is_live": "moves when somebody was last active",
+    "accounts.services.console_codes.check_code": "use_code, what it refuses; else remember",
     "accounts.services.console_sign_in.check_password": "counts what it refuses; else remember",
     "accounts.services.console_sign_in.confirm_password": "counts what it refuses",
     "accounts.services.console_sign_in.forget_tries": "set_password",
@@ -449,6 +450,7 @@ COMMANDS: dict[str, Any] = {
     "audit": None,  # reads
     "changepassword": of_ops.CHANGES,
     "check_integrity": of_ops.INTEGRITY_CHECKED,
+    "createsuperuser": of_ops.CHANGES,
     "diagnose_db": of_ops.DATABASE_MENDED,
     "jobs": of_ops.JOB_RUNS,
     "logs": None,  # reads

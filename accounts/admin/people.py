@@ -196,6 +196,7 @@ class UserAdmin(DjangoUserAdmin, EditAdmin):  # type: ignore[misc]  # get_form
         "premium_until",
         "merged_into",
         "is_staff",
+        "must_change_password",
         "platform_role",
         "total_points",
         "lifetime_points",
@@ -225,7 +226,16 @@ class UserAdmin(DjangoUserAdmin, EditAdmin):  # type: ignore[misc]  # get_form
     # For those who may edit people. Shops see their customers, and nothing of the console's.
     of_console = (
         _("Console"),
-        {"fields": ["username", "password", "is_staff", "platform_role", "is_superuser"]},
+        {
+            "fields": [
+                "username",
+                "password",
+                "must_change_password",
+                "is_staff",
+                "platform_role",
+                "is_superuser",
+            ]
+        },
     )
     add_fieldsets = [(None, {"fields": ["username", "password1", "password2"]})]
     filter_horizontal = []
@@ -245,6 +255,8 @@ class UserAdmin(DjangoUserAdmin, EditAdmin):  # type: ignore[misc]  # get_form
         return fields if request.user.is_superuser else [*fields, "is_superuser"]
 
     def save_model(self, request, obj, form, change):
+        if not change:
+            obj.must_change_password = True  # whoever fills in the form knows it
         super().save_model(request, obj, form, change)
         staff.follow_access(obj.pk)
         if change and "is_superuser" in form.changed_data:

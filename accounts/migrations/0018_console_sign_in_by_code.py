@@ -20,6 +20,17 @@ class Migration(migrations.Migration):
                 verbose_name="purpose",
             ),
         ),
+        migrations.AddField(
+            model_name="user",
+            name="must_change_password",
+            field=models.BooleanField(
+                db_default=False,
+                default=False,
+                editable=False,
+                help_text="Somebody else set it: no page of the console opens before it is changed.",
+                verbose_name="has to change the password",
+            ),
+        ),
         migrations.AddConstraint(
             model_name="signincode",
             constraint=models.CheckConstraint(

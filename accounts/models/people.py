@@ -70,15 +70,26 @@ class UserQuerySet(LockingQuerySet["User"]):
 
 class UserManager(BaseUserManager["User"].from_queryset(UserQuerySet)):  # type: ignore[misc]
     def create_superuser(
-        self, username: str, password: str | None, *, nickname: str = ""
+        self,
+        username: str,
+        password: str | None,
+        *,
+        nickname: str = "",
+        phone: str | None = None,
+        must_change_password: bool = False,
     ) -> "User":
-        """Create somebody who may do everything in the console; `createsuperuser` calls this.
+        """Create somebody who may do everything in the console.
 
-        Audited here, since the command of the framework knows no service. Without a password
-        nobody can sign in as them. Raises ValidationError for a wrong name.
+        Audited here, since libraries know no service. Without a password nobody can sign in as
+        them, unless by their phone. Raises ValidationError for a wrong name.
         """
         person: User = self.model(
-            username=username, nickname=nickname, is_staff=True, is_superuser=True
+            username=username,
+            nickname=nickname,
+            phone=phone,
+            is_staff=True,
+            is_superuser=True,
+            must_change_password=must_change_password,
         )
         person.clean()
         person.set_password(password)
@@ -108,6 +119,7 @@ class User(ServiceColumns, AbstractBaseUser, PermissionsMixin):
         "premium_until",
         "merged_into",
         "merged_accounts",
+        "must_change_password",
     )
     sensitive: ClassVar[Mapping[str, Kind]] = {
         "phone": Kind.MASKED,
@@ -162,6 +174,13 @@ class User(ServiceColumns, AbstractBaseUser, PermissionsMixin):
         help_text=_("The last day, in the time zone of the platform."),
     )
     is_staff = models.BooleanField(_("may sign in to the console"), default=False)
+    must_change_password = models.BooleanField(
+        _("has to change the password"),
+        default=False,
+        db_default=False,
+        editable=False,
+        help_text=_("Somebody else set it: no page of the console opens before it is changed."),
+    )
     total_points = models.PositiveBigIntegerField(_("points"), default=0, editable=False)
     lifetime_points = models.PositiveBigIntegerField(
         _("lifetime points"),

@@ -7,9 +7,9 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import translation
 
-from accounts.errors import WrongPassword
+from accounts.errors import InvalidPhone, WrongPassword
 from accounts.models import SignInLimit, User
-from accounts.services import console_sign_in, passwords
+from accounts.services import console_sign_in, passwords, staff
 from catalog.models import ShopMember
 from config import demo
 from config.management.commands.serve import Command as Serve
@@ -20,7 +20,7 @@ from tests.people import make_person
 
 pytestmark = pytest.mark.django_db
 
-PASSWORD = "s3cret-s3cret"
+PASSWORD, ANOTHER = "s3cret-s3cret", "an0ther-s3cret"
 
 
 @pytest.fixture(autouse=True)
@@ -66,6 +66,38 @@ def test_a_new_password_writes_nothing_else(owner):
     assert User.objects.get().nickname == "meanwhile"
 
 
+# --- Changed by whoever it is for -----------------------------------------------------------------
+def test_a_password_that_somebody_else_set_has_to_be_changed(owner):
+    passwords.set_password(person=owner, password=PASSWORD)
+    owner.refresh_from_db()
+    assert owner.must_change_password
+
+
+def test_the_same_password_again_is_no_choice_of_ones_own(owner):
+    passwords.set_password(person=owner, password=PASSWORD)
+    before = User.objects.values().get()
+    with pytest.raises(ValidationFailed) as refusal:
+        passwords.set_password(person=owner, password=PASSWORD, is_own_choice=True)
+    assert list(refusal.value.data) == ["password"]
+    assert User.objects.values().get() == before
+
+
+def test_ones_own_choice_is_all_that_was_wanted(owner):
+    passwords.set_password(person=owner, password=PASSWORD)
+    passwords.set_password(person=owner, password=ANOTHER, is_own_choice=True)
+    owner.refresh_from_db()
+    assert not owner.must_change_password
+    passwords.set_password(person=owner, password=ANOTHER, is_own_choice=True)  # which harms nobody
+    assert is_password(owner, ANOTHER)
+
+
+def test_a_form_that_was_open_meanwhile_does_not_let_them_off(owner):
+    shown = User.objects.get()
+    passwords.set_password(person=owner, password=PASSWORD)
+    shown.save()
+    assert User.objects.get().must_change_password
+
+
 def test_wrong_passwords_of_before_do_not_hold_a_new_one_back(owner):
     for account in ("wang", "13900139001"):
         for _number in range(5):
@@ -97,6 +129,83 @@ def run(*arguments, typed=(), given=None, monkeypatch):
 def test_the_command_asks_twice(owner, monkeypatch, name):
     run(name, typed=[PASSWORD, PASSWORD], monkeypatch=monkeypatch)
     assert is_password(owner, PASSWORD)
+
+
+@pytest.mark.parametrize("arguments", [[], ["--own"]])
+def test_what_an_operator_sets_has_to_be_changed_unless_it_is_their_own(
+    owner, monkeypatch, arguments
+):
+    said = run("wang", *arguments, typed=[PASSWORD, PASSWORD], monkeypatch=monkeypatch)
+    assert User.objects.get().must_change_password is not bool(arguments)
+    assert ("have to change it" in said) is not bool(arguments)
+
+
+# --- The first accounts ---------------------------------------------------------------------------
+def create(*arguments, typed=(), monkeypatch, named=""):
+    """What `createsuperuser` says in English."""
+    answers = iter(typed)
+    monkeypatch.setattr(getpass, "getpass", lambda _prompt: next(answers))
+    monkeypatch.setattr("builtins.input", lambda _prompt: named)
+    output = io.StringIO()
+    with translation.override("en"):
+        call_command("createsuperuser", *arguments, stdout=output)
+    assert list(answers) == []
+    return output.getvalue()
+
+
+@pytest.mark.parametrize("is_own", [True, False])
+def test_a_superuser_is_made_by_questions(monkeypatch, is_own):
+    own = ["--own"] if is_own else []
+    said = create(*own, typed=[PASSWORD, PASSWORD], named="root", monkeypatch=monkeypatch)
+    assert "root may do everything" in said
+    assert ("have to change" in said) is not is_own
+    root = User.objects.get()
+    assert (root.username, root.is_superuser, root.is_staff) == ("root", True, True)
+    assert root.must_change_password is not is_own
+    assert root.check_password(PASSWORD)
+
+
+def test_a_superuser_is_made_without_questions(monkeypatch):
+    monkeypatch.setenv("DJANGO_SUPERUSER_USERNAME", "root")
+    monkeypatch.setenv("DJANGO_SUPERUSER_PASSWORD", PASSWORD)
+    create("--noinput", monkeypatch=monkeypatch)
+    assert User.objects.get().must_change_password
+
+
+def test_without_a_password_nobody_signs_in_as_the_superuser(monkeypatch):
+    monkeypatch.delenv("DJANGO_SUPERUSER_PASSWORD", raising=False)
+    assert "change" not in create("--noinput", "--username=root", monkeypatch=monkeypatch)
+    root = User.objects.get()
+    assert not root.has_usable_password()
+    assert not root.must_change_password
+
+
+@pytest.mark.parametrize(
+    ("arguments", "password", "sentence"),
+    [
+        ([], PASSWORD, "Say who it is"),
+        (["--username=13800138000"], PASSWORD, "more than digits"),
+        (["--username=wang"], PASSWORD, "Somebody has this user name already"),
+        (["--username=root"], "root123456", "too common|easy to guess"),
+    ],
+)
+def test_a_superuser_who_cannot_be_is_refused_in_a_sentence(
+    owner, monkeypatch, arguments, password, sentence
+):
+    monkeypatch.delenv("DJANGO_SUPERUSER_USERNAME", raising=False)
+    monkeypatch.setenv("DJANGO_SUPERUSER_PASSWORD", password)
+    with pytest.raises(CommandError, match=sentence):
+        create("--noinput", *arguments, monkeypatch=monkeypatch)
+    assert User.objects.get() == owner
+
+
+def test_a_superuser_has_a_phone_that_nobody_else_has(owner):
+    for phone, refusal in (("13900139001", ValidationFailed), ("110", InvalidPhone)):
+        with pytest.raises(refusal):
+            staff.make_superuser(username="root", phone=phone)
+    assert User.objects.count() == 1
+    root = staff.make_superuser(username="root", phone="13900139002")
+    assert (root.phone, root.has_usable_password()) == ("13900139002", False)
 
 
 @pytest.mark.parametrize("line", [f"{PASSWORD}\n", f"{PASSWORD}\r\n", PASSWORD, f"{PASSWORD}\n\n"])
