@@ -6,9 +6,10 @@ from typing import Any
 from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage, Error, Tags, register
-from django.db import DEFAULT_DB_ALIAS, OperationalError
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, OperationalError
 from django.utils.module_loading import import_string
 
+from config.demo_accounts import default_accounts
 from config.private_paths import database_files, open_to_others
 from ops.monitoring import first_channels
 from ops.services.missing_keys import missing_keys
@@ -81,3 +82,25 @@ def keys_are_there(
         problem = f"The keys could not be compared with the database: {error}"
         return [checks.Warning(problem, id="config.W001")]
     return [Error(key.sentence(), id="config.E002") for key in missing if not key.is_lost]
+
+
+@register(Tags.database)
+def no_default_accounts(
+    *, databases: Sequence[str] | None = None, **_options: Any
+) -> list[CheckMessage]:
+    """Name the accounts of the demo by which anybody could enter, where it is no demo any more."""
+    if settings.DEBUG or DEFAULT_DB_ALIAS not in (databases or ()):
+        return []
+    try:
+        names = default_accounts()
+    except DatabaseError:  # before the first migration there is no table, and nobody
+        return []
+    return [
+        Error(
+            f"{name} is an account of the demo, and open: whoever read its pages could enter.",
+            hint="Set a password (manage.py set_password) or deactivate it in the console; "
+            "begin with an empty database and manage.py init_platform for a platform of your own.",
+            id="config.E003",
+        )
+        for name in names
+    ]

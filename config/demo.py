@@ -22,15 +22,13 @@ from catalog.services.members import join
 from catalog.services.pictures import add_picture
 from catalog.services.stock import change_stock
 from catalog.services.virtual_codes import add_codes
+from config.demo_accounts import ADMIN_NAME, MERCHANT_PHONE
 from config.local_secrets import local_secret
 from lottery.models import Prize, PrizeType, Wheel
 from lottery.odds import ANGLES
 from lottery.services.publishing import publish
 from lottery.services.wheels import make_default
 from ops.services import audit
-
-CUSTOMER_PHONE = "13800138001"
-MERCHANT_PHONE = "13900139001"
 
 TIERS = (("铜卡", 0, "1.00"), ("银卡", 5_000, "1.10"), ("金卡", 20_000, "1.25"))
 CATEGORIES = ("饮品", "小吃", "优惠券", "礼品卡")
@@ -75,7 +73,7 @@ def load() -> None:
     Audited by what the services do, and as a whole.
     """
     password = console_password() if settings.DEBUG else None
-    User.objects.create_superuser("admin", password, nickname="管理员")
+    User.objects.create_superuser(ADMIN_NAME, password, nickname="管理员")
     merchant = User(phone=MERCHANT_PHONE, nickname="王老板")
     merchant.set_password(password)
     merchant.save()

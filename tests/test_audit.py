@@ -12,6 +12,7 @@ import pkgutil
 import textwrap
 from collections.abc import Callable
 from datetime import date, timedelta
+from decimal import Decimal
 from functools import partial
 from io import StringIO
 from typing import Any, NamedTuple
@@ -28,14 +29,21 @@ from django.utils import timezone
 
 from accounts.live_settings import REGISTER_BONUS
 from accounts.models import ConsoleDevice, DeviceSession, User, UserStatus
-from accounts.services import console_devices, merging, passwords, premium, sign_in
+from accounts.services import (
+    console_devices,
+    identities,
+    merging,
+    passwords,
+    premium,
+    sign_in,
+)
 from accounts.services.staff import choose_platform_role, make_superuser
 from accounts.tests.factories import make_sign_in
 from catalog.models import Product, ProductImage, ShopMember, ShopRole, StockOperation
 from catalog.services import members, orders, pictures, stock, virtual_codes
 from catalog.tests.factories import make_member, make_order, make_png, make_product, make_shop
 from favorites import services as favorites
-from lottery.models import WheelStatus
+from lottery.models import PrizeType, Wheel, WheelStatus
 from lottery.services import publishing, seeds, wheels
 from lottery.services.draws import draw
 from lottery.tests.factories import make_draft, make_wheel
@@ -145,6 +153,14 @@ def of_superuser():
     name = sensitive.told(User, "username", "root")
     rights = {"username": name, "is_staff": True, "is_superuser": True}
     return Told("user.create_superuser", f"accounts.user:{root.pk}", {}, rights)
+
+
+def vouch_for_a_phone(staff):
+    def left():
+        person = User.objects.get(phone="13900139007")
+        return [Told("user.add", f"accounts.user:{person.pk}", {}, {"phone": "139****9007"})]
+
+    return Deed(partial(identities.account_for, "13900139007", author_id=staff.pk), left)
 
 
 def make_a_superuser(staff):
@@ -285,6 +301,23 @@ def publish(staff):
         partial(publishing.publish, wheel_id=wheel.pk, author_id=staff.pk),
         lambda: [of_wheel(wheel, "publish", {"version": None}, {"version": 1})],
     )
+
+
+def draw_up_a_wheel(staff):
+    shop = make_shop()
+    facts: dict[str, Any] = {
+        "type": PrizeType.EMPTY,
+        "probability": Decimal("0.125"),
+        "color": "#c8261b",
+    }
+    sectors = [wheels.Sector(name=f"S{number}", **facts) for number in range(8)]
+
+    def left():
+        wheel = Wheel.objects.get()
+        return [of_wheel(wheel, "add", {}, {"name": "W", "cost_points": 100, "prizes": 8})]
+
+    draft = {"name": "W", "sectors": sectors, "cost_points": 100, "shop_id": shop.pk}
+    return Deed(partial(wheels.make_draft, **draft), left)
 
 
 def pause(staff):
@@ -555,6 +588,7 @@ def go_on(staff):
 
 AUDITED = {
     "accounts.services.console_devices.end": end_a_console_device,
+    "accounts.services.identities.account_for": vouch_for_a_phone,
     "accounts.services.merging.merge": merge_two,
     "accounts.services.passwords.set_password": set_a_password,
     "accounts.services.premium.end": end_premium,
@@ -574,6 +608,7 @@ AUDITED = {
     "catalog.services.virtual_codes.add_codes": load_codes,
     "lottery.services.publishing.publish": publish,
     "lottery.services.wheels.change_status": pause,
+    "lottery.services.wheels.make_draft": draw_up_a_wheel,
     "lottery.services.wheels.make_default": make_another_the_default,
     "ops.services.error_groups.close": say_an_error_is_done,
     "ops.services.failed_rows.try_again": try_a_row_again,
@@ -910,6 +945,7 @@ EXEMPT = {*READS, *TELLS, *LOCKS, *AT_THE_START, *THE_TRAIL_ITSELF, *OWN_AFFAIRS
 AUDITED_COMMANDS = {
     "changepassword",
     "createsuperuser",
+    "init_platform",
     "set_password",
     "rotate_keys",
     "seal_ledgers",

@@ -452,6 +452,7 @@ COMMANDS: dict[str, Any] = {
     "check_integrity": of_ops.INTEGRITY_CHECKED,
     "createsuperuser": of_ops.CHANGES,
     "diagnose_db": of_ops.DATABASE_MENDED,
+    "init_platform": of_ops.CHANGES,
     "jobs": of_ops.JOB_RUNS,
     "logs": None,  # reads
     "maintenance": of_ops.CHANGES,

@@ -14,8 +14,10 @@ from accounts.errors import AccountClosed
 from accounts.live_settings import REGISTER_BONUS
 from accounts.metrics import NEW_PEOPLE, WECHAT_JOINED
 from accounts.models import User, UserStatus
+from accounts.services.sign_in_codes import check_phone
 from accounts.services.welcome import welcome
 from ops import security_log
+from ops.services import audit
 from ops.transactions import in_transaction
 
 TRIES = 3  # each is lost to somebody who committed the same phone or openid in this very moment
@@ -31,6 +33,25 @@ def person_by_phone(phone: str) -> tuple[User, bool]:
         welcome(person=person, points=REGISTER_BONUS.value, phone=phone)
         NEW_PEOPLE.add_on_commit()
     return person, is_new
+
+
+@in_transaction
+def account_for(phone: str, *, author_id: int | None = None) -> User:
+    """The account of a phone that nobody has proved yet, such as the first owner's.
+
+    It is made where there is none, without points, and audited. Raises InvalidPhone, and
+    AccountClosed.
+    """
+    check_phone(phone)
+    person: User
+    person, is_new = User.objects.get_or_create(
+        phone=phone, defaults={"nickname": _guest(phone[-4:])}
+    )
+    if person.status != UserStatus.ACTIVE:
+        raise AccountClosed
+    if is_new:
+        audit.record(action="user.add", row=person, after={"phone": phone}, actor_id=author_id)
+    return person
 
 
 @in_transaction

@@ -12,6 +12,7 @@ from accounts.models import SignInLimit, User
 from accounts.services import console_sign_in, passwords, staff
 from catalog.models import ShopMember
 from config import demo
+from config.demo_accounts import MERCHANT_PHONE
 from config.management.commands.serve import Command as Serve
 from ops import access
 from ops.access import Access
@@ -255,7 +256,7 @@ def test_outside_debug_nobody_of_the_demo_has_a_password(settings):
     people = User.objects.all()
     assert len(people) == 2
     assert [one for one in people if one.has_usable_password()] == []
-    for account in ("admin", demo.MERCHANT_PHONE):
+    for account in ("admin", MERCHANT_PHONE):
         with pytest.raises(WrongPassword):
             sign_in(demo.console_password(), account=account)
 
@@ -265,13 +266,13 @@ def test_in_debug_the_owner_of_the_demo_shop_has_the_printed_password(settings, 
     assert "set_password" not in seed_demo()
     owner = ShopMember.objects.get().person
     password = demo.console_password()
-    assert sign_in(password, account=demo.MERCHANT_PHONE) == owner
+    assert sign_in(password, account=MERCHANT_PHONE) == owner
     assert sign_in(password, account="admin").is_superuser
     said = io.StringIO()
     with translation.override("en"):
         Serve(stdout=said).say_who_can_sign_in()
     assert f"Console: admin / {password}" in said.getvalue()
-    assert f"Console of the shop: {demo.MERCHANT_PHONE} / {password}" in said.getvalue()
+    assert f"Console of the shop: {MERCHANT_PHONE} / {password}" in said.getvalue()
 
 
 def test_somebody_without_a_name_or_a_phone_has_no_tries_to_forget():

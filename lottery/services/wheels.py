@@ -1,8 +1,12 @@
 """Which version of a wheel is in force, and whether people may draw on it."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
 from functools import partial
 
-from lottery.models import Wheel, WheelStatus, WheelVersion
+from lottery.models import Prize, PrizeType, Wheel, WheelStatus, WheelVersion
+from lottery.odds import ANGLES
 from ops.errors import NotFound
 from ops.services import audit
 from ops.services.audit import Change
@@ -33,6 +37,69 @@ def _newest_version(wheel_id: int | None, *, default_wheel: bool) -> WheelVersio
     if newest is None:
         raise NotFound
     return newest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sector:
+    """A prize of a new wheel; `value` is in points for a prize of points, else in yuan."""
+
+    name: str
+    type: PrizeType
+    probability: Decimal
+    color: str
+    value: Decimal = Decimal(0)
+    is_pity_prize: bool = False
+
+
+@in_transaction
+def make_draft(
+    *,
+    name: str,
+    sectors: Sequence[Sector],
+    cost_points: int,
+    shop_id: int | None = None,
+    organiser: str = "",
+    daily_limit: int | None = None,
+    pity_threshold: int | None = None,
+    author_id: int | None = None,
+) -> Wheel:
+    """Make a wheel with a prize in each of its eight sectors; audited.
+
+    Nobody draws on it before it is published. Its fallback is the first sector that gives nothing.
+    Raises ValueError for another number of sectors.
+    """
+    placed = list(zip(ANGLES, sectors, strict=True))
+    wheel = Wheel.objects.create(
+        name=name,
+        shop_id=shop_id,
+        organiser=organiser,
+        cost_points=cost_points,
+        daily_limit=daily_limit,
+        pity_threshold=pity_threshold,
+    )
+    prizes = Prize.objects.bulk_create(
+        Prize(
+            wheel=wheel,
+            angle=angle,
+            name=sector.name,
+            type=sector.type,
+            value=sector.value,
+            probability=sector.probability,
+            color=sector.color,
+            is_pity_prize=sector.is_pity_prize,
+        )
+        for angle, sector in placed
+    )
+    wheel.fallback_prize = next((one for one in prizes if one.kind.is_nothing), None)
+    wheel.save(update_fields=["fallback_prize"])
+    audit.record(
+        action="wheel.add",
+        row=wheel,
+        after={"name": name, "cost_points": cost_points, "prizes": len(prizes)},
+        shop_id=shop_id,
+        actor_id=author_id,
+    )
+    return wheel
 
 
 @in_transaction

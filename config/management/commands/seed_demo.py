@@ -5,6 +5,7 @@ from django.utils.translation import gettext_noop
 
 from accounts.models import User
 from config import demo
+from config.demo_accounts import MERCHANT_PHONE
 from ops.command_base import TranslatedCommand
 from ops.metrics import DEMO_LOADED
 from ops.services import events
@@ -25,4 +26,11 @@ class Command(TranslatedCommand):
                     "Nobody has a password: `manage.py set_password admin` lets the "
                     "administrator into the console."
                 )
+            )
+            self.stdout.write(
+                _(
+                    "%(phone)s may be somebody's phone, who could enter as the owner by a code: "
+                    "deactivate this account before others reach the platform."
+                )
+                % {"phone": MERCHANT_PHONE}
             )

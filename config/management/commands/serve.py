@@ -12,7 +12,8 @@ from redis.exceptions import RedisError
 
 from accounts.models import User
 from config.daphne_server import EmbeddedServer
-from config.demo import CUSTOMER_PHONE, MERCHANT_PHONE, console_password
+from config.demo import console_password
+from config.demo_accounts import CUSTOMER_PHONE, MERCHANT_PHONE
 from config.routing import application
 from ops import life_signs
 from ops.command_base import TranslatedCommand

@@ -1,0 +1,38 @@
+"""The accounts of the demo, by which anybody could enter: what they are, and whether they are here.
+
+The audit trail says that the demo was loaded, and nobody takes that out of it.
+"""
+
+from accounts.models import User, UserStatus
+from ops.models import AuditEntry
+
+ADMIN_NAME = "admin"
+CUSTOMER_PHONE = "13800138001"
+MERCHANT_PHONE = "13900139001"
+PHONES = frozenset({CUSTOMER_PHONE, MERCHANT_PHONE})
+
+
+def is_loaded() -> bool:
+    """Whether the demo was ever loaded into this database."""
+    return AuditEntry.objects.filter(action="demo.load").exists()
+
+
+def default_accounts() -> list[str]:
+    """Names of the demo's accounts that open the console still; none where it was never loaded.
+
+    The administrator's counts until somebody sets another password than the one that was printed.
+    The owner's counts by its phone: it is in these pages, and somebody's who may ask for a code.
+    """
+    if not is_loaded():
+        return []
+    found = []
+    active = User.objects.filter(status=UserStatus.ACTIVE, is_staff=True)
+    for admin in active.filter(username=ADMIN_NAME):
+        own = AuditEntry.objects.filter(
+            action="user.set_password", object_type="accounts.user", object_id=str(admin.pk)
+        )
+        if admin.password and admin.has_usable_password() and not own.exists():
+            found.append(ADMIN_NAME)
+    if active.filter(phone=MERCHANT_PHONE).exists():
+        found.append(MERCHANT_PHONE)
+    return found
