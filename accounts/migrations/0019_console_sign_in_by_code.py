@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("accounts", "0017_premium_has_an_end"),
+        ("accounts", "0018_merged_accounts"),
     ]
 
     operations = [
