@@ -31,6 +31,8 @@ type Event = Literal[
     "device_ended",
     # Accounts.
     "identity_joined",
+    "email_changed",
+    "email_removed",
     "account_activated",
     "account_deactivated",
     "account_banned",

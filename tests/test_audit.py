@@ -877,6 +877,7 @@ JOBS = {
     "accounts.services.console_sign_in.forget_old_tries",
     "accounts.services.emails.forget_old",
     "accounts.services.emails.send_link",
+    "accounts.services.emails.send_notice",
     "accounts.services.sign_in.forget_ended",
     "accounts.services.sign_in_codes.forget_old",
     "ops.services.purge.purge",

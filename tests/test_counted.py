@@ -65,6 +65,7 @@ from ops.services import (
     scheduler,
     seals,
 )
+from ops.services.encryption import encrypt
 from ops.tests import probe_tasks
 from reviews import metrics as of_reviews
 from reviews.models import ProcessError, ProcessRecord, ProcessStatus
@@ -352,6 +353,10 @@ COUNTED: dict[str, tuple[Any, Callable[[], Any]]] = {
     "accounts.services.emails.send_link": (
         of_people.EMAILS,
         lambda: partial(emails.send_link.call, asked_link()[1].pk, "en"),
+    ),
+    "accounts.services.emails.send_notice": (
+        of_people.EMAILS,
+        lambda: partial(emails.send_notice.call, encrypt("wang@example.com"), "en"),
     ),
     "accounts.services.sign_in.forget_ended": (of_ops.ROWS_PURGED, ended_sign_in),
     "accounts.services.code_counts.forget_old": (of_ops.ROWS_PURGED, old_count),

@@ -17,10 +17,11 @@ from accounts.limits import EMAIL_LINK_LIFETIME, EMAIL_LINKS_A_DAY, RESEND_LINK_
 from accounts.metrics import EMAIL_STEPS, EMAILS
 from accounts.models import EmailLink, User, UserStatus
 from accounts.services.points import lock_person
+from ops import security_log
 from ops.days import seconds_left
 from ops.errors import TooManyRequests
 from ops.identifiers import find, read_identifier
-from ops.services.encryption import keyed_hash, keyed_hashes
+from ops.services.encryption import decrypt, encrypt, keyed_hash, keyed_hashes
 from ops.services.purge import purge
 from ops.transactions import in_transaction
 
@@ -78,8 +79,17 @@ def remove(*, person_id: int) -> None:
     """Let a person have no e-mail; a link that is on its way does nothing any more."""
     person = lock_person(person_id)
     EmailLink.objects.filter(person=person, closed_at=None).update(closed_at=timezone.now())
-    if User.objects.filter(pk=person.pk, email__isnull=False).update(email=None):
+    if person.email and User.objects.filter(pk=person.pk).update(email=None):
         EMAIL_STEPS.add_on_commit(1, "removed")
+        security_log.note_change("email_removed", person_id=person.pk)
+        _tell_old_mailbox(person.email)
+
+
+def _tell_old_mailbox(email: str) -> None:
+    """Tell the mailbox that was somebody's until now: whoever reads it may not have wanted this."""
+    language = translation.get_language() or settings.LANGUAGE_CODE
+    # robust: that a letter is lost takes nothing back.
+    transaction.on_commit(partial(send_notice.enqueue, encrypt(email), language), robust=True)
 
 
 def link_named(token: str) -> EmailLink:
@@ -103,7 +113,7 @@ def confirm(*, token: str) -> User:
     Raises EmailLinkVoid, and EmailTaken where another person was first.
     """
     link = link_named(token)
-    lock_person(link.person_id)  # first, as whoever asks for another link does
+    person = lock_person(link.person_id)  # first, as whoever asks for another link does
     now = timezone.now()
     if not EmailLink.objects.open(now).filter(pk=link.pk).update(closed_at=now):
         raise EmailLinkVoid
@@ -113,6 +123,9 @@ def confirm(*, token: str) -> User:
     except IntegrityError as error:
         raise EmailTaken from error
     EMAIL_STEPS.add_on_commit(1, "confirmed")
+    security_log.note_change("email_changed", person_id=person.pk)
+    if person.email and person.email.lower() != link.email.lower():
+        _tell_old_mailbox(person.email)
     link.person.email = link.email
     return link.person
 
@@ -129,12 +142,32 @@ def send_link(link_id: int, language: str) -> None:
     is_taken = User.objects.by_email(link.email).exclude(pk=link.person_id).exists()
     with translation.override(language):
         letter = _letter_to_its_owner() if is_taken else _letter_with(link)
-    letter.to = [link.email]
+    _send(letter, to=link.email)
+
+
+@task()
+def send_notice(encrypted: str, language: str) -> None:
+    """Tell a mailbox, in this language, that it is not the address of an account any more.
+
+    The queue keeps what it is given; an address is personal, and so it comes as a ciphertext.
+    """
+    with translation.override(language):
+        text = _(
+            "This address was that of your account until now. It was changed or removed there, by "
+            "somebody who is signed in. If that was not you, sign in with your phone, end the "
+            "devices that you do not know, and ask the shop."
+        )
+        letter = EmailMessage(_("Your e-mail address was changed"), text)
+    _send(letter, to=decrypt(encrypted))
+
+
+def _send(letter: EmailMessage, *, to: str) -> None:
+    letter.to = [to]
     try:
         letter.send()
     except OSError as error:
         # Without what it says: that names the address.
-        logger.error("A link was not sent: %s", type(error).__name__)  # noqa: TRY400
+        logger.error("A letter was not sent: %s", type(error).__name__)  # noqa: TRY400
         EMAILS.add(1, "failed")
         return
     EMAILS.add(1, "sent")

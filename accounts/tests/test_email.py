@@ -46,11 +46,31 @@ def ask(api, django_capture_on_commit_callbacks):
         waiting = len(queued())
         with django_capture_on_commit_callbacks(execute=True):
             answer = api.patch(PROFILE, {"email": email}, headers=headers)
-        for arguments in queued()[waiting:]:
-            emails.send_link.call(*arguments)
+        send_all(queued()[waiting:])
         return answer
 
     return asked
+
+
+def send_all(calls):
+    """Send what waits: links by their id, notices by what their mailbox was encrypted to."""
+    for whose, language in calls:
+        task = emails.send_link if isinstance(whose, int) else emails.send_notice
+        task.call(whose, language)
+
+
+@pytest.fixture
+def open_link(django_capture_on_commit_callbacks):
+    """Press the button of the link in a letter; what is to be told of it is sent."""
+
+    def opened(letter):
+        waiting = len(queued())
+        with django_capture_on_commit_callbacks(execute=True):
+            answer = in_a_browser().post(link_in(letter))
+        send_all(queued()[waiting:])
+        return answer
+
+    return opened
 
 
 def link_in(letter):
@@ -248,7 +268,7 @@ def test_an_address_that_was_removed_comes_back_by_no_link(api, ask):
     assert email_of(person) == ADDRESS
     assert data_of(ask(None))["email"] is None
     assert email_of(person) is None
-    assert all(void(link_in(letter)) for letter in mail.outbox)
+    assert all(void(link_in(letter)) for letter in mail.outbox[:2])
 
 
 def test_the_address_that_somebody_has_needs_no_link(api, ask):
@@ -466,6 +486,78 @@ def test_without_the_constraint_all_of_them_do():
         assert kinds(ask_for_one_mailbox_at_once(10)) == {type(None): 10}
 
 
+# --- The mailbox that was somebody's before -------------------------------------------------------
+OTHER = "other@example.com"
+
+
+def test_the_old_mailbox_is_told_and_the_log_says_so(api, ask, open_link, caplog):
+    person = sign_in(api).person
+    ask(ADDRESS)
+    open_link(mail.outbox[0])
+    assert len(mail.outbox) == 1  # the first address takes the place of none
+    let_time_pass(minutes=1)
+    caplog.clear()
+    ask(OTHER)
+    assert len(mail.outbox) == 2  # that somebody asked changes nothing yet
+    assert "email_changed" not in caplog.text
+    open_link(mail.outbox[1])
+    notice = mail.outbox[2]
+    assert notice.to == [ADDRESS]
+    assert notice.subject == "Your e-mail address was changed"
+    assert OTHER not in notice.body
+    assert email_of(person) == OTHER
+    assert '"event": "email_changed"' in caplog.text
+    assert f'"person_id": {person.pk}' in caplog.text
+    assert "@example.com" not in caplog.text
+
+
+def test_who_removes_an_address_is_told_there_as_well(api, ask, open_link, caplog):
+    sign_in(api)
+    ask(ADDRESS)
+    open_link(mail.outbox[0])
+    data_of(ask(None, **{"Accept-Language": "en"}))
+    assert mail.outbox[-1].to == [ADDRESS]
+    assert mail.outbox[-1].subject == "Your e-mail address was changed"
+    assert '"event": "email_removed"' in caplog.text
+    sent = len(mail.outbox)
+    data_of(ask(None))  # there is none any more
+    assert len(mail.outbox) == sent
+
+
+def test_the_same_address_in_another_case_is_no_other_mailbox(api, ask, open_link):
+    person = sign_in(api).person
+    ask(ADDRESS)
+    open_link(mail.outbox[0])
+    let_time_pass(minutes=1)
+    ask(ADDRESS.capitalize())
+    open_link(mail.outbox[1])
+    assert email_of(person) == ADDRESS.capitalize()
+    assert len(mail.outbox) == 2
+
+
+def test_the_queue_holds_no_address(api, ask, django_capture_on_commit_callbacks):
+    sign_in(api)
+    ask(ADDRESS)
+    in_a_browser().post(link_in(mail.outbox[0]))
+    with django_capture_on_commit_callbacks(execute=True):
+        data_of(api.patch(PROFILE, {"email": None}))
+    encrypted, _language = queued()[-1]
+    assert "example.com" not in encrypted
+
+
+def test_a_notice_that_is_lost_takes_nothing_back(api, ask, open_link, settings, caplog):
+    person = sign_in(api).person
+    ask(ADDRESS)
+    open_link(mail.outbox[0])
+    let_time_pass(minutes=1)
+    ask(OTHER)
+    settings.MAILERS = {"default": {"BACKEND": f"{__name__}.AwayBackend"}}
+    assert open_link(mail.outbox[1]).status_code == 200
+    assert email_of(person) == OTHER
+    assert "A letter was not sent: SMTPRecipientsRefused" in caplog.text
+    assert "@example.com" not in caplog.text
+
+
 # --- Sending ------------------------------------------------------------------------------------
 class AwayBackend(EmailBackend):
     """A mail server that takes nothing, and names the address when it says so."""
@@ -478,7 +570,7 @@ def test_a_server_that_is_away_is_logged_without_the_address(api, ask, settings,
     person = sign_in(api).person
     settings.MAILERS = {"default": {"BACKEND": f"{__name__}.AwayBackend"}}
     data_of(ask(ADDRESS))
-    assert "A link was not sent: SMTPRecipientsRefused" in caplog.text
+    assert "A letter was not sent: SMTPRecipientsRefused" in caplog.text
     assert "wang" not in caplog.text
     assert email_of(person) is None
 
