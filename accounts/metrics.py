@@ -35,7 +35,7 @@ CODES = Counter(
 )
 CODES_REFUSED = Counter(
     "platform_sign_in_codes_refused_total",
-    "Sign-in codes that were asked for too often, by the limit that refused them.",
+    "Sign-in codes that were asked for too often, or held back, by the limit that did it.",
     Label("reason", ("minute", "day", "address", "prefix", "budget", "pumping")),
 )
 SMS_TRIES = Counter(
@@ -94,7 +94,9 @@ def _used_share() -> Values:
     """
     now = timezone.now()
     codes = SignInCode.objects.filter(
-        created_at__gt=now - timedelta(hours=1), created_at__lte=now - timedelta(minutes=1)
+        is_held_back=False,
+        created_at__gt=now - timedelta(hours=1),
+        created_at__lte=now - timedelta(minutes=1),
     )
     sums = codes.aggregate(all=Count("pk"), used=Count("pk", filter=Q(used_at__isnull=False)))
     return {(): sums["used"] / sums["all"]} if sums["all"] else {}

@@ -48,6 +48,14 @@ class SignInCode(ServiceColumns):
         default=False,
         help_text=_("Whether somebody had signed in by this phone before."),
     )
+    is_held_back = models.BooleanField(
+        _("held back"),
+        db_default=False,
+        default=False,
+        help_text=_(
+            "It was never sent: few codes were used, and nobody had signed in by this phone."
+        ),
+    )
     code_hash = models.CharField(_("code hash"), max_length=64)
     ip_address = models.GenericIPAddressField(_("address"), null=True, blank=True)
     wrong_tries = models.PositiveSmallIntegerField(_("wrong tries"), default=0)

@@ -67,8 +67,9 @@ def ask_code(*, phone: str, address: str, purpose: CodePurpose = CodePurpose.APP
     A phone's limits are the same for all purposes together: more guesses there are not. The answer
     never tells whether the phone has an account. Raises InvalidPhone, and
     CodeAskedTooOften: per phone (60 seconds, so many a day), per address and per neighbourhood of
-    numbers (an hour), beyond the platform's budget of the day, and where few codes are used (SMS
-    pumping), which never concerns a phone that signed in before. When no provider takes it within
+    numbers (an hour), and beyond the platform's budget of the day. Where few codes are used (SMS
+    pumping) nothing is sent to a phone that never signed in, and it is answered like the others:
+    else the answer would tell which phones have an account. When no provider takes it within
     3 seconds the code is taken back, so that the one before stays good, and the phone may ask
     again at once: Unavailable, after commit. Where it may have arrived all the same, the phone may
     ask at once for the first FREE_UNSURE times of a day; from then on it counts as sent, for the
@@ -100,33 +101,37 @@ def _ask(phone: str, address: str, purpose: CodePurpose, now: datetime) -> None:
     if sent_today + unsure_today >= CODES_A_DAY.value:
         raise CodeAskedTooOften(retry_after=seconds_left(now), limit="day")
     place = counted_as(address)
-    if place is not None and not is_known and (pause := _wait_for_pumping(now)):
-        raise CodeAskedTooOften(retry_after=_seconds(pause), limit="pumping")
+    is_held_back = place is not None and not is_known and _is_pumped(now)
     code = f"{secrets.randbelow(10**DIGITS):0{DIGITS}d}"
     try:
         with transaction.atomic():
-            claimed = _claim(phone, place, now)
+            claimed = _claim(phone, place, now, is_sent=not is_held_back)
             row = SignInCode.objects.create(
                 phone=phone,
                 purpose=purpose,
                 day=timezone.localdate(now),
                 number=sent_today + 1,
                 is_known=is_known,
+                is_held_back=is_held_back,
                 code_hash=keyed_hash("sign-in code", f"{phone}:{code}"),
                 ip_address=address or None,
                 created_at=now,
                 expires_at=now + settings.SMS_CODE_LIFETIME,
             )
-            transaction.on_commit(partial(_send, row, code, claimed))
+            if is_held_back:
+                _tell_of_refusal("pumping")
+            else:
+                transaction.on_commit(partial(_send, row, code, claimed))
     except IntegrityError as error:
         wait = settings.SMS_RESEND_AFTER
         raise CodeAskedTooOften(retry_after=_seconds(wait), limit="minute") from error
 
 
-def _claim(phone: str, place: str | None, now: datetime) -> list[Counted]:
+def _claim(phone: str, place: str | None, now: datetime, *, is_sent: bool) -> list[Counted]:
     """Count a code by all that share a limit, in one order; raises what takes all of it back.
 
-    Nothing is counted for who is not counted by address: the machine itself in development.
+    Nothing is counted for who is not counted by address: the machine itself in development. A code
+    that is not sent costs the day's budget nothing, and is refused where that is used up.
     """
     if place is None:
         return []
@@ -141,32 +146,34 @@ def _claim(phone: str, place: str | None, now: datetime) -> list[Counted]:
         (Counted(CountPurpose.PLATFORM, "", midnight), CODES_A_DAY_IN_ALL, "budget"),
     )
     for counted, limit, name in limits:
-        if not counted.claim(limit=limit.value):
+        is_free = not is_sent and name == "budget"
+        if not (counted.count < limit.value if is_free else counted.claim(limit=limit.value)):
             wait = seconds_left(now) if counted.since == midnight else rest_of_hour(now)
             raise CodeAskedTooOften(retry_after=wait, limit=name)
     return [counted for counted, _limit, _name in limits]
 
 
-def _wait_for_pumping(now: datetime) -> timedelta | None:
-    """How long strangers wait, since few of the newest codes for strangers were used; else None.
+def _is_pumped(now: datetime) -> bool:
+    """Whether few of the newest codes for strangers were used.
 
-    It ends by itself: the oldest of those codes soon counts no more.
+    It ends by itself: the oldest of those codes soon counts no more. One that was held back was
+    never there to be used.
     """
     number, span = PUMPING_CODES.value, timedelta(minutes=PUMPING_MINUTES.value)
     codes = SignInCode.objects.filter(
-        is_known=False, created_at__gt=now - span, created_at__lte=now - TIME_TO_TYPE
+        is_known=False,
+        is_held_back=False,
+        created_at__gt=now - span,
+        created_at__lte=now - TIME_TO_TYPE,
     ).order_by("-created_at")
-    newest = list(codes.values_list("created_at", "used_at")[:number])
-    used = sum(used_at is not None for _created_at, used_at in newest)
-    is_full = number and len(newest) == number
-    if not is_full or used * 100 >= PUMPING_PERCENT.value * number:
-        return None
-    oldest, _used_at = newest[-1]
-    return oldest + span - now
+    newest = list(codes.values_list("used_at", flat=True)[:number])
+    used = sum(used_at is not None for used_at in newest)
+    is_full = bool(number) and len(newest) == number
+    return is_full and used * 100 < PUMPING_PERCENT.value * number
 
 
 def _tell_of_refusal(limit: str) -> None:
-    """Count what a limit refused; of those that concern everybody there is an event, once."""
+    """Count what a limit refused, or held back; where it concerns everybody, one event tells."""
     CODES_REFUSED.add(1, limit)
     now = timezone.now()
     if limit == "pumping":

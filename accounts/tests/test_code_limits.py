@@ -88,31 +88,95 @@ def make_codes(number, *, used=0, minutes_ago=5, is_known=False, of=0):
         )  # fmt: skip
 
 
+def is_held_back(phone):
+    return SignInCode.objects.get(phone=phone).is_held_back
+
+
 @pytest.fixture
 def ten_codes(settings):
     settings.SMS_PUMPING_CODES, settings.SMS_PUMPING_PERCENT = 10, 30
     settings.SMS_PUMPING_MINUTES = 30
 
 
-def test_where_few_codes_are_used_strangers_wait(sent, ten_codes):
+def test_where_few_codes_are_used_strangers_wait(
+    sent, ten_codes, django_capture_on_commit_callbacks
+):
     make_codes(10, used=2)
+    known_person()
     before = metrics.CODES_REFUSED.series().get(("pumping",), 0)
-    for number in (1, 2):
-        response = post(f"1380013800{number}", f"198.51.100.{number}")
-        assert refused(response, 1003) is None
-        assert 1450 <= int(response["Retry-After"]) <= 1500  # 25 minutes
-    assert sent == []
+    with django_capture_on_commit_callbacks(execute=True):
+        for number in (1, 2):
+            data_of(post(f"1380013800{number}", f"198.51.100.{number}"))
+        data_of(post(KNOWN))
+    assert [phone for phone, _code in sent] == [KNOWN]
     assert metrics.CODES_REFUSED.series()[("pumping",)] == before + 2
     event = OperationalEvent.objects.get()
     assert event.kind == "sms_pumping"
     assert event.facts == {"codes": 10, "below_percent": 30}
 
 
+def told(phone, address="198.51.100.7"):
+    """What somebody learns who asks for a code, and for another one at once."""
+    answers = [post(phone, address) for _time in range(2)]
+    return [
+        (one.status_code, one.json()["code"], one.json()["data"], "Retry-After" in one)
+        for one in answers
+    ]
+
+
+def test_no_answer_tells_whether_a_phone_has_an_account_while_strangers_wait(sent, ten_codes):
+    """Nor do wrong codes: somebody's phone gets one, and the other's does not."""
+    make_codes(10)
+    known_person()
+    assert told(PHONE) == told(KNOWN)
+    assert (is_held_back(PHONE), is_held_back(KNOWN)) == (True, False)
+    login = "/api/auth/login"
+    for _time in range(6):
+        tried = [client_of().post(login, {"phone": p, "code": "0000x"}) for p in (PHONE, KNOWN)]
+        assert len({(one.status_code, one.json()["code"]) for one in tried}) == 1
+    assert tried[0].json()["code"] == 1004
+
+
+@pytest.mark.parametrize("name", ["SMS_CODES_AN_HOUR_PER_ADDRESS", "SMS_CODES_AN_HOUR_PER_PREFIX"])
+def test_what_is_held_back_counts_where_neighbours_are_counted(sent, ten_codes, settings, name):
+    setattr(settings, name, 1)
+    make_codes(10)
+    data_of(post("13800130001"))
+    refused(post("13800130002"), 1003)
+
+
+def test_what_is_held_back_costs_the_budget_nothing(sent, ten_codes, settings):
+    """Else whoever pumps would use up what is left for those who have an account."""
+    settings.SMS_CODES_A_DAY_IN_ALL = 1
+    make_codes(10)
+    known_person()
+    data_of(post(PHONE))
+    data_of(post(KNOWN))
+    refused(post("13900130000"), 1003)  # as anybody is where nothing is left
+
+
+def test_what_is_held_back_does_not_hold_others_back(sent, ten_codes):
+    make_codes(9)
+    SignInCode.objects.update(is_held_back=True)
+    make_codes(9, of=1)
+    data_of(post(PHONE))
+    assert not is_held_back(PHONE)
+
+
+def test_a_code_that_was_held_back_opens_nothing(sent, ten_codes):
+    make_codes(10)
+    data_of(post(PHONE))
+    code = SignInCode.objects.get(phone=PHONE)
+    assert code.is_held_back
+    assert not code.is_known
+    assert not User.objects.filter(phone=PHONE).exists()
+
+
 def test_a_rule_can_see_that_strangers_wait(sent, ten_codes, django_capture_on_commit_callbacks):
     make_codes(10)
     before = EVENTS.series().get(("sms_pumping",), 0)
     with django_capture_on_commit_callbacks(execute=True):
-        refused(post(PHONE), 1003)
+        data_of(post(PHONE))
     assert EVENTS.series()[("sms_pumping",)] == before + 1
 
 
@@ -120,12 +184,14 @@ def test_whoever_signed_in_before_never_waits_for_that(sent, ten_codes):
     make_codes(10)
     known_person()
     data_of(post(KNOWN))
+    assert not is_held_back(KNOWN)
 
 
 def test_an_account_that_nobody_ever_signed_in_to_is_a_stranger(sent, ten_codes):
     make_codes(10)
     make_person(phone=KNOWN)
-    refused(post(KNOWN), 1003)
+    data_of(post(KNOWN))
+    assert is_held_back(KNOWN)
 
 
 @pytest.mark.parametrize(
@@ -142,6 +208,7 @@ def test_an_account_that_nobody_ever_signed_in_to_is_a_stranger(sent, ten_codes)
 def test_else_nobody_waits(sent, ten_codes, codes):
     codes()
     data_of(post(PHONE))
+    assert not is_held_back(PHONE)
     assert not OperationalEvent.objects.exists()
 
 
@@ -149,12 +216,14 @@ def test_the_newest_codes_count(sent, ten_codes):
     make_codes(10, minutes_ago=20)
     make_codes(10, used=3, minutes_ago=5, of=1)
     data_of(post(PHONE))
+    assert not is_held_back(PHONE)
 
 
 def test_0_looks_at_none(sent, settings):
     settings.SMS_PUMPING_CODES = 0
     make_codes(3)
     data_of(post(PHONE))
+    assert not is_held_back(PHONE)
 
 
 def test_a_code_says_whether_its_phone_was_known(sent):
@@ -170,6 +239,8 @@ def test_the_used_share_is_told(settings):
     make_codes(4, used=1)
     make_codes(4, used=4, minutes_ago=70, of=1)
     make_codes(4, used=0, minutes_ago=0, of=2)
+    make_codes(4, used=0, of=3)
+    SignInCode.objects.filter(phone__startswith="1370003").update(is_held_back=True)
     assert read() == {(): 0.25}
 
 
