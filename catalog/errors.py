@@ -4,8 +4,8 @@ from typing import Literal
 
 from django.utils.translation import gettext_lazy as _
 
-from catalog.limits import MAX_QUANTITY
-from ops.errors import DomainError, NotAllowed
+from catalog.limits import MAX_QUANTITY, MOST_INVITATIONS
+from ops.errors import DomainError, NotAllowed, NotFound
 
 
 class ProductNotFound(DomainError):
@@ -101,3 +101,14 @@ class RoleAboveOwn(NotAllowed):
 class LastOwner(DomainError):
     code, status = 8008, 409
     message = _("A shop keeps one owner at least: make somebody else the owner first.")
+
+
+class InvitationGone(NotFound):
+    message = _("This invitation is gone: it was answered, withdrawn, or has expired.")
+
+
+class TooManyInvitations(DomainError):
+    code, status = 8009, 409
+    message = _("A shop has at most %(limit)s invitations that wait: withdraw some first.")
+    reveals = {"limit": int}
+    example = {"limit": MOST_INVITATIONS}

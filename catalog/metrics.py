@@ -5,7 +5,7 @@ from django.utils.translation import gettext_lazy as _
 from catalog.live_settings import LOW_STOCK as THRESHOLD
 from catalog.models import Product, ProductKind, StockOperation
 from ops.charts import Chart, Group, Shows
-from ops.measures import Counter, Gauge, Label
+from ops.measures import Counter, EventKind, Gauge, Label
 
 _KIND = Label("kind", ProductKind.values)
 
@@ -39,4 +39,10 @@ EXCHANGES_CHART = Chart(
     group=Group.BUSINESS,
     measure=EXCHANGES,
     shows=Shows.COUNT,
+)
+
+SHOP_WITHOUT_OWNER = EventKind(
+    "shop_without_owner",
+    _("A shop has no owner any more whose account is open: invite another one"),
+    ("shop",),
 )

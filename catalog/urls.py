@@ -12,4 +12,7 @@ urlpatterns = [
     path("exchange/orders/<str:exchange_id>", views.OrderView.as_view()),
     path("exchange/orders/<str:exchange_id>/cancel", views.CancelView.as_view()),
     path("merchant/redeem", views.RedeemView.as_view()),
+    path("merchant/shops/<str:shop_id>/members", views.MembersView.as_view()),
+    path("user/invitations", views.InvitationsView.as_view()),
+    path("user/invitations/<str:invitation_id>", views.InvitationView.as_view()),
 ]

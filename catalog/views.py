@@ -1,14 +1,21 @@
-from django.db.models import Q
+from typing import Any
+
+from django.db.models import Q, QuerySet
+from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework.permissions import BasePermission, IsAuthenticated
 from rest_framework.response import Response
 
-from accounts.errors import NotEnoughPoints
+from accounts.errors import InvalidPhone, NotEnoughPoints
+from accounts.models import User
 from accounts.services.merged_accounts import account_ids
+from accounts.services.sign_in_codes import check_phone
 from catalog import serializers
 from catalog.errors import (
     AlreadyRedeemed,
     ExchangeCodeVoid,
+    InvitationGone,
+    LastOwner,
     LimitReached,
     NotAMerchant,
     NotCancellable,
@@ -16,8 +23,10 @@ from catalog.errors import (
     NotOnSale,
     OrderNotFound,
     ProductNotFound,
+    TooManyInvitations,
+    WorksThere,
 )
-from catalog.models import Category, Order, Product, Shop
+from catalog.models import Category, Order, Product, Shop, ShopInvitation, ShopMember, ShopRole
 from catalog.outputs import (
     COLUMNS_OF_ORDERS,
     COLUMNS_OF_PRODUCTS,
@@ -28,12 +37,12 @@ from catalog.outputs import (
     order_items,
     product_items,
 )
-from catalog.services import mall, orders
+from catalog.services import invitations, mall, members, orders
 from catalog.services.shops import require_merchant
 from ops.api.kept import OF_A_PAGE, Content, KeptView
 from ops.api.pagination import page
 from ops.api.views import AnswerOnceView, ApiView
-from ops.errors import NotAllowed
+from ops.errors import NotAllowed, NotFound, TooManyRequests
 from ops.identifiers import find, read_identifier
 
 
@@ -44,6 +53,16 @@ class MayRedeem(BasePermission):
 
     def has_permission(self, request, view):
         require_merchant(request.user, *orders.COUNTER_ROLES)
+        return True
+
+
+class MayRunMembers(BasePermission):
+    """Only for owners of a shop; to leave, for whoever works at one. Refuses with 6001 or 1009."""
+
+    refusals = (NotAMerchant, NotAllowed)
+
+    def has_permission(self, request, view):
+        require_merchant(request.user, *(() if request.method == "DELETE" else [ShopRole.OWNER]))
         return True
 
 
@@ -201,6 +220,145 @@ class RedeemView(AnswerOnceView):
 
     def effect(self, request, body):
         return _shown(orders.redeem(cashier=request.user, **body))
+
+
+class MembersView(ApiView):
+    """Who works at a shop: for its owners, and for whoever leaves it."""
+
+    permission_classes = (IsAuthenticated, MayRunMembers)
+    refusals = {
+        "GET": (NotFound,),
+        "POST": (NotFound, WorksThere, TooManyInvitations, TooManyRequests),
+        "PATCH": (NotFound, TooManyRequests),
+        "DELETE": (NotFound, LastOwner, InvalidPhone),
+    }
+
+    @extend_schema(
+        parameters=[serializers.MembersQuery], responses=serializers.MemberOutput(many=True)
+    )
+    def get(self, request, shop_id):
+        """Who works there, or who was invited and has not answered yet."""
+        wanted = self.query(serializers.MembersQuery)
+        at = self._shop(request, shop_id)
+        rows: QuerySet[Any]
+        if wanted["status"] == "invited":
+            rows = ShopInvitation.objects.pending(timezone.now()).filter(shop_id=at)
+        else:
+            rows = ShopMember.objects.filter(shop_id=at).select_related("person")
+        shown, following = page(request, rows)
+        items = serializers.MemberOutput(shown, many=True).data
+        return Response({"items": items, "next": following})
+
+    @extend_schema(request=serializers.InvitationInput, responses=serializers.MemberOutput)
+    def post(self, request, shop_id):
+        """Invite somebody by their phone; they join once they accept. Again: the same, renewed."""
+        wanted = self._named(serializers.InvitationInput)
+        invitation = invitations.invite(
+            shop_id=self._shop(request, shop_id),
+            phone=wanted["phone"],
+            role=ShopRole(wanted["role"]),
+            author_id=request.user.pk,
+        )
+        return Response(serializers.MemberOutput(invitation).data)
+
+    @extend_schema(request=serializers.RoleInput, responses=serializers.MemberOutput)
+    def patch(self, request, shop_id):
+        """Give somebody another role, who works there or was invited."""
+        wanted = self._named(serializers.RoleInput)
+        found = self._find(self._shop(request, shop_id), wanted)
+        role = ShopRole(wanted["role"])
+        if isinstance(found, ShopMember):
+            members.change_role(member=found, role=role, author_id=request.user.pk)
+        else:
+            found = invitations.invite(
+                shop_id=found.shop_id, phone=found.phone, role=role, author_id=request.user.pk
+            )
+        return Response(serializers.MemberOutput(found).data)
+
+    @extend_schema(parameters=[serializers.WhoGoesQuery], responses=None)
+    def delete(self, request, shop_id):
+        """Let a member go, or take an invitation back. Everybody may leave by themselves.
+
+        Without a parameter the body names them as for PATCH: `{"phone": "13800138001"}`. A phone is
+        never in an address.
+        """
+        asked = self.query(serializers.WhoGoesQuery)
+        wanted = {name: read_identifier(text) for name, text in asked.items()}
+        if not wanted:
+            wanted = self._named(serializers.WhichMember)
+        at = self._shop(request, shop_id, is_for_all=True)
+        found = self._find(at, wanted)
+        if isinstance(found, ShopMember):
+            members.leave(member=found, author_id=request.user.pk)
+        else:
+            invitations.withdraw_all([found], author_id=request.user.pk)
+        return Response(None)
+
+    def _named(self, shape):
+        """The body; a phone that is none is told before anything is looked up."""
+        body = self.body(shape)
+        if "phone" in body:
+            check_phone(body["phone"])
+        return body
+
+    def _shop(self, request, shop_id, *, is_for_all=False):
+        """The id of the shop; of another one than those where somebody works there is none."""
+        at = read_identifier(shop_id)
+        role = require_merchant(request.user).get(at or 0)
+        if role is None:
+            raise NotFound
+        self.is_owner = role == ShopRole.OWNER
+        if not (self.is_owner or is_for_all):
+            raise NotAllowed
+        return at
+
+    def _find(self, at, named):
+        """Whoever is named at the shop. Who does not own it may name nobody but themselves."""
+        there = ShopMember.objects.filter(shop_id=at).select_related("person")
+        invited = ShopInvitation.objects.pending(timezone.now()).filter(shop_id=at)
+        if phone := named.get("phone"):
+            found = there.filter(person__phone=phone).first() or invited.filter(phone=phone).first()
+        else:
+            found = find(there, named.get("member_id"))
+            found = found or find(invited, named.get("invitation_id"))
+        is_own = isinstance(found, ShopMember) and found.person_id == self.request.user.pk
+        if not (self.is_owner or is_own):
+            raise NotAllowed
+        if found is None:
+            raise NotFound
+        return found
+
+
+class InvitationsView(ApiView):
+    """The shops that invited the person to work there."""
+
+    @extend_schema(responses=serializers.InvitationOutput(many=True))
+    def get(self, request):
+        """Those that wait for an answer, the newest first."""
+        person = User.objects.get(pk=request.user.pk)
+        shown, following = page(request, invitations.open_to(person))
+        items = serializers.InvitationOutput(shown, many=True).data
+        return Response({"items": items, "next": following})
+
+
+class InvitationView(ApiView):
+    """One of the invitations of the person."""
+
+    refusals = (InvitationGone, WorksThere)
+
+    @extend_schema(request=serializers.InvitationAnswerInput, responses=serializers.AnsweredOutput)
+    def post(self, request, invitation_id):
+        """Accept it and work there, or decline it."""
+        decision = self.body(serializers.InvitationAnswerInput)["decision"]
+        person = User.objects.get(pk=request.user.pk)
+        asked = {"person": person, "invitation_id": read_identifier(invitation_id)}
+        if decision == "accept":
+            member = invitations.accept(**asked)
+            answer = {"shop_id": member.shop_id, "role": member.role}
+        else:
+            invitations.decline(**asked)
+            answer = {"shop_id": None, "role": None}
+        return Response(serializers.AnsweredOutput(answer).data)
 
 
 def _page_of(items, following, *, about=None):

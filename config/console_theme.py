@@ -96,7 +96,21 @@ UNFOLD: dict[str, Any] = {
                     _item(_("Selections"), "fact_check", "catalog.selection"),
                     _item(_("Virtual codes"), "confirmation_number", "catalog.virtualcode"),
                     _item(_("Shops"), "store", "catalog.shop"),
-                    _item(_("Shop members"), "badge", "catalog.shopmember"),
+                    {
+                        **_item(_("Shop members"), "badge", "catalog.shopmember"),
+                        # One's own page lies below the list.
+                        "active": lambda request: (
+                            _is_below(request, "catalog_shopmember_changelist")
+                            and not _is_below(request, "catalog_shopmember_mine")
+                        ),
+                    },
+                    _item(_("Invitations"), "person_add", "catalog.shopinvitation"),
+                    {
+                        "title": _("Where I work"),
+                        "icon": "work",
+                        "link": reverse_lazy("admin:catalog_shopmember_mine"),
+                        "permission": lambda request: request.user.is_staff,
+                    },
                 ],
             },
             {

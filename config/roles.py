@@ -52,7 +52,8 @@ MANAGER: Grants = {
 }
 OWNER: Grants = {
     **MANAGER,
-    "catalog.shopmember": EDIT,
+    "catalog.shopinvitation": ("view", "add", "delete"),
+    "catalog.shopmember": ("view", "change", "delete"),
     "ops.auditentry": ("view",),
 }
 OF_SHOPS: dict[Role, Grants] = {

@@ -40,10 +40,12 @@ VERBS: dict[str, str | Promise] = {
     "close": _("done"),
     "choose_platform_role": _("role on the platform changed"),
     "create_superuser": _("made a superuser"),
+    "decline": _("declined"),
     "delete": _("deleted"),
     "end": _("sign-in ended"),
     "end_premium": _("premium ended"),
     "grant_premium": _("premium granted"),
+    "invite": _("invited"),
     "join": _("joined"),
     "leave": _("left"),
     "load": _("loaded"),
@@ -59,6 +61,7 @@ VERBS: dict[str, str | Promise] = {
     "set_aside": _("put aside"),
     "set_password": _("password set"),
     "try_again": _("tried again"),
+    "withdraw": _("withdrawn"),
 }
 
 

@@ -41,7 +41,10 @@ type Event = Literal[
     # Rights.
     "wall_refused",
     "membership_changed",
-    "phone_unknown",
+    "member_invited",
+    "invitation_withdrawn",
+    "invitation_declined",
+    "shop_without_owner",
     "permission_changed",
     # Keys.
     "keys_rotated",

@@ -11,7 +11,7 @@ import inspect
 import pkgutil
 import textwrap
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import UTC, date, timedelta
 from decimal import Decimal
 from functools import partial
 from io import StringIO
@@ -39,8 +39,15 @@ from accounts.services import (
 )
 from accounts.services.staff import choose_platform_role, make_superuser
 from accounts.tests.factories import make_sign_in
-from catalog.models import Product, ProductImage, ShopMember, ShopRole, StockOperation
-from catalog.services import members, orders, pictures, stock, virtual_codes
+from catalog.models import (
+    Product,
+    ProductImage,
+    ShopInvitation,
+    ShopMember,
+    ShopRole,
+    StockOperation,
+)
+from catalog.services import invitations, members, orders, pictures, stock, virtual_codes
 from catalog.tests.factories import make_member, make_order, make_png, make_product, make_shop
 from favorites import services as favorites
 from lottery.models import PrizeType, Wheel, WheelStatus
@@ -496,6 +503,68 @@ def let_members_go(staff):
     )
 
 
+def of_invitation(invitation, verb, before, after):
+    return Told(
+        f"shopinvitation.{verb}",
+        f"catalog.shopinvitation:{invitation.pk}",
+        before,
+        after,
+        shop_id=invitation.shop_id,
+    )
+
+
+def as_told(invitation):
+    until = invitation.expires_at.astimezone(UTC).isoformat(timespec="microseconds")
+    return {"phone": invitation.masked_phone, "role": "cashier", "expires_at": until}
+
+
+def make_invitation(phone="13800138000"):
+    return invitations.invite(shop_id=make_shop().pk, phone=phone, role=ShopRole.CASHIER)
+
+
+def invite_somebody(staff):
+    shop, phone = make_shop(), "13800138000"
+
+    def left():
+        invitation = ShopInvitation.objects.get()
+        return [of_invitation(invitation, "invite", {}, as_told(invitation))]
+
+    ask = partial(invitations.invite, shop_id=shop.pk, phone=phone, role=ShopRole.CASHIER)
+    return Deed(ask, left)
+
+
+def withdraw_invitations(staff):
+    gone = [make_invitation() for _ in range(2)]
+    return Deed(
+        partial(invitations.withdraw_all, gone),
+        lambda: [of_invitation(one, "withdraw", as_told(one), {}) for one in gone],
+    )
+
+
+def decline_an_invitation(staff):
+    invitation = make_invitation(staff.phone)
+    return Deed(
+        partial(invitations.decline, person=staff, invitation_id=invitation.pk),
+        lambda: [of_invitation(invitation, "decline", as_told(invitation), {})],
+    )
+
+
+def accept_an_invitation(staff):
+    invitation = make_invitation(staff.phone)
+    return Deed(
+        partial(invitations.accept, person=staff, invitation_id=invitation.pk),
+        lambda: [of_member(ShopMember.objects.get(), "join", None, "cashier")],
+    )
+
+
+def accept_all_invitations(staff):
+    make_invitation(staff.phone)
+    return Deed(
+        partial(invitations.accept_all, staff),
+        lambda: [of_member(ShopMember.objects.get(), "join", None, "cashier")],
+    )
+
+
 def make_an_auditor(staff):
     person = make_person()
     return Deed(
@@ -597,6 +666,11 @@ AUDITED = {
     "accounts.services.sign_in.revoke": end_a_sign_in,
     "accounts.services.staff.choose_platform_role": make_an_auditor,
     "accounts.services.staff.make_superuser": make_a_superuser,
+    "catalog.services.invitations.accept": accept_an_invitation,
+    "catalog.services.invitations.accept_all": accept_all_invitations,
+    "catalog.services.invitations.decline": decline_an_invitation,
+    "catalog.services.invitations.invite": invite_somebody,
+    "catalog.services.invitations.withdraw_all": withdraw_invitations,
     "catalog.services.members.change_role": raise_a_member,
     "catalog.services.members.join": take_somebody_on,
     "catalog.services.members.leave": let_a_member_go,
@@ -675,7 +749,10 @@ READS = {
     "accounts.services.staff.platform_role",
     "catalog.services.console_access.access_of",
     "catalog.services.console_access.rights_of_role",
-    "catalog.services.members.person_by_phone",
+    "catalog.services.invitations.is_awaited",
+    "catalog.services.invitations.open_to",
+    "catalog.services.members.check_author",
+    "accounts.services.admissions.is_awaited",
     "catalog.services.orders.look_up",
     "catalog.services.orders.ordered_at",
     "reviews.services.queue.next_for",
@@ -797,6 +874,7 @@ READS = {
 }
 # What a process tells of itself, and of what a command did once.
 TELLS = {
+    "catalog.services.members.tell_of_closing",
     "ops.services.events.record",
     "ops.services.slow_requests.note",
     "ops.services.slow_requests.write_waiting",
@@ -881,6 +959,7 @@ JOBS = {
     "accounts.services.sign_in.forget_ended",
     "accounts.services.sign_in_codes.forget_old",
     "ops.services.purge.purge",
+    "catalog.services.invitations.forget_expired",
     "catalog.services.orders.expire_orders",
     "ops.services.error_groups.forget_old",
     "ops.services.error_groups.write_waiting",
@@ -917,6 +996,7 @@ JOBS = {
 PARTS = {
     "accounts.services.avatars.let_go": "change, merge",
     "accounts.services.avatars.store_picture": "change",
+    "accounts.services.admissions.person_of": "signing in to the console, accept_all",
     "accounts.services.code_counts.count_wrong_code": "use_code, sign_in_by_wechat",
     "accounts.services.identities.person_at_wechat": "sign_in_by_wechat",
     "accounts.services.identities.person_by_phone": "sign_in_by_code",
@@ -926,6 +1006,7 @@ PARTS = {
     "accounts.services.points.change_points": "review, exchange and whatever books points",
     "accounts.services.points.write_entries": "change_points, draw",
     "accounts.services.welcome.welcome": "sign_in_by_code, sign_in_by_wechat",
+    "catalog.services.members.enter": "join, accept",
     "catalog.services.orders.orders_for_prizes": "draw",
     "catalog.services.pictures.store_picture": "add_picture, and the form of a product",
     "catalog.services.stock.write_entries": "change_stock, add_codes, exchange",

@@ -15,7 +15,15 @@ from django.urls import reverse
 from accounts.models import ConsoleDevice, DeviceSession, PointsEntry, User, UserStatus
 from accounts.services import sign_in
 from accounts.tests.factories import make_sign_in
-from catalog.models import Order, Product, ProductTemplate, Selection, ShopMember, ShopRole
+from catalog.models import (
+    Order,
+    Product,
+    ProductTemplate,
+    Selection,
+    ShopInvitation,
+    ShopMember,
+    ShopRole,
+)
 from catalog.services import members
 from catalog.services.pictures import add_picture
 from catalog.tests.factories import make_member, make_order, make_png, make_product
@@ -250,7 +258,7 @@ def test_an_owner_adds_a_member_to_the_other_shop(cast):
     for person in (cast.owner, cast.customer):
         with refused_unchanged():
             answer = console_of(cast.owner).post(
-                add_of(ShopMember), new_member(cast.other_shop, person)
+                add_of(ShopInvitation), new_member(cast.other_shop, person)
             )
         assert "shop" in answer.context["adminform"].form.errors
 
@@ -259,7 +267,9 @@ def test_an_owner_adds_a_member_to_the_other_shop(cast):
 def test_a_member_who_is_no_owner_adds_a_member(cast, role):
     console = console_of(getattr(cast, role))
     with refused_unchanged():
-        answer = console.post(add_of(ShopMember), new_member(cast.shop, cast.customer, "cashier"))
+        answer = console.post(
+            add_of(ShopInvitation), new_member(cast.shop, cast.customer, "cashier")
+        )
     assert answer.status_code == 403
 
 
@@ -452,6 +462,8 @@ LOOKUPS = [
     ("catalog.Order", "shop__name__startswith"),
     ("catalog.Product", "shop__members__person__phone__startswith"),
     ("catalog.Product", "category__product__shop__name"),
+    ("catalog.ShopInvitation", "phone__startswith"),
+    ("catalog.ShopInvitation", "invited_by__phone__startswith"),
     ("catalog.ShopMember", "person__phone__startswith"),
     ("catalog.ShopMember", "person__password__regex"),
     ("catalog.VirtualCode", "code_encrypted__startswith"),

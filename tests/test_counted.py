@@ -42,8 +42,8 @@ from accounts.services import (
 )
 from accounts.tests.factories import make_sign_in
 from catalog import metrics as of_catalog
-from catalog.models import Order
-from catalog.services import orders
+from catalog.models import Order, ShopInvitation, ShopRole
+from catalog.services import invitations, orders
 from catalog.tests.factories import make_order, make_product, make_shop
 from favorites import metrics as of_favorites
 from favorites import services as favorites
@@ -233,6 +233,12 @@ def something_to_purge():
     return partial(purge.purge, OperationalEvent.objects.order_by("pk"), batch_size=1)
 
 
+def expired_invitation():
+    invitations.invite(shop_id=make_shop().pk, phone="13800138000", role=ShopRole.CASHIER)
+    ShopInvitation.objects.update(expires_at=timezone.now() - LONG_AGO)
+    return partial(invitations.forget_expired, now=timezone.now())
+
+
 def overdue_order():
     order = make_order()
     Order.objects.filter(pk=order.pk).update(expires_at=timezone.now() - LONG_AGO)
@@ -361,6 +367,7 @@ COUNTED: dict[str, tuple[Any, Callable[[], Any]]] = {
     "accounts.services.sign_in.forget_ended": (of_ops.ROWS_PURGED, ended_sign_in),
     "accounts.services.code_counts.forget_old": (of_ops.ROWS_PURGED, old_count),
     "accounts.services.sign_in_codes.forget_old": (of_ops.ROWS_PURGED, old_code),
+    "catalog.services.invitations.forget_expired": (of_ops.ROWS_PURGED, expired_invitation),
     "catalog.services.orders.expire_orders": (of_catalog.ORDERS_RETURNED, overdue_order),
     "ops.services.error_groups.forget_old": (of_ops.ROWS_PURGED, old_error),
     "ops.services.queue.forget_old": (of_ops.ROWS_PURGED, old_task),
@@ -421,6 +428,8 @@ NOT_BY_ITSELF = {
     "accounts.services.points.write_entries": "change_points, draw, exchange",
     "accounts.services.staff.follow_access": "join, leave, change_status",
     "accounts.services.welcome.welcome": "the sign-ins, and the points it gives",
+    "accounts.services.admissions.person_of": "the sign-in to the console, and person_by_phone",
+    "catalog.services.members.enter": "join, accept",
     "catalog.services.orders.orders_for_prizes": "draw",
     "catalog.services.pictures.store_picture": "store",
     "catalog.services.stock.write_entries": "change_stock, add_codes, exchange",

@@ -21,8 +21,8 @@ from django.utils import timezone
 from accounts.models import User, UserStatus
 from accounts.services import sign_in, sign_in_codes
 from accounts.tests.fake_wechat import says, wechat_on_loopback
-from catalog.models import Product
-from catalog.services import orders
+from catalog.models import Product, Shop, ShopInvitation, ShopRole
+from catalog.services import invitations, orders
 from catalog.tests.factories import make_order, make_product
 from lottery.models import Wheel, WheelStatus
 from lottery.services.draws import draw
@@ -278,6 +278,39 @@ def _(scene: Scene) -> Answers:
     yield 1010, scene.as_("other_customer")("DELETE", end)
     yield 0, scene.customer("DELETE", end)
     yield 1010, scene.customer("DELETE", end)
+
+
+@scene_of("get_user_invitations")
+def _(scene: Scene) -> Answers:
+    for shop in (scene.cast.shop, scene.cast.other_shop):
+        invite(shop, scene.cast.customer)
+    yield 0, scene.customer.get("/api/user/invitations")
+    yield 0, scene.customer.get("/api/user/invitations?page_size=1")
+    yield 1011, scene.customer.get("/api/user/invitations?cursor=x")
+
+
+@scene_of("post_user_invitations_invitation_id")
+def _(scene: Scene) -> Answers:
+    def answer(invitation: ShopInvitation, decision: Any) -> Any:
+        address = f"/api/user/invitations/{invitation.pk}"
+        return scene.customer.post(address, {"decision": decision})
+
+    person = scene.cast.customer
+    accepted, declined = (invite(shop, person) for shop in (scene.cast.shop, scene.cast.other_shop))
+    yield 0, answer(accepted, "accept")
+    yield 0, answer(declined, "decline")
+    yield 1010, answer(accepted, "accept")
+    yield 1011, answer(accepted, "yes")
+    phone, person.phone = str(person.phone), None
+    person.save()
+    there = invitations.invite(shop_id=scene.cast.shop.pk, phone=phone, role=ShopRole.CASHIER)
+    person.phone = phone
+    person.save()
+    yield 8005, answer(there, "accept")
+
+
+def invite(shop: Shop, person: User) -> ShopInvitation:
+    return invitations.invite(shop_id=shop.pk, phone=str(person.phone), role=ShopRole.CASHIER)
 
 
 @scene_of("get_user_points")
@@ -574,6 +607,87 @@ def _(scene: Scene) -> Answers:
     yield 1011, reviewer.post(batch, {"items": [5]})
     yield 6001, scene.customer.post(batch, {"items": items})
     yield 1009, scene.as_("cashier").post(batch, {"items": items})
+
+
+# --- Members of a shop ---------------------------------------------------------------------------
+def members_at(shop: Shop) -> str:
+    return f"/api/merchant/shops/{shop.pk}/members"
+
+
+@scene_of("get_merchant_shops_shop_id_members")
+def _(scene: Scene) -> Answers:
+    members, owner = members_at(scene.cast.shop), scene.as_("owner")
+    invite(scene.cast.shop, scene.cast.other_customer)
+    yield 0, owner.get(members)
+    yield 0, owner.get(f"{members}?status=invited&page_size=1")
+    yield 1011, owner.get(f"{members}?status=x")
+    yield 1010, owner.get(members_at(scene.cast.other_shop))
+    yield 1009, scene.as_("manager").get(members)
+    yield 6001, scene.customer.get(members)
+
+
+@scene_of("post_merchant_shops_shop_id_members")
+def _(scene: Scene) -> Answers:
+    members, owner = members_at(scene.cast.shop), scene.as_("owner")
+    said = {"phone": PHONE, "role": "reviewer"}
+    yield 0, owner.post(members, said)
+    yield 0, owner.post(members, said)  # again: the same one
+    yield 1001, owner.post(members, {**said, "phone": "1"})
+    yield 1011, owner.post(members, {**said, "role": "x"})
+    yield 1010, owner.post(members_at(scene.cast.other_shop), said)
+    yield 1009, scene.as_("manager").post(members, said)
+    yield 1009, owner.post(members, {**said, "phone": scene.cast.owner.phone})
+    yield 6001, scene.customer.post(members, said)
+    yield 8005, owner.post(members, {**said, "phone": scene.cast.cashier.phone})
+    scene.monkeypatch.setattr(invitations, "MOST_INVITATIONS", 1)
+    yield 8009, owner.post(members, {**said, "phone": scene.cast.other_customer.phone})
+    scene.monkeypatch.setattr(invitations, "INVITATIONS_AN_HOUR", 0)
+    yield 1013, owner.post(members, said)
+
+
+@scene_of("patch_merchant_shops_shop_id_members")
+def _(scene: Scene) -> Answers:
+    cast = scene.cast
+    members, owner = members_at(cast.shop), scene.as_("owner")
+    invited = invite(cast.shop, cast.other_customer)
+
+    def change(role: str, who: Sender = owner, **named: Any) -> Any:
+        return who("PATCH", members, {"role": role, **named})
+
+    yield 0, change("reviewer", phone=cast.cashier.phone)
+    yield 0, change("manager", invitation_id=invited.pk)
+    yield 1001, change("cashier", phone="1")
+    yield 1001, change("cashier")
+    yield 1011, change("x", member_id=1)
+    yield 1010, change("cashier", phone=cast.customer.phone)
+    yield 1009, change("cashier", phone=cast.owner.phone)
+    yield 1009, change("cashier", scene.as_("manager"), phone=cast.cashier.phone)
+    yield 6001, change("cashier", scene.customer, phone=cast.cashier.phone)
+    scene.monkeypatch.setattr(invitations, "INVITATIONS_AN_HOUR", 0)
+    yield 1013, change("manager", invitation_id=invited.pk)
+
+
+@scene_of("delete_merchant_shops_shop_id_members")
+def _(scene: Scene) -> Answers:
+    cast = scene.cast
+    members, owner = members_at(cast.shop), scene.as_("owner")
+    invited = invite(cast.shop, cast.other_customer)
+
+    def end(who: Sender = owner, **named: Any) -> Any:
+        return who("DELETE", members, named)
+
+    manager = scene.as_("manager")
+    yield 1009, end(manager, phone=cast.cashier.phone)
+    yield 0, end(phone=cast.cashier.phone)
+    yield 0, owner("DELETE", f"{members}?invitation_id={invited.pk}")
+    yield 0, end(manager, phone=cast.manager.phone)
+    yield 6001, end(manager, phone=cast.manager.phone)
+    yield 1001, end(phone="1")
+    yield 1001, end()
+    yield 1011, end(member_id=1, invitation_id=1)
+    yield 1010, owner("DELETE", f"{members}?member_id=x")
+    yield 1010, end(phone=cast.cashier.phone)
+    yield 8008, end(phone=cast.owner.phone)
 
 
 # --- The platform itself ------------------------------------------------------------------------

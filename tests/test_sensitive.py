@@ -48,6 +48,7 @@ HARMLESS: dict[str, set[str]] = {
     "catalog.ProductTemplate": {"description", "kind", "name", "title"},
     "catalog.Selection": {"name", "status", "supplier"},
     "catalog.Shop": {"address", "name"},  # of a business, and public
+    "catalog.ShopInvitation": {"role"},
     "catalog.ShopMember": {"role"},
     "catalog.StockEntry": {"entry_hash", "operation", "previous_hash", "reason", "related_id"},
     "catalog.VirtualCode": {"key_id"},

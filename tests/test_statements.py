@@ -11,8 +11,17 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from accounts.tests.factories import sign_in
+from catalog.models import ShopRole
+from catalog.services import invitations
 from catalog.services.pictures import add_picture
-from catalog.tests.factories import make_category, make_order, make_png, make_product, make_shop
+from catalog.tests.factories import (
+    make_category,
+    make_member,
+    make_order,
+    make_png,
+    make_product,
+    make_shop,
+)
 from favorites import services as favorites
 from lottery.models import Wheel
 from lottery.services import publishing, seeds
@@ -151,6 +160,14 @@ OF_OPERATIONS: dict[str, tuple[int, ...]] = {
     "get_merchant_reviews": (6, 7),  # and the shop that is asked for
     "post_merchant_review": (19, 15),  # approved, rejected
     "post_merchant_reviews_batch": (19,),
+    "get_user_invitations": (3, 3),
+    "post_user_invitations_invitation_id": (22, 9),  # accepted, declined
+    "get_merchant_shops_shop_id_members": (4, 4),
+    # Rights are asked for at each step, as the console does.
+    "post_merchant_shops_shop_id_members": (27, 25),  # anew; again
+    "patch_merchant_shops_shop_id_members": (26, 26),  # a member; an invitation
+    # A member, an invitation, oneself.
+    "delete_merchant_shops_shop_id_members": (23, 16, 17),
     "get_health": (0,),
     "get_ready": (0,),
     "get_schema": (0, 0, 0),
@@ -253,6 +270,16 @@ def _(at):
     make_receipt(shop=at.cast.shop)
 
 
+@fills("get_merchant_shops_shop_id_members", "/api/merchant/shops/{shop}/members")
+def _(at):
+    make_member(shop=at.cast.shop)
+
+
+@fills("get_user_invitations", "/api/user/invitations")
+def _(at):
+    invitations.invite(shop_id=make_shop().pk, phone=at.cast.customer.phone, role=ShopRole.CASHIER)
+
+
 def test_every_list_is_filled():
     lists = {
         name
@@ -266,7 +293,9 @@ def test_every_list_is_filled():
 @pytest.mark.parametrize("name", sorted(FILLS))
 def test_a_list_of_fifteen_takes_as_many_as_one_of_five(name, scene):
     path, fill = FILLS[name]
-    reader = scene.as_("reviewer") if "/merchant/" in path else scene.customer
+    path = path.format(shop=scene.cast.shop.pk)
+    role = "owner" if path.endswith("/members") else "reviewer"
+    reader = scene.as_(role) if "/merchant/" in path else scene.customer
 
     def read(number):
         answer = reader.get(f"{path}?page_size={number}")

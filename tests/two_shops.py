@@ -30,6 +30,7 @@ from catalog.models import (
     StockEntry,
     VirtualCode,
 )
+from catalog.services import invitations
 from catalog.tests.factories import make_member, make_order, make_product
 from favorites.models import Favorite
 from lottery.models import PityCounter, SeedPair, Wheel, WheelStatus, WheelVersion
@@ -109,6 +110,9 @@ def _rows_at(shop: Shop, customer: User, *, word: str) -> Rows:
         shop,
         customer,
         ShopMember.objects.get(person=member),
+        invitations.invite(
+            shop_id=shop.pk, phone=f"1990000000{shop.pk % 10}", role=ShopRole.CASHIER
+        ),
         make_product(shop=shop, name=f"{word} product", stock=0),
         make_order(person=customer, product=stocked),
         StockEntry.objects.filter(product=stocked).earliest("pk"),

@@ -7,7 +7,8 @@ from django.utils import timezone
 from accounts.models import CodeCount, LimitPurpose, SignInLimit, User
 from accounts.services import console_devices, emails, sign_in
 from accounts.tests.factories import merge_into
-from catalog.models import Product, ProductTemplate, Selection, Shop
+from catalog.models import Product, ProductTemplate, Selection, Shop, ShopRole
+from catalog.services import invitations
 from config import demo
 from favorites.models import Favorite
 from lottery.services.draws import draw
@@ -49,6 +50,7 @@ def make_world():
     )
     product = Product.objects.order_by("pk")[0]
     Favorite.objects.create(person=customer, product=product)
+    invitations.invite(shop_id=shop.pk, phone="13900000009", role=ShopRole.CASHIER)
     template = {"name": "T", "kind": "physical", "points_price": 1, "market_price": 1}
     ProductTemplate.objects.create(title="T", **template)
     Selection.objects.create(

@@ -459,7 +459,9 @@ class UserAdmin(DjangoUserAdmin, EditAdmin):  # type: ignore[misc]  # get_form
     def _change_status(self, request, people, status):
         def change(person):
             staff.check_may_act_on(author=request.user, person=person)
-            sign_in.change_status(person=person, status=status, author_id=request.user.pk)
+            told = sign_in.change_status(person=person, status=status, author_id=request.user.pk)
+            for text in told:
+                self.message_user(request, text, messages.WARNING)
 
         change_each(
             self,

@@ -1,5 +1,6 @@
 """Signing in, staying signed in, signing out."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -36,6 +37,7 @@ from accounts.services.staff import follow_access
 from accounts.services.tokens import TokenPair
 from ops import security_log
 from ops.errors import NotSignedIn, TooManyRequests
+from ops.registry import Registry
 from ops.services import audit, key_ring
 from ops.services.purge import purge
 from ops.transactions import in_transaction
@@ -50,6 +52,12 @@ STATUS_EVENTS: dict[UserStatus, security_log.Event] = {
     UserStatus.INACTIVE: "account_deactivated",
     UserStatus.BANNED: "account_banned",
 }
+type Closing = Callable[[int], list[str]]
+
+# What apps above this one note when an account was closed, by the id of its person; each returns
+# sentences for whoever closed it.
+closings: Registry[Closing] = Registry()
+
 WECHAT_REFUSALS = {
     WeChatRefused: "wrong",
     InvalidPhone: "wrong",
@@ -257,13 +265,14 @@ def sign_out(session: DeviceSession, *, everywhere: bool = False) -> None:
 @in_transaction
 def change_status(
     *, person: User, status: UserStatus, author_id: int | None = None, reason: str = ""
-) -> None:
+) -> list[str]:
     """Activate, deactivate or ban a person; anything but active ends all their sign-ins at once.
 
     Those in the console as well: they stay ended when the person is active again. Audited where it
-    changes the status. Raises User.DoesNotExist, and AlreadyMerged for an account that is a part of
-    another one.
+    changes the status. Returns what whoever closes an account has to know of what it leaves behind.
+    Raises User.DoesNotExist, and AlreadyMerged for an account that is a part of another one.
     """
+    told: list[str] = []
     held = lock_person(person.pk)
     if held.is_merged:
         raise AlreadyMerged(name=str(held))
@@ -278,6 +287,8 @@ def change_status(
     follow_access(person.pk)
     if before != status:
         security_log.note_change(STATUS_EVENTS[status], person_id=person.pk)
+        if status != UserStatus.ACTIVE:
+            told = [text for look in closings.values() for text in look(person.pk)]
         audit.record(
             action="user.change_status",
             row=person,
@@ -286,6 +297,7 @@ def change_status(
             reason=reason,
             actor_id=author_id,
         )
+    return told
 
 
 def forget_ended(*, now: datetime) -> int:

@@ -7,6 +7,7 @@ from catalog.models.product_templates import ProductTemplate
 from catalog.models.product_terms import ProductKind
 from catalog.models.products import Product, ProductStatus, mall_shows
 from catalog.models.selections import Selection, SelectionStatus
+from catalog.models.shop_invitations import ShopInvitation
 from catalog.models.shop_members import ShopMember, ShopRole
 from catalog.models.shops import Shop
 from catalog.models.stock import StockEntry, StockOperation
@@ -25,6 +26,7 @@ __all__ = [
     "Selection",
     "SelectionStatus",
     "Shop",
+    "ShopInvitation",
     "ShopMember",
     "ShopRole",
     "StockEntry",

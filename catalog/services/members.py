@@ -2,40 +2,22 @@
 
 from collections.abc import Collection, Iterable
 
-from django.core.cache import cache
 from django.db import IntegrityError, transaction
+from django.utils.translation import gettext as _
 
 from accounts.errors import OwnRole
-from accounts.models import User
+from accounts.models import User, UserStatus
 from accounts.services.staff import follow_access
 from catalog.errors import LastOwner, RoleAboveOwn, WorksThere
-from catalog.models import ShopMember, ShopRole
+from catalog.metrics import SHOP_WITHOUT_OWNER
+from catalog.models import Shop, ShopInvitation, ShopMember, ShopRole
 from catalog.services.console_access import rights_of_role
 from ops import security_log
 from ops.access import access_of
-from ops.errors import TooManyRequests
 from ops.locking import locked
-from ops.services import audit
+from ops.services import audit, events
 from ops.services.audit import Change
 from ops.transactions import in_transaction
-
-PHONES_AN_HOUR = 30  # that one person may look up
-HOUR = 3600  # seconds
-
-
-def person_by_phone(phone: str, *, author_id: int) -> User | None:
-    """Whoever has this whole phone number; None, which is noted, where nobody signed in by it.
-
-    Raises TooManyRequests for somebody who asks for one number after the other.
-    """
-    key = f"members:phones:{author_id}"
-    cache.add(key, 0, timeout=HOUR)
-    if cache.incr(key) > PHONES_AN_HOUR:
-        raise TooManyRequests(retry_after=HOUR)
-    person: User | None = User.objects.filter(phone=phone).first()
-    if person is None:
-        security_log.note("phone_unknown")
-    return person
 
 
 @in_transaction
@@ -45,7 +27,18 @@ def join(*, shop_id: int, person: User, role: ShopRole, author_id: int | None = 
     Raises OwnRole for oneself, RoleAboveOwn for a role with rights that the author has not, and
     WorksThere for somebody who has a role there already.
     """
-    _check_author(author_id, person_ids={person.pk}, shop_id=shop_id, roles=[role])
+    check_author(author_id, person_ids={person.pk}, shop_id=shop_id, roles=[role])
+    return enter(shop_id=shop_id, person=person, role=role, actor_id=author_id)
+
+
+@in_transaction
+def enter(*, shop_id: int, person: User, role: ShopRole, actor_id: int | None) -> ShopMember:
+    """The same once it is allowed: an invitation that was accepted, too, ends here.
+
+    `actor_id` is who does it, for the trail. Raises WorksThere.
+    """
+    if person.phone:  # first of all, as by whoever accepts it
+        ShopInvitation.objects.filter(shop_id=shop_id, phone=person.phone).delete()
     members = _members_of([shop_id])
     if any(member.person_id == person.pk for member in members):
         raise WorksThere(name=str(person))
@@ -55,7 +48,7 @@ def join(*, shop_id: int, person: User, role: ShopRole, author_id: int | None = 
     except IntegrityError as error:  # somebody else was first, at the same moment
         raise WorksThere(name=str(person)) from error
     follow_access(person.pk)
-    _record([_change("join", member, before=None, after=role)], author_id=author_id)
+    _record([_change("join", member, before=None, after=role)], author_id=actor_id)
     return member
 
 
@@ -70,13 +63,13 @@ def change_role(*, member: ShopMember, role: ShopRole, author_id: int | None = N
     before = next((ShopRole(one.role) for one in members if one.pk == member.pk), None)
     if before is None:  # gone meanwhile
         return
-    _check_author(
+    check_author(
         author_id, person_ids={member.person_id}, shop_id=member.shop_id, roles=[before, role]
     )
-    if role != ShopRole.OWNER:
-        _check_owner_is_left(members, without={member.pk})
     if role == before:
         return
+    if role != ShopRole.OWNER:
+        _check_owner_is_left(members, without={member.pk})
     ShopMember.objects.filter(pk=member.pk).update(role=role)
     member.role = role
     follow_access(member.person_id)
@@ -102,7 +95,7 @@ def leave_all(members: Iterable[ShopMember], *, author_id: int | None = None) ->
     for member in gone:
         if member.person_id != author_id:
             roles = [ShopRole(member.role)]
-            _check_author(author_id, person_ids=set(), shop_id=member.shop_id, roles=roles)
+            check_author(author_id, person_ids=set(), shop_id=member.shop_id, roles=roles)
     _check_owner_is_left(there, without=leaving)
     ShopMember.objects.filter(pk__in=[member.pk for member in gone]).delete()
     for person_id in sorted({member.person_id for member in gone}):
@@ -113,7 +106,23 @@ def leave_all(members: Iterable[ShopMember], *, author_id: int | None = None) ->
     _record(changes, author_id=author_id)
 
 
-def _check_author(
+def tell_of_closing(person_id: int) -> list[str]:
+    """Note shops that no owner is left to run, now that this person's account is closed.
+
+    Closing stays possible: it protects. But nobody does it unawares; returns what staff are told.
+    """
+    owned = ShopMember.objects.filter(person_id=person_id, role=ShopRole.OWNER)
+    others = ShopMember.objects.filter(role=ShopRole.OWNER, person__status=UserStatus.ACTIVE)
+    shops = Shop.objects.filter(pk__in=owned.values("shop_id"))
+    told = []
+    for shop in shops.exclude(pk__in=others.values("shop_id")).order_by("pk"):
+        security_log.note_change("shop_without_owner", person_id=person_id, shop_id=shop.pk)
+        events.record(SHOP_WITHOUT_OWNER, shop=shop.pk)
+        told.append(_("%(shop)s has no owner now: invite another one.") % {"shop": shop.name})
+    return told
+
+
+def check_author(
     author_id: int | None, *, person_ids: Collection[int], shop_id: int, roles: Iterable[ShopRole]
 ) -> None:
     """Refuse whoever acts on themselves, or on a role with rights that they have not there.
@@ -135,10 +144,20 @@ def _members_of(shop_ids: Collection[int]) -> list[ShopMember]:
 
 
 def _check_owner_is_left(members: Iterable[ShopMember], *, without: Collection[int]) -> None:
-    """Raise LastOwner where `without` these no owner is left at a shop that has one now."""
+    """Raise LastOwner where `without` these no owner is left at a shop that has one now.
+
+    An owner whose account is closed can do nothing for the shop, and is none that is left. Holds
+    all people concerned, by pk: none of them is closed meanwhile.
+    """
     owners = [member for member in members if member.role == ShopRole.OWNER]
-    left = {member.shop_id for member in owners if member.pk not in without}
-    if any(member.shop_id not in left for member in owners):
+    going = [member for member in owners if member.pk in without]
+    if not going:
+        return
+    people = {member.person_id for member in owners}
+    people |= {member.person_id for member in members if member.pk in without}
+    able = {person.pk for person in locked(User.objects.filter(pk__in=people)) if person.is_active}
+    left = {one.shop_id for one in owners if one.pk not in without and one.person_id in able}
+    if any(member.shop_id not in left for member in going):
         raise LastOwner
 
 

@@ -4,9 +4,11 @@ import threading
 from functools import partial
 
 import pytest
-from django.db import connection
+from django.contrib.messages import get_messages
+from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import translation
 
 from accounts.errors import OwnRole
 from accounts.models import User, UserStatus
@@ -16,6 +18,8 @@ from catalog.models import Shop, ShopMember, ShopRole
 from catalog.services import members
 from catalog.tests.factories import make_member, make_shop
 from ops.access import OF_PLATFORM, Role, access_of
+from ops.locking import locked
+from ops.models import OperationalEvent
 from tests.console import console_of, refused_unchanged
 from tests.people import give_by_hand, make_person
 from tests.races import Unlocked, kinds, race
@@ -333,28 +337,92 @@ def test_several_leave_together_or_not_at_all(cast):
     assert acting < recorded
 
 
-# --- Whom an owner may look up --------------------------------------------------------------------
-def adding(client, cast, **fields):
-    sent = {"shop": cast.shop.pk, "phone": cast.customer.phone, "role": "cashier", **fields}
-    return client.post(reverse("admin:catalog_shopmember_add"), sent)
+# --- Owners whose account is closed -----------------------------------------------------------
+def test_an_owner_whose_account_is_closed_is_none_that_is_left(cast):
+    (other,) = make_owners(cast.shop)
+    sign_in.change_status(person=other, status=UserStatus.BANNED)
+    own = membership(cast.owner, cast.shop)
+    with refused_unchanged(), pytest.raises(LastOwner):
+        members.leave(member=own, author_id=cast.owner.pk)
+    with refused_unchanged(), pytest.raises(LastOwner):
+        members.change_role(member=own, role=ShopRole.CASHIER, author_id=cast.staff.pk)
+    members.leave(member=membership(other, cast.shop), author_id=cast.owner.pk)
+    assert owners_of(cast.shop) == 1
 
 
-def test_a_phone_is_looked_up_when_all_else_is_right_alone(cast):
-    console = console_of(cast.owner)
-    known = adding(console, cast, role="x")
-    unknown = adding(console, cast, role="x", phone="13700000000")
-    assert known.context["errors"] == unknown.context["errors"]
-    assert adding(console, cast).status_code == 302
+@pytest.mark.parametrize("status", [UserStatus.BANNED, UserStatus.INACTIVE])
+def test_a_shop_whose_last_owner_is_closed_is_told_of(
+    cast, status, caplog, django_capture_on_commit_callbacks
+):
+    """A ban protects, and so it is never refused; the shop keeps its owner for when it ends."""
+    with translation.override("en"), django_capture_on_commit_callbacks(execute=True):
+        told = sign_in.change_status(person=cast.owner, status=status)
+    assert told == ["Shop has no owner now: invite another one."]
+    assert read(cast.owner).status == status
+    assert owners_of(cast.shop) == 1
+    assert '"event": "shop_without_owner"' in caplog.text
+    event = OperationalEvent.objects.get(kind="shop_without_owner")
+    assert event.facts == {"shop": cast.shop.pk}
+    # Closed already: there is nothing new to tell.
+    assert sign_in.change_status(person=cast.owner, status=status) == []
 
 
-def test_phones_are_not_tried_one_after_the_other(cast, monkeypatch, caplog):
-    monkeypatch.setattr(members, "PHONES_AN_HOUR", 2)
-    console = console_of(cast.owner)
-    assert adding(console, cast, phone="13700000000").status_code == 200
-    assert '"event": "phone_unknown"' in caplog.text
-    adding(console, cast, phone="13700000001")
-    with refused_unchanged():
-        assert adding(console, cast).status_code == 200
+def test_nothing_is_told_where_another_owner_is_left(cast):
+    make_owners(cast.shop)
+    for person in (cast.owner, cast.manager, cast.customer):
+        assert sign_in.change_status(person=person, status=UserStatus.BANNED) == []
+    assert not OperationalEvent.objects.filter(kind="shop_without_owner").exists()
+
+
+def test_whoever_bans_the_last_owner_reads_of_it(cast):
+    console = console_of(cast.staff)
+    sent = {"action": "ban", "_selected_action": [cast.owner.pk]}
+    answer = console.post(
+        reverse("admin:accounts_user_changelist"), sent, headers={"Accept-Language": "en"}
+    )
+    assert read(cast.owner).status == UserStatus.BANNED
+    said = [str(message) for message in get_messages(answer.wsgi_request)]
+    assert "Shop has no owner now: invite another one." in said
+
+
+def leaving_while_the_other_is_banned(shop):
+    first, second = User.objects.filter(memberships__shop=shop).order_by("pk")
+    leave = partial(members.leave, member=membership(first, shop), author_id=first.pk)
+    return [leave, partial(sign_in.change_status, person=second, status=UserStatus.BANNED)]
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_who_leaves_while_the_other_owner_is_banned_is_refused_or_it_is_told():
+    shop = make_shop()
+    make_owners(shop, 2)
+    left, banned = race(leaving_while_the_other_is_banned(shop))
+    is_told = OperationalEvent.objects.filter(kind="shop_without_owner").exists()
+    assert isinstance(left, LastOwner) or (left is None and len(banned) == 1 and is_told)
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_without_holding_the_people_it_is_neither_refused_nor_told(monkeypatch):
+    shop = make_shop()
+    make_owners(shop, 2)
+    together = threading.Barrier(2)
+    leave, ban = leaving_while_the_other_is_banned(shop)
+    hold = locked
+
+    def read_people(rows):
+        return Unlocked(rows, together) if rows.model is User else hold(rows)
+
+    def ban_meanwhile():
+        with transaction.atomic():
+            told = ban()
+            together.wait(30)  # the other has read that this account is open
+            return told
+
+    monkeypatch.setattr(members, "locked", read_people)
+    left, told = race([leave, ban_meanwhile])
+    assert (left, told) == (None, [])
+    assert not User.objects.filter(memberships__shop=shop, status=UserStatus.ACTIVE).exists()
 
 
 def test_who_is_gone_meanwhile_gets_no_other_role(cast):
