@@ -7,7 +7,7 @@ somebody may enter by it is told to nobody but whoever reads its messages.
 from accounts.errors import AccountClosed, CodeVoid, NoConsoleRights, WrongCode
 from accounts.metrics import SIGN_INS_REFUSED
 from accounts.models import CodePurpose, User
-from accounts.services import sign_in_codes
+from accounts.services import admissions, sign_in_codes
 from ops import security_log
 from ops.errors import TooManyRequests
 
@@ -15,9 +15,9 @@ from ops.errors import TooManyRequests
 def check_code(*, phone: str, code: str, address: str) -> User:
     """The person who signs in to the console by this phone and the code that it got for it.
 
-    Nobody gets an account by it. Raises InvalidPhone, WrongCode, CodeVoid and TooManyRequests as
-    `use_code` does; after the right code alone AccountClosed, and NoConsoleRights where this phone
-    has no account.
+    Nobody gets an account by it but who is awaited (`admissions`). Raises InvalidPhone, WrongCode,
+    CodeVoid and TooManyRequests as `use_code` does; after the right code alone AccountClosed, and
+    NoConsoleRights where this phone has no account.
     """
     try:
         sign_in_codes.use_code(phone=phone, code=code, address=address, purpose=CodePurpose.CONSOLE)
@@ -31,7 +31,7 @@ def check_code(*, phone: str, code: str, address: str) -> User:
         )
         SIGN_INS_REFUSED.add(1, "console", "delayed" if is_delay else "wrong")
         raise
-    person: User | None = User.objects.filter(phone=phone).first()
+    person = admissions.person_of(phone)
     if person is None:
         security_log.note("console_sign_in_refused", reason="no account")
         raise NoConsoleRights
