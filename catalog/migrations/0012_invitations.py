@@ -9,7 +9,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("catalog", "0010_indexes_of_lists"),
+        ("catalog", "0011_merged_accounts"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("accounts", "0018_console_sign_in_by_code"),
+        ("accounts", "0019_console_sign_in_by_code"),
     ]
 
     operations = [
