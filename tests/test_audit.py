@@ -699,6 +699,8 @@ AUDITED = {
 
 # --- What is not, and why -------------------------------------------------------------------------
 READS = {
+    "ops.services.connection_room.room",
+    "ops.services.connection_room.warn_without_room",
     "catalog.services.pictures.largest_picture",
     "ops.services.memory.give_back",
     "ops.services.memory.give_large_back",
