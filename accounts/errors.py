@@ -84,6 +84,30 @@ class NoConsoleRights(NotAllowed):
     message = _("This account has no rights in the console.")
 
 
+class WrongSecondFactor(NotSignedIn):
+    """Neither a code of the phone that is good now and was not used, nor an unused spare one."""
+
+    message = _("This code is wrong, too old, or was used before.")
+
+
+class SecondFactorDelayed(TooManyRequests):
+    """After wrong codes; the fact `retry_after` is in seconds."""
+
+    message = _("Too many wrong codes. Please wait %(retry_after)s seconds.")
+
+
+class NoSecondFactor(NotFound):
+    message = _("There is no second factor.")
+
+
+class SecondFactorNeeded(NotAllowed):
+    message = _("Your rights ask for a second factor: it can be replaced, not removed.")
+
+
+class OwnSecondFactor(NotAllowed):
+    message = _("Your own second factor is changed on its own page.")
+
+
 class NotEnoughPoints(DomainError):
     code, status = 4005, 409
     message = _("Not enough points: %(required)s needed, %(current)s there.")

@@ -22,6 +22,11 @@ SIGN_INS_REFUSED = Counter(
     _WAY,
     Label("reason", ("wrong", "delayed", "closed", "away")),
 )
+SECOND_FACTORS_USED = Counter(
+    "platform_second_factors_used_total",
+    "Second factors of the console that were right: codes of a phone, and recovery codes.",
+    Label("kind", ("phone", "recovery")),
+)
 SIGN_OUTS = Counter("platform_sign_outs_total", "Sign-ins that their own person ended.")
 REFRESHES = Counter(
     "platform_refreshes_total",

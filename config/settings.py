@@ -309,6 +309,9 @@ LOGIN_REDIRECT_URL = "admin:index"
 SESSION_COOKIE_AGE = 3600 * env.whole("CONSOLE_SESSION_HOURS", default=12, least=1)
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
+# Outside of development staff of the platform enter with a second factor alone, and owners of shops
+# are offered one. Whoever has one is asked for it everywhere.
+SECOND_FACTOR_ASKED = not DEBUG
 
 SIMPLE_JWT = {
     "ACCESS_TOKEN_LIFETIME": timedelta(seconds=7200),

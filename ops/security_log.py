@@ -21,6 +21,17 @@ type Event = Literal[
     "console_sign_in_refused",
     "console_sign_out",
     "console_device_ended",
+    # The second factor of the console: made or replaced, a wrong code, a try that has to wait, a
+    # recovery code, new ones of them, taken away by its person, by staff.
+    "second_factor_enrolled",
+    "second_factor_failed",
+    "second_factor_delayed",
+    "recovery_code_used",
+    "recovery_codes_renewed",
+    "second_factor_removed",
+    "second_factor_reset",
+    # A fresh factor before something dangerous: asked for and given.
+    "fresh_factor_given",
     # The API.
     "sign_in",
     "sign_in_failed",

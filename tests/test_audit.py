@@ -35,10 +35,12 @@ from accounts.services import (
     merging,
     passwords,
     premium,
+    second_factors,
     sign_in,
 )
 from accounts.services.staff import choose_platform_role, make_superuser
-from accounts.tests.factories import make_sign_in
+from accounts.tests.factories import Phone, make_sign_in
+from accounts.tests.factories import enrol as enrolled
 from catalog.models import (
     Product,
     ProductImage,
@@ -174,6 +176,44 @@ def make_a_superuser(staff):
     return Deed(
         partial(make_superuser, username="root", password="s3cret-s3cret"),
         lambda: [of_superuser()],
+    )
+
+
+def of_second_factor(person, action, reason=""):
+    return [Told(f"user.{action}", f"accounts.user:{person.pk}", {}, {}, reason)]
+
+
+def enrol(staff):
+    phone = Phone()
+    return Deed(
+        partial(second_factors.enrol, person=staff, secret=phone.secret, code=phone.code()),
+        lambda: of_second_factor(staff, "enrol_second_factor"),
+    )
+
+
+def renew_recovery_codes(staff):
+    enrolled(staff)
+    return Deed(
+        partial(second_factors.renew_recovery_codes, person=staff),
+        lambda: of_second_factor(staff, "renew_recovery_codes"),
+    )
+
+
+def remove_second_factor(staff):
+    enrolled(staff)
+    return Deed(
+        partial(second_factors.remove, person=staff),
+        lambda: of_second_factor(staff, "remove_second_factor"),
+    )
+
+
+def reset_second_factor(staff):
+    person = make_person()
+    enrolled(person)
+    facts = {"person_id": person.pk, "reason": "Lost phone", "author_id": staff.pk}
+    return Deed(
+        partial(second_factors.reset, **facts),
+        lambda: of_second_factor(person, "reset_second_factor", "Lost phone"),
     )
 
 
@@ -662,6 +702,10 @@ AUDITED = {
     "accounts.services.passwords.set_password": set_a_password,
     "accounts.services.premium.end": end_premium,
     "accounts.services.premium.grant": grant_premium,
+    "accounts.services.second_factors.enrol": enrol,
+    "accounts.services.second_factors.remove": remove_second_factor,
+    "accounts.services.second_factors.renew_recovery_codes": renew_recovery_codes,
+    "accounts.services.second_factors.reset": reset_second_factor,
     "accounts.services.sign_in.change_status": ban,
     "accounts.services.sign_in.revoke": end_a_sign_in,
     "accounts.services.staff.choose_platform_role": make_an_auditor,
@@ -701,6 +745,13 @@ AUDITED = {
 READS = {
     "ops.services.connection_room.room",
     "ops.services.connection_room.warn_without_room",
+    "accounts.services.second_factors.address_of",
+    "accounts.services.second_factors.code_at",
+    "accounts.services.second_factors.codes_left",
+    "accounts.services.second_factors.factor_of",
+    "accounts.services.second_factors.must_have",
+    "accounts.services.second_factors.new_secret",
+    "accounts.services.second_factors.tidy",
     "catalog.services.pictures.largest_picture",
     "ops.services.memory.give_back",
     "ops.services.memory.give_large_back",
@@ -927,7 +978,9 @@ OWN_AFFAIRS = {
     "accounts.services.console_devices.remember",
     "accounts.services.console_codes.check_code",
     "accounts.services.console_sign_in.check_password",
+    "accounts.services.console_sign_in.check_second_factor",
     "accounts.services.console_sign_in.confirm_password",
+    "accounts.services.console_sign_in.confirm_second_factor",
     "accounts.services.avatars.change",
     "accounts.services.emails.ask_link",
     "accounts.services.emails.confirm",
@@ -1004,6 +1057,7 @@ PARTS = {
     "accounts.services.identities.person_by_phone": "sign_in_by_code",
     "accounts.services.console_devices.end_all": "change_status",
     "accounts.services.console_sign_in.forget_tries": "set_password",
+    "accounts.services.second_factors.use": "check_second_factor, confirm_second_factor",
     "accounts.services.staff.follow_access": "join, leave, change_status",
     "accounts.services.points.change_points": "review, exchange and whatever books points",
     "accounts.services.points.write_entries": "change_points, draw",
@@ -1030,6 +1084,7 @@ AUDITED_COMMANDS = {
     "changepassword",
     "createsuperuser",
     "init_platform",
+    "reset_second_factor",
     "set_password",
     "rotate_keys",
     "seal_ledgers",
@@ -1240,6 +1295,14 @@ def test_ones_own_affairs_are_not_audited():
 def run(*command):
     call_command(*command, stdout=StringIO())
     return list(entries_of_commands())
+
+
+def test_reset_second_factor_leaves_an_entry_of_whoever_runs_it():
+    person = make_person(username="cook")
+    enrolled(person)
+    entry = run("reset_second_factor", "cook", "--reason", "Lost phone")[-1]
+    assert what(entry) == of_second_factor(person, "reset_second_factor", "Lost phone")[0]
+    assert "@" in entry.system_user
 
 
 def test_changepassword_leaves_an_entry_of_whoever_runs_it(monkeypatch):

@@ -37,10 +37,11 @@ from accounts.services import (
     console_sign_in,
     emails,
     profile,
+    second_factors,
     sign_in,
     sign_in_codes,
 )
-from accounts.tests.factories import make_sign_in
+from accounts.tests.factories import enrol, make_sign_in
 from catalog import metrics as of_catalog
 from catalog.models import Order, ShopInvitation, ShopRole
 from catalog.services import invitations, orders
@@ -104,6 +105,12 @@ def by_wechat():
             sign_in.sign_in_by_wechat(code="c", phone_code=None, device=here())
 
     return do
+
+
+def code_of_a_phone():
+    person = make_person()
+    mine = enrol(person)
+    return lambda: second_factors.use(person=person, answer=mine.phone.code())
 
 
 def asked_link():
@@ -341,6 +348,7 @@ COUNTED: dict[str, tuple[Any, Callable[[], Any]]] = {
             address="127.0.0.1",
         ),
     ),
+    "accounts.services.second_factors.use": (of_people.SECOND_FACTORS_USED, code_of_a_phone),
     "catalog.services.orders.cancel": (of_catalog.ORDERS_RETURNED, cancel),
     "catalog.services.orders.exchange": (of_catalog.EXCHANGES, exchange),
     "favorites.services.add": (of_favorites.FAVORITES, keep),
@@ -422,7 +430,9 @@ NOT_BY_ITSELF = {
     "accounts.services.console_devices.is_live": "moves when somebody was last active",
     "accounts.services.console_codes.check_code": "use_code, what it refuses; else remember",
     "accounts.services.console_sign_in.check_password": "counts what it refuses; else remember",
+    "accounts.services.console_sign_in.check_second_factor": "counts what it refuses; else use",
     "accounts.services.console_sign_in.confirm_password": "counts what it refuses",
+    "accounts.services.console_sign_in.confirm_second_factor": "counts what it refuses; else use",
     "accounts.services.console_sign_in.forget_tries": "set_password",
     "accounts.services.live_sessions.note_activity": "the request that it notes",
     "accounts.services.points.write_entries": "change_points, draw, exchange",
@@ -463,6 +473,7 @@ NOT_BY_ITSELF = {
 COMMANDS: dict[str, Any] = {
     "audit": None,  # reads
     "changepassword": of_ops.CHANGES,
+    "reset_second_factor": of_ops.CHANGES,
     "check_integrity": of_ops.INTEGRITY_CHECKED,
     "createsuperuser": of_ops.CHANGES,
     "diagnose_db": of_ops.DATABASE_MENDED,

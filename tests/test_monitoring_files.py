@@ -228,6 +228,7 @@ NOT_SHOWN = {
     "platform_people_renamed_total",
     "platform_refreshes_total",
     "platform_rows_purged_total",
+    "platform_second_factors_used_total",
     "platform_seeds_rotated_total",
     "platform_sign_outs_total",
 }

@@ -37,6 +37,7 @@ HARMLESS: dict[str, set[str]] = {
     "accounts.CodeCount": {"purpose"},
     "accounts.DeviceSession": {"key_id"},
     "accounts.PointsEntry": {"entry_hash", "previous_hash", "related_id", "source"},
+    "accounts.RecoveryCode": {"key_id"},
     "accounts.RegistrationMark": {"key_id"},
     "accounts.SignInCode": {"purpose"},
     "accounts.SignInLimit": {"purpose"},

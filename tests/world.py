@@ -5,7 +5,7 @@ from datetime import time
 from django.utils import timezone
 
 from accounts.models import CodeCount, LimitPurpose, SignInLimit, User
-from accounts.services import console_devices, emails, sign_in
+from accounts.services import console_devices, emails, second_factors, sign_in
 from accounts.tests.factories import merge_into
 from catalog.models import Product, ProductTemplate, Selection, Shop, ShopRole
 from catalog.services import invitations
@@ -66,6 +66,9 @@ def make_world():
     SignInLimit.objects.create(
         purpose=LimitPurpose.ACCOUNT, key_hash="a1" * 32, last_failed_at=timezone.now()
     )
+    secret = second_factors.new_secret()
+    code = second_factors.code_at(secret, timezone.now())
+    second_factors.enrol(person=customer, secret=secret, code=code)
     CodeCount.objects.create(purpose="platform", key_hash="b2" * 32, since=timezone.now())
     merge_into(make_person(nickname="goes on"), make_person(nickname="was merged"))
     seal_ledgers(now=timezone.now())

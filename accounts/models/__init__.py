@@ -9,6 +9,7 @@ from accounts.models.nicknames import check_nickname, tidy_nickname
 from accounts.models.people import User, UserStatus, masked_email
 from accounts.models.points import OFTEN_EARNED, OFTEN_SPENT, PointsEntry, PointsSource
 from accounts.models.registration_marks import RegistrationMark
+from accounts.models.second_factors import RecoveryCode, SecondFactor
 from accounts.models.sign_in_codes import CodePurpose, SignInCode
 from accounts.models.sign_in_limits import LimitPurpose, SignInLimit
 from accounts.models.tiers import Tier
@@ -26,7 +27,9 @@ __all__ = [
     "LimitPurpose",
     "PointsEntry",
     "PointsSource",
+    "RecoveryCode",
     "RegistrationMark",
+    "SecondFactor",
     "SignInCode",
     "SignInLimit",
     "Tier",

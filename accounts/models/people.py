@@ -234,6 +234,7 @@ class User(ServiceColumns, AbstractBaseUser, PermissionsMixin):
             ("password_user", _("Can set the password of a person")),
             ("premium_user", _("Can grant and end premium")),
             ("merge_user", _("Can merge two accounts of one person")),
+            ("factor_user", _("Can reset the second factor of a person")),
         ]
         constraints = [
             models.CheckConstraint(

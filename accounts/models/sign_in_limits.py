@@ -18,6 +18,7 @@ class LimitPurpose(models.TextChoices):
     ACCOUNT = "account", _("Account")
     ADDRESS = "address", _("Address")
     DEVICE = "device", _("Device")
+    FACTOR = "factor", _("Second factor")
 
 
 class SignInLimitQuerySet(LockingQuerySet["SignInLimit"]):
@@ -25,7 +26,7 @@ class SignInLimitQuerySet(LockingQuerySet["SignInLimit"]):
 
 
 class SignInLimit(Mutable):
-    """How many passwords were tried in vain for an account, from an address or on a known device.
+    """How many passwords or codes were tried in vain: for an account, from an address, by a device.
 
     `key_hash` is a keyed hash of what is counted. An account that does not exist is counted as one
     that does, so that the answers tell nothing.

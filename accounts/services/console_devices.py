@@ -64,14 +64,21 @@ def known_device(*, person: User | None, token: str) -> ConsoleDevice | None:
     return owned.get(person.pk) if person else None
 
 
-def is_live(*, device_id: int | None, person: User) -> bool:
-    """Whether a session of this device goes on; moves its last activity once a minute."""
+def is_live(*, device_id: int | None, person: User, factor_id: int | None = None) -> bool:
+    """Whether a session of this device goes on; moves its last activity once a minute.
+
+    `factor_id` is the second factor that the session was begun with. It does not go on where the
+    person has another one by now, or has one and the session was begun without.
+    """
     if device_id is None:
         return False
     now = timezone.now()
     own = ConsoleDevice.objects.live(now).of(person).filter(pk=device_id)
-    seen_at = own.values_list("last_activity_at", flat=True).first()
-    if seen_at is None:
+    found = own.values_list("last_activity_at", "person__second_factor").first()
+    if found is None:
+        return False
+    seen_at, needed_id = found
+    if needed_id not in {None, factor_id}:
         return False
     if now - seen_at > ACTIVITY_MOVES_AFTER:
         own.update(last_activity_at=now)

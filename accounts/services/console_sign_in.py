@@ -1,4 +1,4 @@
-"""Signing in to the console by a password, and how often somebody may try.
+"""Signing in to the console by a password and a second factor, and how often somebody may try.
 
 Tries are counted by account, by address and by known device, in the database: every process sees
 the same counts, and a start of the server forgets none. After some free tries each wrong one makes
@@ -16,12 +16,19 @@ from django.db.models import F, Q
 from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
-from accounts.errors import AccountClosed, SignInDelayed, WrongPassword
+from accounts.errors import (
+    AccountClosed,
+    SecondFactorDelayed,
+    SignInDelayed,
+    WrongPassword,
+    WrongSecondFactor,
+)
 from accounts.metrics import SIGN_INS_REFUSED
 from accounts.models import ConsoleDevice, LimitPurpose, SignInLimit, User
 from accounts.models.people import login_name
 from accounts.models.sign_in_limits import SignInLimitQuerySet
-from accounts.services import console_devices
+from accounts.services import console_devices, second_factors
+from accounts.services.second_factors import Passed
 from ops import security_log
 from ops.client_address import counted_as
 from ops.services.encryption import keyed_hash
@@ -34,12 +41,14 @@ FREE_TRIES = {
     LimitPurpose.ACCOUNT: 5,
     LimitPurpose.ADDRESS: 30,  # many people may have one
     LimitPurpose.DEVICE: 5,
+    LimitPurpose.FACTOR: 5,
 }
 # After so long without a wrong password a count begins anew.
 FORGOTTEN_AFTER = {
     LimitPurpose.ACCOUNT: timedelta(days=1),
     LimitPurpose.ADDRESS: timedelta(hours=1),
     LimitPurpose.DEVICE: timedelta(days=1),
+    LimitPurpose.FACTOR: timedelta(days=1),
 }
 
 
@@ -81,6 +90,44 @@ def confirm_password(*, person: User, password: str) -> None:
     keys = [_key(LimitPurpose.DEVICE, f"signed in as {person.pk}")]
     _try(person, password, keys)
     _give_back(keys)
+
+
+@sensitive_variables("answer")
+def check_second_factor(*, person: User, answer: str, device_token: str = "") -> Passed:
+    """Take the code of whoever gave the right password a moment ago; says what was taken.
+
+    `device_token` is what their browser keeps. Tries are counted by known device, all others
+    together by the person: who found out a password and keeps guessing codes holds nobody back
+    where they signed in before. Raises SecondFactorDelayed while there is a delay, when no code is
+    looked at, WrongSecondFactor and NoSecondFactor.
+    """
+    device = console_devices.known_device(person=person, token=device_token)
+    return _try_code(person, answer, by=f"device {device.pk}" if device else f"person {person.pk}")
+
+
+@sensitive_variables("answer")
+def confirm_second_factor(*, person: User, answer: str) -> Passed:
+    """Make sure that whoever is signed in has the phone as well; raises as above.
+
+    The count is one of its own, as that of `confirm_password`.
+    """
+    return _try_code(person, answer, by=f"signed in as {person.pk}")
+
+
+@sensitive_variables("answer")
+def _try_code(person: User, answer: str, *, by: str) -> Passed:
+    keys = [_key(LimitPurpose.FACTOR, by)]
+    if wait := _claim(keys):
+        security_log.note("second_factor_delayed", person_id=person.pk, seconds=wait)
+        SIGN_INS_REFUSED.add(1, "console", "delayed")
+        raise SecondFactorDelayed(retry_after=wait)
+    passed = second_factors.use(person=person, answer=answer)
+    if passed is None:
+        security_log.note("second_factor_failed", person_id=person.pk)
+        SIGN_INS_REFUSED.add(1, "console", "wrong")
+        raise WrongSecondFactor
+    _give_back(keys)
+    return passed
 
 
 @sensitive_variables("password")

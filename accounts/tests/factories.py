@@ -1,13 +1,16 @@
 """Sign-ins for tests, and the phone that gets the codes."""
 
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import ClassVar
 
 from django.conf import settings
 from django.contrib.auth.hashers import MD5PasswordHasher
 from django.contrib.auth.models import Group
+from django.utils import timezone
 
-from accounts.models import User
-from accounts.services import merging
+from accounts.models import SecondFactor, User
+from accounts.services import merging, second_factors
 from accounts.services import sign_in as service
 from ops.access import Role
 from tests.people import make_person
@@ -68,3 +71,36 @@ def merge_into(survivor, merged, *, author=None, reason="Two phones of one perso
     survivor.refresh_from_db()
     merged.refresh_from_db()
     return cause
+
+
+class Phone:
+    """An app on a phone that shows codes; each is another one, as it is after half a minute."""
+
+    def __init__(self):
+        self.secret = second_factors.new_secret()
+
+    def code(self, *, after=timedelta(0)):
+        """What it shows now, or so long after."""
+        return second_factors.code_at(self.secret, timezone.now() + after)
+
+    def other(self):
+        """Six digits that are none of those that are good now."""
+        good = {self.code(after=steps * second_factors.STEP) for steps in range(-3, 4)}
+        return next(code for code in ("000000", "111111", "222222", "333333") if code not in good)
+
+
+@dataclass(frozen=True)
+class Enrolled:
+    """A second factor with its phone and its recovery codes."""
+
+    phone: Phone
+    factor: SecondFactor
+    codes: list[str]
+
+
+def enrol(person):
+    """A second factor of this person, with no code used yet."""
+    phone = Phone()
+    factor, codes = second_factors.enrol(person=person, secret=phone.secret, code=phone.code())
+    SecondFactor.objects.filter(pk=factor.pk).update(last_step=0)
+    return Enrolled(phone, factor, codes)
