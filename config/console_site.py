@@ -16,6 +16,8 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from unfold.sites import UnfoldAdminSite
 
+from config import console_fresh_factor, console_second_factor
+from config.console_fresh_factor import fresh_factor_owed
 from config.console_password import OwnPasswordView
 from config.console_sign_in import ConsoleSignInView
 from config.console_steps import step_owed
@@ -68,7 +70,12 @@ class ConsoleSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold is not typed
         shortcut = path(
             "r/<path:content_type_id>/<path:object_id>/", nothing_here, name="view_on_site"
         )
-        return [shortcut, *super().get_urls()]
+        return [
+            shortcut,
+            *console_second_factor.addresses(),
+            *console_fresh_factor.addresses(),
+            *super().get_urls(),
+        ]
 
     @override
     def admin_view(self, view: Any, cacheable: bool = False) -> Any:
@@ -96,6 +103,8 @@ class ConsoleSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold is not typed
                 security_log.note("wall_refused", path=request.path[:100], what="door")
             elif request.user.is_authenticated and (owed := step_owed(request)):
                 return HttpResponseRedirect(owed)
+            elif request.user.is_authenticated and (question := fresh_factor_owed(request)):
+                return question
             answer: HttpResponseBase = page(request, *args, **options)
             return answer
 

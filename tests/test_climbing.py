@@ -1008,6 +1008,7 @@ def test_addresses_with_ids_that_are_none(cast, world, superuser, pk, actor):
             f"{people}{pk}/grant_premium/",
             f"{people}{pk}/end_premium/",
             f"{people}{pk}/merge/",
+            f"{people}{pk}/reset_second_factor/",
         ):
             assert console.get(address).status_code in {200, 403, 404}, address
             assert console.post(address, dialog).status_code in {302, 403, 404}, address

@@ -13,6 +13,7 @@ from accounts.models import (
     DeviceSession,
     PointsEntry,
     RegistrationMark,
+    SecondFactor,
     SignInCode,
     Tier,
     User,
@@ -97,6 +98,7 @@ def _rows_at(shop: Shop, customer: User, *, word: str) -> Rows:
     customer.nickname = f"{word} customer"
     customer.save()
     give(customer, 10_000)
+    SecondFactor.objects.create(person=customer, secret_encrypted="", last_step=0)
     stocked = make_product(shop=shop, name=f"{word} stocked")
     virtual = make_product(shop=shop, name=f"{word} virtual", codes=[f"{word}-1"])
     published = make_wheel(

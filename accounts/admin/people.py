@@ -29,7 +29,15 @@ from accounts.models import (
     UserStatus,
     tidy_nickname,
 )
-from accounts.services import customers, merging, passwords, premium, sign_in, staff
+from accounts.services import (
+    customers,
+    merging,
+    passwords,
+    premium,
+    second_factors,
+    sign_in,
+    staff,
+)
 from ops import security_log, stale_forms
 from ops.access import OF_PLATFORM, access_of
 from ops.admin_base import BookingForm, EditAdmin, book_once, change_each
@@ -84,6 +92,17 @@ class ReasonForm(BookingForm):
 
     reason = forms.CharField(
         label=_("reason"), max_length=premium.LONGEST_REASON, widget=UnfoldAdminTextInputWidget
+    )
+
+
+class SecondFactorResetForm(BookingForm):
+    """What the dialog that takes away a second factor asks for."""
+
+    reason = forms.CharField(
+        label=_("reason"),
+        max_length=second_factors.LONGEST_REASON,
+        help_text=_("Such as: lost phone, and how you made sure that it is them who ask."),
+        widget=UnfoldAdminTextInputWidget,
     )
 
 
@@ -187,7 +206,13 @@ class UserAdmin(DjangoUserAdmin, EditAdmin):  # type: ignore[misc]  # get_form
     search_help_text = _("Nickname, whole phone number or user name")
     ordering = ["-id"]
     actions = ["activate", "deactivate", "ban"]
-    actions_detail = ["grant_premium", "end_premium", "merge_another", "choose_platform_role"]
+    actions_detail = [
+        "grant_premium",
+        "end_premium",
+        "merge_another",
+        "choose_platform_role",
+        "reset_second_factor",
+    ]
     # The status changes by the actions, which end sign-ins; points change by the ledger alone.
     readonly_fields = [
         "masked_phone",
@@ -198,6 +223,7 @@ class UserAdmin(DjangoUserAdmin, EditAdmin):  # type: ignore[misc]  # get_form
         "is_staff",
         "must_change_password",
         "platform_role",
+        "second_factor_since",
         "total_points",
         "lifetime_points",
         "points_version",
@@ -231,6 +257,7 @@ class UserAdmin(DjangoUserAdmin, EditAdmin):  # type: ignore[misc]  # get_form
                 "username",
                 "password",
                 "must_change_password",
+                "second_factor_since",
                 "is_staff",
                 "platform_role",
                 "is_superuser",
@@ -282,6 +309,32 @@ class UserAdmin(DjangoUserAdmin, EditAdmin):  # type: ignore[misc]  # get_form
             form,
             book=book,
             success=lambda: _("The role was changed."),
+            back_to=reverse("admin:accounts_user_change", args=[object_id]),
+        )
+
+    @action(
+        description=_("Reset second factor"),
+        permissions=["factor"],
+        dialog={
+            "title": _("Reset second factor"),
+            "description": _("For a lost phone. All their sign-ins to the console end."),
+            "form_class": SecondFactorResetForm,
+        },
+    )
+    def reset_second_factor(self, request, form, object_id):
+        def book():
+            second_factors.reset(
+                person_id=self.pk_in_address(object_id),
+                reason=form.cleaned_data["reason"],
+                author_id=request.user.pk,
+            )
+
+        return book_once(
+            self,
+            request,
+            form,
+            book=book,
+            success=lambda: _("The second factor is reset."),
             back_to=reverse("admin:accounts_user_change", args=[object_id]),
         )
 
@@ -399,6 +452,9 @@ class UserAdmin(DjangoUserAdmin, EditAdmin):  # type: ignore[misc]  # get_form
     def has_premium_permission(self, request, person=None):
         return self.may(request, "premium", person)
 
+    def has_factor_permission(self, request, person=None):
+        return self.may(request, "factor", person)
+
     def has_privilege_permission(self, request, person=None):
         return request.user.is_superuser and self.may(request, "view", person)
 
@@ -431,6 +487,11 @@ class UserAdmin(DjangoUserAdmin, EditAdmin):  # type: ignore[misc]  # get_form
     def platform_role(self, person):
         role = staff.platform_role(person)
         return role.label if role else None
+
+    @admin.display(description=_("second factor since"))
+    def second_factor_since(self, person):
+        factor = second_factors.factor_of(person)
+        return factor and factor.created_at
 
     @admin.display(description=_("phone"))
     def masked_phone(self, person):

@@ -1,0 +1,391 @@
+"""Before something dangerous the console asks again who somebody is, and nothing typed is lost."""
+
+from datetime import timedelta
+
+import pytest
+from django.contrib import admin
+from django.contrib.messages import get_messages
+from django.urls import reverse
+
+from accounts.console_session import FACTOR_AT_KEY, FRESH_FOR
+from accounts.models import LimitPurpose, SignInLimit, User
+from accounts.services import second_factors
+from accounts.tests.factories import enrol
+from catalog.models import ShopMember
+from config.console_fresh_factor import ANSWER, DANGEROUS
+from ops.admin.maintenance import MaintenanceForm
+from ops.models import AlertChannel, LiveSetting, Maintenance
+from tests.clock import hold_clock
+from tests.console import console_of, form_of, refused_unchanged
+from tests.people import make_person
+from tests.two_shops import make_two_shops
+
+pytestmark = pytest.mark.django_db
+
+PASSWORD = "s3cret-s3cret"
+QUESTION = "/admin/fresh-factor/"
+MAINTENANCE = "/admin/ops/processbeat/maintenance/"
+BIT = timedelta(seconds=1)
+
+
+@pytest.fixture(autouse=True)
+def fast_passwords(settings):
+    settings.PASSWORD_HASHERS = ["accounts.tests.factories.CountingHasher"]
+
+
+@pytest.fixture(autouse=True)
+def english(settings):
+    settings.LANGUAGE_CODE = "en"
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch):
+    return hold_clock(monkeypatch)
+
+
+@pytest.fixture
+def root():
+    return User.objects.create_superuser("root", PASSWORD)
+
+
+@pytest.fixture
+def console(root):
+    """A browser in which a superuser signed in just now."""
+    return console_of(root)
+
+
+@pytest.fixture
+def stale(console, clock):
+    """The same, eleven minutes later."""
+    clock.go(FRESH_FOR + BIT)
+    return console
+
+
+def question_for(address):
+    return f"{QUESTION}?next={address.replace('/', '%2F')}"
+
+
+def is_asked(answer):
+    return answer.status_code == 200 and answer.template_name in {
+        "admin/accounts/fresh_factor.html",
+        "admin/accounts/fresh_factor_dialog.html",
+    }
+
+
+def switch_on(console, **more):
+    return console.post(
+        MAINTENANCE, {"on": "yes", "message": "Two\nlines <b>&", "minutes": "", **more}
+    )
+
+
+# --- The list -------------------------------------------------------------------------------------
+def rows_of(world):
+    """The row whose page it is, by the name of its address."""
+    return {
+        "accounts_user": world.common["accounts.User"].pk,
+        "auth_user": world.common["accounts.User"].pk,
+        "catalog_shopmember": world.here["catalog.ShopMember"].pk,
+        "ops_alertchannel": world.common["ops.AlertChannel"].pk,
+        "ops_livesetting": "points.register_bonus",
+    }
+
+
+def address_of(name, world):
+    args = [
+        pk
+        for beginning, pk in rows_of(world).items()
+        if name.startswith(beginning) and not name.endswith(("_add", "_changelist"))
+    ]
+    return reverse(f"admin:{name}", args=args)
+
+
+@pytest.mark.parametrize("name", DANGEROUS)
+def test_each_of_them_asks_before_it_does_anything(name, clock):
+    world = make_two_shops()
+    console = console_of(make_person(username="root", is_superuser=True))
+    address, dangerous = address_of(name, world), DANGEROUS[name]
+    sent = {"action": min(dangerous.actions, default="")}
+    clock.go(FRESH_FOR + BIT)
+    with refused_unchanged():
+        opened, posted = console.get(address), console.post(address, sent)
+    is_sent_to_the_question = opened.get("Location", "").startswith(QUESTION)
+    assert is_sent_to_the_question is dangerous.is_asked(opened.wsgi_request)
+    assert is_asked(posted)
+    again = console_of(User.objects.get(username="root"))
+    assert not again.get(address).get("Location", "").startswith(QUESTION)
+
+
+def test_the_names_of_actions_are_those_of_their_pages():
+    pages = {
+        f"{model._meta.app_label}_{model._meta.model_name}_changelist": page
+        for model, page in admin.site._registry.items()
+    }
+    for name, dangerous in DANGEROUS.items():
+        for action in dangerous.actions:
+            assert action == "delete_selected" or action in (pages[name].actions or ())
+
+
+@pytest.mark.parametrize(
+    "needed",
+    [
+        "accounts_user_choose_platform_role", "accounts_user_change", "catalog_shopmember_add",
+        "catalog_shopmember_change", "ops_processbeat_maintenance", "auth_user_password_change",
+        "accounts_user_reset_second_factor", "second_factor_set_up", "second_factor_remove",
+        "second_factor_codes", "password_change", "ops_alertchannel_change",
+        "ops_alertchannel_add", "ops_livesetting_set",
+    ],
+)  # fmt: skip
+def test_what_has_to_be_on_the_list(needed):
+    assert needed in DANGEROUS
+
+
+# --- When -----------------------------------------------------------------------------------------
+def test_ten_minutes_after_the_sign_in_nobody_is_asked_and_after_that_they_are(console, clock):
+    clock.go(FRESH_FOR)
+    assert console.get("/admin/accounts/user/add/").status_code == 200
+    clock.go(BIT)
+    page = "/admin/accounts/user/add/"
+    assert console.get(page)["Location"] == question_for(page)
+
+
+def test_a_session_that_says_nothing_of_it_or_of_the_future_is_asked(console, clock):
+    for said in (None, clock.now.timestamp() + 60):
+        session = console.session
+        session[FACTOR_AT_KEY] = said
+        session.save()
+        assert is_asked(switch_on(console))
+
+
+def test_looking_at_what_may_be_changed_asks_nothing(stale, root):
+    person = make_person()
+    for page in (
+        MAINTENANCE,
+        f"/admin/accounts/user/{person.pk}/change/",
+        "/admin/ops/livesetting/",
+        "/admin/ops/alertchannel/",
+    ):
+        assert stale.get(page).status_code == 200
+
+
+def test_other_actions_of_a_list_ask_nothing(stale):
+    channel = AlertChannel.objects.create(name="c", kind="webhook")
+    sent = {"_selected_action": [channel.pk], "action": "send_a_test"}
+    assert stale.post("/admin/ops/alertchannel/", sent).status_code == 302
+
+
+def test_deleting_from_a_list_asks(stale):
+    channel = AlertChannel.objects.create(name="c", kind="webhook")
+    sent = {"_selected_action": [channel.pk], "action": "delete_selected", "post": "yes"}
+    page = stale.post("/admin/ops/alertchannel/", sent)
+    assert is_asked(page)
+    assert AlertChannel.objects.exists()
+    stale.post("/admin/ops/alertchannel/", {**form_of(page), ANSWER: PASSWORD})
+    assert not AlertChannel.objects.exists()
+
+
+# --- Before a page is opened ----------------------------------------------------------------------
+def test_the_question_leads_back_to_the_page(stale, clock):
+    page = "/admin/accounts/user/add/?a=b"
+    asked = stale.get(page, follow=True)
+    assert is_asked(asked)
+    answer = stale.post(asked.redirect_chain[-1][0], {ANSWER: PASSWORD})
+    assert answer["Location"] == page
+    assert stale.get(page).status_code == 200
+    clock.go(FRESH_FOR)
+    assert stale.get(page).status_code == 200
+    clock.go(BIT)
+    assert stale.get(page).status_code == 302
+
+
+def test_who_is_fresh_already_is_led_on(console):
+    assert console.get(question_for(MAINTENANCE))["Location"] == MAINTENANCE
+
+
+@pytest.mark.parametrize("foreign", ["https://evil.example/", "//evil.example", "javascript:a", ""])
+def test_it_leads_to_no_foreign_address(stale, foreign):
+    answer = stale.post(f"{QUESTION}?next={foreign}", {ANSWER: PASSWORD})
+    assert answer["Location"] == "/admin/"
+
+
+def test_a_dialog_sends_its_page_to_the_question(stale):
+    person = make_person()
+    page = f"http://testserver/admin/accounts/user/{person.pk}/change/"
+    headers = {"HX-Request": "true", "HX-Current-URL": page}
+    dialog = f"/admin/accounts/user/{person.pk}/choose_platform_role/"
+    answer = stale.get(dialog, headers=headers)
+    assert answer["HX-Redirect"].startswith(f"{QUESTION}?next=http%3A%2F%2Ftestserver%2Fadmin")
+    headers["HX-Current-URL"] = "https://evil.example/"
+    assert stale.get(dialog, headers=headers)["HX-Redirect"] == question_for("/admin/")
+
+
+# --- When something is sent -----------------------------------------------------------------------
+def test_what_was_typed_is_kept_and_sent_with_the_answer(stale):
+    page = switch_on(stale)
+    assert is_asked(page)
+    assert not Maintenance.objects.filter(is_on=True).exists()
+    assert "Nothing was changed yet." in page.content.decode()
+    answer = stale.post(MAINTENANCE, {**form_of(page), ANSWER: PASSWORD})
+    assert answer.status_code == 302
+    row = Maintenance.objects.get(is_on=True)
+    assert row.message.split() == ["Two", "lines", "<b>&"]
+
+
+def test_fields_with_many_values_are_kept_whole(stale):
+    page = stale.post(MAINTENANCE, {"on": "yes", "many": ["1", "2", "2"]})
+    assert form_of(page)["many"] == ["1", "2", "2"]
+    assert page.context["carried"].count(("many", "2")) == 2
+
+
+def test_a_wrong_answer_changes_nothing_and_keeps_what_was_typed(stale):
+    page = switch_on(stale)
+    page = stale.post(MAINTENANCE, {**form_of(page), ANSWER: "wr0ng-wr0ng"})
+    assert is_asked(page)
+    assert "The name or the password is wrong." in page.content.decode()
+    assert "wr0ng-wr0ng" not in page.content.decode()
+    assert form_of(page)["message"] == ["Two\nlines <b>&"]
+    assert not Maintenance.objects.filter(is_on=True).exists()
+    stale.post(MAINTENANCE, {**form_of(page), ANSWER: PASSWORD})
+    assert Maintenance.objects.filter(is_on=True).exists()
+
+
+def test_wrong_answers_are_counted_as_passwords_are(stale):
+    for _number in range(5):
+        assert is_asked(switch_on(stale, **{ANSWER: "wr0ng-wr0ng"}))
+    page = switch_on(stale, **{ANSWER: PASSWORD})
+    assert "Please wait 5 seconds." in page.content.decode()
+    assert not Maintenance.objects.filter(is_on=True).exists()
+    assert SignInLimit.objects.get().purpose == LimitPurpose.DEVICE
+
+
+def test_the_page_that_goes_on_does_not_see_the_answer(stale, monkeypatch):
+    seen = []
+    init = MaintenanceForm.__init__
+
+    def note(form, data=None, **more):
+        seen.append(data)
+        init(form, data, **more)
+
+    monkeypatch.setattr(MaintenanceForm, "__init__", note)
+    switch_on(stale, **{ANSWER: PASSWORD})
+    assert ANSWER not in seen[0]
+    assert seen[0]["on"] == "yes"
+
+
+def test_a_setting_is_set_after_the_answer(stale):
+    address = reverse("admin:ops_livesetting_set", args=["points.register_bonus"])
+    shown = form_of(stale.get("/admin/ops/livesetting/points.register_5Fbonus/change/"))
+    page = stale.post(address, {**shown, "value": "7", "reason": "r"})
+    assert is_asked(page)
+    assert not LiveSetting.objects.exists()
+    stale.post(address, {**form_of(page), ANSWER: PASSWORD})
+    assert LiveSetting.objects.get().value == 7
+
+
+def test_a_role_of_a_member_is_changed_after_the_answer(root, clock):
+    world = make_two_shops()
+    console = console_of(root)
+    clock.go(FRESH_FOR + BIT)
+    member = world.here["catalog.ShopMember"]
+    address = f"/admin/catalog/shopmember/{member.pk}/change/"
+    page = console.post(address, {**form_of(console.get(address)), "role": "reviewer"})
+    assert is_asked(page)
+    assert ShopMember.objects.get(pk=member.pk).role == "cashier"
+    console.post(address, {**form_of(page), ANSWER: PASSWORD})
+    assert ShopMember.objects.get(pk=member.pk).role == "reviewer"
+
+
+def test_a_dialog_that_was_open_too_long_asks_in_its_own_place(console, clock):
+    person = make_person()
+    address = f"/admin/accounts/user/{person.pk}/choose_platform_role/"
+    headers = {"HX-Request": "true"}
+    form = form_of(console.get(address, headers=headers))
+    clock.go(FRESH_FOR + BIT)
+    page = console.post(address, {**form, "role": "auditor"}, headers=headers)
+    assert is_asked(page)
+    text = page.content.decode()
+    assert 'id="dialog-form"' in text, "the dialog takes this part"
+    assert "<form" not in text, "inside of its own form"
+    assert not person.groups.exists()
+    answer = console.post(address, {**form_of(page), ANSWER: PASSWORD}, headers=headers)
+    assert answer["HX-Redirect"]
+    assert person.groups.get().name == "auditor"
+
+
+# --- By what --------------------------------------------------------------------------------------
+@pytest.fixture
+def mine(root, stale):
+    """A second factor, of which the stale session knows."""
+    made = enrol(root)
+    session = stale.session
+    session["second_factor"] = made.factor.pk
+    session.save()
+    return made
+
+
+def test_whoever_has_a_second_factor_is_asked_for_it_and_no_password_is_enough(stale, mine):
+    page = switch_on(stale)
+    assert "code of your phone" in page.content.decode()
+    assert is_asked(switch_on(stale, **{ANSWER: PASSWORD}))
+    assert is_asked(switch_on(stale, **{ANSWER: mine.phone.other()}))
+    assert not Maintenance.objects.filter(is_on=True).exists()
+    assert switch_on(stale, **{ANSWER: mine.phone.code()}).status_code == 302
+    assert Maintenance.objects.filter(is_on=True).exists()
+
+
+def test_a_code_that_was_used_is_no_answer(stale, mine, root):
+    second_factors.use(person=root, answer=mine.phone.code())
+    assert is_asked(switch_on(stale, **{ANSWER: mine.phone.code()}))
+
+
+def test_a_recovery_code_is_one_and_says_how_many_are_left(stale, mine):
+    answer = switch_on(stale, **{ANSWER: mine.codes[0]})
+    assert answer.status_code == 302
+    told = [str(message) for message in get_messages(answer.wsgi_request)]
+    assert "A recovery code was used: 9 are left." in told
+
+
+def test_whoever_has_neither_signs_in_again(clock):
+    person = make_person(username="root", is_superuser=True)
+    console = console_of(person)
+    clock.go(FRESH_FOR + BIT)
+    page = "/admin/accounts/user/add/"
+    asked = console.get(page, follow=True)
+    assert "sign in again" in asked.content.decode()
+    assert is_asked(console.post(question_for(page), {ANSWER: ""}))
+    answer = console.post(question_for(page), form_of(asked))
+    assert answer["Location"] == f"/admin/login/?next={page.replace('/', '%2F')}"
+    assert console.get("/admin/").status_code == 302
+
+
+def test_what_whoever_has_neither_typed_is_said_to_be_lost(clock):
+    console = console_of(make_person(username="root", is_superuser=True))
+    clock.go(FRESH_FOR + BIT)
+    page = switch_on(console)
+    assert "What you entered is lost by it." in page.content.decode()
+
+
+def test_an_answer_makes_no_other_session_fresh(stale, root, clock):
+    other = console_of(root)
+    clock.go(FRESH_FOR + BIT)
+    switch_on(stale, **{ANSWER: PASSWORD})
+    assert is_asked(switch_on(other))
+
+
+def test_a_new_password_of_somebody_else_ends_up_with_them(stale, root):
+    person = make_person(username="cook")
+    address = f"/admin/accounts/user/{person.pk}/password/"
+    stale.post(question_for(address), {ANSWER: PASSWORD})
+    form = form_of(stale.get(address))
+    stale.post(
+        address, {**form, "password1": "n3w-s3cret-s3cret", "password2": "n3w-s3cret-s3cret"}
+    )
+    person.refresh_from_db()
+    assert person.check_password("n3w-s3cret-s3cret")
+    root.refresh_from_db()
+    assert root.check_password(PASSWORD)
+
+
+# --- Who ------------------------------------------------------------------------------------------
+def test_strangers_are_asked_to_sign_in_as_ever(client):
+    assert client.post(MAINTENANCE, {ANSWER: PASSWORD})["Location"].startswith("/admin/login/")
+    assert client.get(QUESTION)["Location"].startswith("/admin/login/")
