@@ -203,11 +203,11 @@ class AnswerForm(forms.Form):
     def __init__(self, *, by_code: bool) -> None:
         super().__init__()
         if by_code:
-            label = _("code of your phone, or a recovery code")
+            label = _("Code of your phone, or a recovery code")
             widget = UnfoldAdminTextInputWidget
             attributes = {"autocomplete": "one-time-code", "spellcheck": "false"}
         else:
-            label = _("your password")
+            label = _("Your password")
             widget = UnfoldAdminPasswordWidget
             attributes = {"autocomplete": "current-password"}
         field = forms.CharField(

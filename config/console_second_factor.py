@@ -40,7 +40,7 @@ class CodeForm(forms.Form):
     """Asks for a code."""
 
     code = forms.CharField(
-        label=_("code"),
+        label=_("Six-digit code"),
         max_length=64,
         widget=UnfoldAdminTextInputWidget(
             attrs={
@@ -58,7 +58,7 @@ def _code_form(data: Any = None, *, digits: bool) -> CodeForm:
     if digits:
         form.fields["code"].widget.attrs["inputmode"] = "numeric"
     else:
-        form.fields["code"].label = _("recovery code")
+        form.fields["code"].label = _("Recovery code")
     return form
 
 

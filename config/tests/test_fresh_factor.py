@@ -324,7 +324,7 @@ def mine(root, stale):
 
 def test_whoever_has_a_second_factor_is_asked_for_it_and_no_password_is_enough(stale, mine):
     page = switch_on(stale)
-    assert "code of your phone" in page.content.decode()
+    assert "Code of your phone" in page.content.decode()
     assert is_asked(switch_on(stale, **{ANSWER: PASSWORD}))
     assert is_asked(switch_on(stale, **{ANSWER: mine.phone.other()}))
     assert not Maintenance.objects.filter(is_on=True).exists()
