@@ -168,8 +168,10 @@ class ConsoleSignInView(LoginView):
         person = form.get_user()
         if person is None:
             return self.render_to_response(self.get_context_data(form=form))
+        answer = first_factor_passed(self.request, person, next_page=self.get_success_url())
+        # Of the session that goes on: the one of before is gone, whoever's it was.
         self.request.session[BY_CODE] = isinstance(form, ConsoleCodeForm)
-        return first_factor_passed(self.request, person, next_page=self.get_success_url())
+        return answer
 
     @override
     def get_context_data(self, **context: Any) -> dict[str, Any]:

@@ -6,13 +6,20 @@ import pytest
 from django.contrib.sessions.models import Session
 from django.test import Client
 
-from accounts.console_session import FACTOR_KEY, FIRST_FACTOR_KEY, SECOND_STEP_WITHIN
-from accounts.models import ConsoleDevice, User, UserStatus
+from accounts.console_session import (
+    FACTOR_KEY,
+    FIRST_FACTOR_KEY,
+    FRESH_FOR,
+    SECOND_STEP_WITHIN,
+)
+from accounts.models import CodePurpose, ConsoleDevice, User, UserStatus
 from accounts.services import console_devices, passwords, second_factors
+from accounts.services.sign_in_codes import ask_code
 from accounts.tests.factories import enrol
 from catalog.models import ShopRole
 from catalog.tests.factories import make_member, make_shop
 from config import settings as ours
+from config.console_sign_in import BY_CODE
 from tests.clock import hold_clock
 from tests.people import make_person
 
@@ -264,7 +271,7 @@ def test_the_first_step_ends_the_session_of_whoever_was_signed_in_before(client,
     client.session["of li"] = "x"
     first(client)
     assert not is_in(client)
-    assert set(client.session.keys()) <= {FIRST_FACTOR_KEY, "_session_expiry"}
+    assert set(client.session.keys()) <= {FIRST_FACTOR_KEY, BY_CODE, "_session_expiry"}
 
 
 # --- Other doors ----------------------------------------------------------------------------------
@@ -340,7 +347,7 @@ def test_nothing_but_the_mode_decides_whether_it_is_asked():
 @pytest.fixture
 def owner():
     person = make_member(shop=make_shop(), role=ShopRole.OWNER, person=make_person(username="li"))
-    passwords.set_password(person=person, password=PASSWORD)
+    passwords.set_password(person=person, password=PASSWORD, is_own_choice=True)
     return person
 
 
@@ -362,7 +369,7 @@ def test_what_one_owner_put_off_is_no_other_owners(client, owner, asked):
     client.post(first(client, account="li"))
     client.post("/admin/logout/")
     other = make_member(shop=make_shop(), role=ShopRole.OWNER, person=make_person(username="wu"))
-    passwords.set_password(person=other, password=PASSWORD)
+    passwords.set_password(person=other, password=PASSWORD, is_own_choice=True)
     assert first(client, account="wu").startswith(OFFER)
 
 
@@ -375,10 +382,46 @@ def test_an_offer_leads_to_no_foreign_address(client, owner, asked):
 @pytest.mark.parametrize("role", [ShopRole.MANAGER, ShopRole.CASHIER])
 def test_other_members_are_not_bothered_and_may_have_one(client, role, asked):
     person = make_member(shop=make_shop(), role=role, person=make_person(username="li"))
-    passwords.set_password(person=person, password=PASSWORD)
+    passwords.set_password(person=person, password=PASSWORD, is_own_choice=True)
     assert first(client, account="li") == INDEX
     assert client.get(SET_UP).status_code == 200
 
 
 def test_in_development_no_owner_is_offered_one(client, owner):
     assert first(client, account="li") == INDEX
+
+
+# --- Other first steps ----------------------------------------------------------------------------
+def test_a_code_by_sms_is_a_first_step_as_well(client, root, mine):
+    User.objects.filter(pk=root.pk).update(phone="13800138000")
+    form = {"phone": "13800138000", "code": "123456"}
+    ask_code(phone="13800138000", address="127.0.0.1", purpose=CodePurpose.CONSOLE)
+    answer = client.post(f"{LOGIN}?way=code", form)
+    assert answer["Location"] == STEP
+    assert not is_in(client)
+    assert second(client, mine.phone.code())["Location"] == INDEX
+    assert client.session[BY_CODE] is True, "which says that no old password is asked for"
+    assert is_in(client)
+
+
+def test_a_password_that_somebody_else_set_is_changed_before_a_factor_is_set_up(
+    client, root, asked
+):
+    passwords.set_password(person=root, password=PASSWORD)
+    first(client)
+    assert client.get(INDEX)["Location"] == "/admin/password_change/"
+    assert client.get(SET_UP)["Location"] == "/admin/password_change/"
+    User.objects.update(must_change_password=False)
+    assert client.get(INDEX)["Location"] == SET_UP
+
+
+def test_whoever_owes_a_step_for_long_is_asked_who_they_are_and_goes_on(client, root, asked, clock):
+    """No two of these pages send somebody to and fro."""
+    first(client)
+    clock.go(FRESH_FOR + timedelta(seconds=1))
+    answer = client.get(INDEX, follow=True)
+    question = "/admin/fresh-factor/?next=%2Fadmin%2Fsecond-factor%2Fset-up%2F"
+    assert [address for address, _status in answer.redirect_chain] == [SET_UP, question]
+    answer = client.post(question, {"fresh_secret": PASSWORD}, follow=True)
+    assert answer.redirect_chain == [(SET_UP, 302)]
+    assert answer.status_code == 200
