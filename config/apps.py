@@ -22,6 +22,9 @@ class ConfigConfig(AppConfig):
 
         # Else platform staff who have to change theirs could not maintain anything.
         maintenance.open_pages.register("own password", "admin:password_change")
+        maintenance.open_pages.register("second step", "admin:second_step")
+        maintenance.open_pages.register("second factor", "admin:second_factor")
+        maintenance.open_pages.register("fresh factor", "admin:fresh_factor")
         # After the last app that has tables: by then the permissions of all of them are there.
         *_others, last = (app for app in apps.get_app_configs() if app.models_module)
         post_migrate.connect(bring_groups, sender=last)

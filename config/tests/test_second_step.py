@@ -20,6 +20,7 @@ from catalog.models import ShopRole
 from catalog.tests.factories import make_member, make_shop
 from config import settings as ours
 from config.console_sign_in import BY_CODE
+from ops.services import maintenance
 from tests.clock import hold_clock
 from tests.people import make_person
 
@@ -389,6 +390,27 @@ def test_other_members_are_not_bothered_and_may_have_one(client, role, asked):
 
 def test_in_development_no_owner_is_offered_one(client, owner):
     assert first(client, account="li") == INDEX
+
+
+def test_in_maintenance_staff_enter_by_both_steps_and_end_it(client, root, mine, clock):
+    maintenance.turn_on()
+    assert first(client) == STEP
+    second(client, mine.phone.code())
+    for page in ("/admin/second-factor/", SET_UP, "/admin/fresh-factor/"):
+        assert client.get(page).status_code in {200, 302}
+    clock.go(FRESH_FOR + timedelta(seconds=1))
+    answer = {"off": "yes", "fresh_secret": mine.phone.code()}
+    client.post("/admin/ops/processbeat/maintenance/", answer)
+    assert not maintenance.is_on()
+
+
+def test_a_foreign_page_sends_no_code(mine):
+    client = Client(enforce_csrf_checks=True)
+    token = client.get(LOGIN).cookies["csrftoken"].value
+    form = {"username": "wang", "password": PASSWORD, "csrfmiddlewaretoken": token}
+    assert client.post(LOGIN, form)["Location"] == STEP
+    assert second(client, mine.phone.code()).status_code == 403
+    assert not is_in(client)
 
 
 # --- Other first steps ----------------------------------------------------------------------------
