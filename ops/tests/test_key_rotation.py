@@ -154,7 +154,8 @@ def test_a_row_that_no_key_opens_stops_none_of_the_others(old_keys):
 
     assert not is_content
     ids = ", ".join(map(str, broken[:10]))
-    assert said[:2] == [f"{ANSWERS}: 1 made anew", f"  no key of the ring opens 12: {ids} …"]
+    at = said.index(f"{ANSWERS}: 1 made anew")
+    assert said[at + 1] == f"  no key of the ring opens 12: {ids} …"
     assert decrypt(answers()[-1]) == "12"
     assert answers()[1] == "broken"
 
@@ -223,7 +224,7 @@ def test_an_older_key_may_go_once_nothing_hangs_on_it(old_keys):
     said, is_content = run()
 
     assert is_content
-    assert said[5:] == [
+    assert said[6:] == [
         f"{name}: {'may go' if number else 'the newest, in use'}"
         for both in names.values()
         for number, name in enumerate(both)
