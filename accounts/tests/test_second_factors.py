@@ -184,6 +184,7 @@ def test_the_secret_is_encrypted_and_hangs_on_the_key_ring(owner, settings):
     mine = enrol(owner)
     (kept,) = SecondFactor.objects.values_list("secret_encrypted", flat=True)
     assert mine.phone.secret not in kept
+    assert str(mine.factor) == f"#{owner.pk}"
     assert encryption.decrypt(kept) == mine.phone.secret
     use = key_uses.columns["accounts.SecondFactor.secret_encrypted"]
     settings.FIELD_ENCRYPTION_KEYS = ("n" * 60, *settings.FIELD_ENCRYPTION_KEYS)
