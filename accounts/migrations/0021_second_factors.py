@@ -9,7 +9,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("accounts", "0018_console_sign_in_by_code"),
+        ("accounts", "0020_held_back_codes"),
     ]
 
     operations = [
@@ -91,6 +91,7 @@ class Migration(migrations.Migration):
                     ("search_user", "Can find people by their whole phone number"),
                     ("password_user", "Can set the password of a person"),
                     ("premium_user", "Can grant and end premium"),
+                    ("merge_user", "Can merge two accounts of one person"),
                     ("factor_user", "Can reset the second factor of a person"),
                 ],
                 "verbose_name": "person",
