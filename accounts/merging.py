@@ -22,6 +22,7 @@ FATES = {
     "accounts.DeviceSession.user": Fate.ENDS,
     "accounts.ConsoleDevice.person": Fate.ENDS,
     "accounts.EmailLink.person": Fate.ENDS,
+    "accounts.SecondFactor.person": Fate.STAYS,
     "accounts.User_groups.user": Fate.REFUSES,
     "accounts.User_user_permissions.user": Fate.REFUSES,
     f"{LogEntry._meta.label}.user": Fate.NAMES,

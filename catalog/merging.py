@@ -14,6 +14,7 @@ FATES = {
     "catalog.Order.redeemed_by": Fate.NAMES,
     "catalog.Order.returned_to": Fate.STAYS,
     "catalog.StockEntry.author": Fate.NAMES,
+    "catalog.ShopInvitation.invited_by": Fate.NAMES,
     "catalog.ShopMember.person": Fate.REFUSES,
 }
 

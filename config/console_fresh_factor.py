@@ -56,7 +56,8 @@ DANGEROUS: Mapping[str, Dangerous] = {
     # Rights and roles
     "accounts_user_change": SENT,  # whether somebody is a superuser, and by which name they enter
     "accounts_user_choose_platform_role": OPENED,
-    "catalog_shopmember_add": OPENED,
+    "accounts_user_merge_another": OPENED,
+    "catalog_shopinvitation_add": OPENED,
     "catalog_shopmember_change": SENT,
     "catalog_shopmember_delete": OPENED,
     "catalog_shopmember_changelist": DELETED,

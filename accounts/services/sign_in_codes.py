@@ -77,13 +77,13 @@ def ask_code(*, phone: str, address: str, purpose: CodePurpose = CodePurpose.APP
     """
     check_phone(phone)
     try:
-        _ask(phone, address, purpose, timezone.now())
+        _ask(phone, address, purpose, now=timezone.now())
     except CodeAskedTooOften as refusal:
         _tell_of_refusal(refusal.facts["limit"])
         raise
 
 
-def _ask(phone: str, address: str, purpose: CodePurpose, now: datetime) -> None:
+def _ask(phone: str, address: str, purpose: CodePurpose, *, now: datetime) -> None:
     codes = SignInCode.objects.filter(phone=phone)
     # Counted first: whoever asks at the same time is seen below, or wants the same number. A code
     # of yesterday that could be guessed at today is one of today's: so tries are bounded per day.

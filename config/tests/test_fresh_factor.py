@@ -128,7 +128,8 @@ def test_the_names_of_actions_are_those_of_their_pages():
 @pytest.mark.parametrize(
     "needed",
     [
-        "accounts_user_choose_platform_role", "accounts_user_change", "catalog_shopmember_add",
+        "accounts_user_choose_platform_role", "accounts_user_change", "catalog_shopinvitation_add",
+        "accounts_user_merge_another",
         "catalog_shopmember_change", "ops_processbeat_maintenance", "auth_user_password_change",
         "accounts_user_reset_second_factor", "second_factor_set_up", "second_factor_remove",
         "second_factor_codes", "password_change", "ops_alertchannel_change",

@@ -9,7 +9,7 @@ from ops.diagnosis.schema import Schema, Table
 _quoted = connection.ops.quote_name
 
 
-def table(name: str, schema: Schema) -> tuple[str, ...]:
+def make_table(name: str, schema: Schema) -> tuple[str, ...]:
     """A whole table: columns, constraints, indexes, functions and triggers; foreign keys last."""
     made = schema.tables[name]
     if connection.vendor == "sqlite":
@@ -24,21 +24,21 @@ def table(name: str, schema: Schema) -> tuple[str, ...]:
         *made.indexes.values(),
         *_functions(made, schema),
         *made.triggers.values(),
-        *(constraint(name, key, said) for key, said in keys.items()),
+        *(make_constraint(name, key, said) for key, said in keys.items()),
     )
 
 
-def column(table: str, name: str, said: str) -> str:
+def make_column(table: str, name: str, said: str) -> str:
     """A column. Rows that are there get its default, or nothing: NOT NULL may refuse them."""
     return f"ALTER TABLE {_quoted(table)} ADD COLUMN {_quoted(name)} {said}"
 
 
-def constraint(table: str, name: str, said: str) -> str:
+def make_constraint(table: str, name: str, said: str) -> str:
     """A constraint, under which the rows that are there have to fall."""
     return f"ALTER TABLE {_quoted(table)} ADD CONSTRAINT {_quoted(name)} {said}"
 
 
-def index(said: str) -> str:
+def make_index(said: str) -> str:
     """An index, which on PostgreSQL holds up nobody who writes."""
     if connection.vendor == "sqlite":
         return said
@@ -46,7 +46,7 @@ def index(said: str) -> str:
     return said.replace(begin, f"{begin} CONCURRENTLY", 1)
 
 
-def trigger(name: str, table: str, schema: Schema) -> tuple[str, ...]:
+def make_trigger(name: str, table: str, schema: Schema) -> tuple[str, ...]:
     """A trigger, with the function that it calls."""
     made = schema.tables[table]
     if connection.vendor == "sqlite":

@@ -52,7 +52,7 @@ def drift(due: Schema, found: Schema) -> Iterator[Finding]:
         if name not in found.tables:
             yield _missing_table(name, due)
         else:
-            yield from _of_table(name, table, found.tables[name], due)
+            yield from _of_table(name, table, found.tables[name], whole=due)
     lost = {one for one in due.tables if one not in found.tables}
     for name, said in due.functions.items():
         of_lost = any(name.startswith(one) for one in lost)
@@ -76,19 +76,19 @@ def _missing_table(name: str, due: Schema) -> Finding:
         Severity.ERROR,
         _("The table %(table)s is missing.") % {"table": name},
         _("These statements make it again, empty; what stood in it is in the last backup."),
-        making.table(name, due),
+        making.make_table(name, due),
         is_safe=True,
     )
 
 
-def _of_table(name: str, due: Table, found: Table, whole: Schema) -> Iterator[Finding]:
+def _of_table(name: str, due: Table, found: Table, *, whole: Schema) -> Iterator[Finding]:
     if connection.vendor == "sqlite":
         yield from _columns_of_sqlite(name, due, found)
     else:
         yield from _columns(name, due.columns, found.columns)
         yield from _constraints(name, due.constraints, found.constraints)
     yield from _indexes(name, due.indexes, found.indexes)
-    yield from _triggers(name, due.triggers, found.triggers, whole)
+    yield from _triggers(name, due.triggers, found.triggers, whole=whole)
 
 
 def _columns(table: str, due: Named, found: Named) -> Iterator[Finding]:
@@ -101,7 +101,7 @@ def _columns(table: str, due: Named, found: Named) -> Iterator[Finding]:
                 _("The column %(column)s of %(table)s is missing.")
                 % {"column": column, "table": table},
                 _("This statement adds it; what stood in it is in the last backup."),
-                (making.column(table, column, said),),
+                (making.make_column(table, column, said),),
             )
         elif found[column] != said:
             yield Finding(
@@ -150,7 +150,7 @@ def _constraints(table: str, due: Named, found: Named) -> Iterator[Finding]:
                 _("The constraint %(name)s of %(table)s is missing: rows could be wrong.")
                 % {"name": name, "table": table},
                 _("This statement adds it, unless rows are wrong by now: then it names one."),
-                (making.constraint(table, name, said),),
+                (making.make_constraint(table, name, said),),
                 is_safe=True,
             )
         elif plain(found[name]) != plain(said):
@@ -168,7 +168,7 @@ def _indexes(table: str, due: Named, found: Named) -> Iterator[Finding]:
     for name, said in due.items():
         if name in found and plain(found[name]) == plain(said):
             continue
-        statement = making.index(said)
+        statement = making.make_index(said)
         if name in found:
             yield Finding(
                 PART,
@@ -193,7 +193,7 @@ def _indexes(table: str, due: Named, found: Named) -> Iterator[Finding]:
             )
 
 
-def _triggers(table: str, due: Named, found: Named, whole: Schema) -> Iterator[Finding]:
+def _triggers(table: str, due: Named, found: Named, *, whole: Schema) -> Iterator[Finding]:
     for name, said in due.items():
         if found.get(name) != said:
             what = _("missing") if name not in found else _("not as it was made")
@@ -204,6 +204,6 @@ def _triggers(table: str, due: Named, found: Named, whole: Schema) -> Iterator[F
                 _("The trigger %(name)s of %(table)s is %(what)s: rows could be altered.")
                 % {"name": name, "table": table, "what": what},
                 _("These statements make it again; then run: manage.py check_integrity"),
-                making.trigger(name, table, whole),
+                making.make_trigger(name, table, whole),
                 is_safe=True,
             )
