@@ -147,6 +147,7 @@ UNFOLD: dict[str, Any] = {
                 "items": [
                     _page(_("Status"), "monitor_heart", "ops_processbeat_status"),
                     _page(_("Maintenance"), "construction", "ops_processbeat_maintenance"),
+                    _page(_("Database diagnosis"), "troubleshoot", "ops_processbeat_diagnosis"),
                     _item(_("Settings"), "tune", "ops.livesetting"),
                     _item(_("Audit trail"), "policy", "ops.auditentry"),
                     _item(_("Operational events"), "event_note", "ops.operationalevent"),

@@ -38,6 +38,7 @@ class OpsConfig(AppConfig):
         maintenance.open_pages.register("jobs", "admin:ops_schedule_changelist")
         maintenance.open_pages.register("status", "admin:ops_processbeat_status")
         maintenance.open_pages.register("switch", "admin:ops_processbeat_maintenance")
+        maintenance.open_pages.register("diagnosis", "admin:ops_processbeat_diagnosis")
         topics.register(live_settings.TOPIC, (LiveSetting,))
         connection_created.connect(queries.watch_connection)
         tasks.follow()

@@ -300,6 +300,7 @@ OF_NO_MODEL = {
     "catalog_shopmember_mine": "one's own affairs: catalog/tests/test_invitations.py",
     "ops_processbeat_status": "shows and changes nothing: ops/tests/test_status_page.py",
     "ops_processbeat_maintenance": "of the one row: ops/tests/test_maintenance_page.py",
+    "ops_processbeat_diagnosis": "shows and changes nothing: ops/tests/test_diagnosis_page.py",
     "ops_livesetting_set": "of a setting that may have no row: ops/tests/test_settings_page.py",
     "admin/(?P<url>.*)$": "whatever is no address",
 }

@@ -14,6 +14,7 @@ from django.utils.translation import ngettext, pgettext
 
 from ops import charts
 from ops.access import access_of
+from ops.admin import diagnosis as diagnosis_page
 from ops.admin import maintenance as maintenance_page
 from ops.admin.queue import standing as queue_standing
 from ops.admin_base import ReadOnlyAdmin
@@ -28,7 +29,7 @@ NEARLY_OUT = 0.8  # of the connections that the database allows
 
 @admin.register(ProcessBeat)
 class ProcessBeatAdmin(ReadOnlyAdmin):
-    """The processes as a list; the status page and that of maintenance have addresses below it."""
+    """The processes as a list; status, maintenance and diagnosis have addresses below it."""
 
     wall = OfPlatform()
     list_display = [
@@ -50,6 +51,7 @@ class ProcessBeatAdmin(ReadOnlyAdmin):
         return [
             path("status/", view(self.status_view), name="ops_processbeat_status"),
             path("maintenance/", view(maintenance_page.show), name="ops_processbeat_maintenance"),
+            path("diagnosis/", view(diagnosis_page.show), name="ops_processbeat_diagnosis"),
             *super().get_urls(),
         ]
 

@@ -11,6 +11,7 @@ from django.core.management import CommandError, call_command
 from django.db import DatabaseError, OperationalError, connection
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
+from django.utils import translation
 
 from catalog.tests.factories import make_product
 from ops import life_signs
@@ -62,6 +63,12 @@ OTHER_TABLE = (
     f'CREATE TABLE {FAVORITES} ("id" integer, "created_at" datetime, "person_id" bigint, '
     '"product_id" bigint, "updated_at" datetime)'
 )
+
+
+@pytest.fixture(autouse=True)
+def english():
+    with translation.override("en"):
+        yield
 
 
 @pytest.fixture
