@@ -113,10 +113,12 @@ CONNECTIONS_ALLOWED = (
     "FROM pg_settings WHERE name IN "
     "('max_connections', 'superuser_reserved_connections', 'reserved_connections')"
 )
-_SESSIONS_USED = (
-    "SELECT count(*)::float / (/* allowed */) FROM pg_stat_activity "
+# What the server does by itself is at no database; who may not see it sees no kind of it either.
+CONNECTIONS_USED = (
+    "SELECT count(*) FROM pg_stat_activity "
     "WHERE datname IS NOT NULL AND coalesce(backend_type, 'client backend') = 'client backend'"
-).replace("/* allowed */", CONNECTIONS_ALLOWED)
+)
+_SESSIONS_USED = f"SELECT ({CONNECTIONS_USED})::float / ({CONNECTIONS_ALLOWED})"
 _LOCK_WAITS = (
     "SELECT count(DISTINCT pid), "
     "coalesce(extract(epoch FROM clock_timestamp() - min(waitstart)), 0) "

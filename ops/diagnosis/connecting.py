@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, connection, connections
 from django.utils.translation import gettext as _
 
 from ops.diagnosis.findings import Finding, Severity
+from ops.metrics import CONNECTIONS_USED
 from ops.services.connection_room import Room, room
 
 PART = "connection"
@@ -29,6 +30,24 @@ def look() -> Iterator[Finding]:
         yield from _of_a_file()
     else:
         yield from _of_a_server(found)
+
+
+def reach() -> None:
+    """Connect once past the pool, which says of every failure that it waited too long.
+
+    Raises DatabaseError, in the words of the server.
+    """
+    given = connection.settings_dict
+    if "pool" not in given["OPTIONS"]:
+        connection.ensure_connection()
+        return
+    options = {name: one for name, one in given["OPTIONS"].items() if name != "pool"}
+    direct = connections.create_connection("default")
+    direct.settings_dict = {**given, "OPTIONS": options}
+    try:
+        direct.ensure_connection()
+    finally:
+        direct.close()
 
 
 def away(error: DatabaseError) -> Finding:
@@ -125,10 +144,7 @@ def _latency() -> Iterator[Finding]:
 
 
 def _connections(found: Room) -> Iterator[Finding]:
-    (used,) = _asked(
-        "SELECT count(*) FROM pg_stat_activity "
-        "WHERE coalesce(backend_type, 'client backend') = 'client backend'"
-    )
+    (used,) = _asked(CONNECTIONS_USED)
     said = {
         "used": used,
         "allowed": found.allowed,

@@ -35,7 +35,7 @@ def diagnose() -> list[Finding]:
     holds up no other.
     """
     try:
-        connection.ensure_connection()
+        connecting.reach()
     except DatabaseError as error:
         return [connecting.away(error)]
     found: list[Finding] = []

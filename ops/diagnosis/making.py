@@ -39,11 +39,14 @@ def make_constraint(table: str, name: str, said: str) -> str:
 
 
 def make_index(said: str) -> str:
-    """An index, which on PostgreSQL holds up nobody who writes."""
+    """An index, which on PostgreSQL holds up nobody who writes.
+
+    One that is unique does: made beside their work it would stay, and be worth nothing, where rows
+    break it.
+    """
     if connection.vendor == "sqlite":
         return said
-    begin = "CREATE UNIQUE INDEX" if said.startswith("CREATE UNIQUE INDEX") else "CREATE INDEX"
-    return said.replace(begin, f"{begin} CONCURRENTLY", 1)
+    return said.replace("CREATE INDEX", "CREATE INDEX CONCURRENTLY", 1)
 
 
 def make_trigger(name: str, table: str, schema: Schema) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.loader import MigrationLoader
 from django.utils.translation import gettext as _
 
 from ops.diagnosis import making, schema
@@ -15,6 +16,17 @@ PART = "structure"
 
 def look() -> Iterator[Finding]:
     """Compare the database with what the migrations make. Raises DatabaseError."""
+    if newer := of_a_newer_version():
+        # What it changed would be drift, and mended back.
+        yield Finding(
+            PART,
+            "newer-version",
+            Severity.WARNING,
+            _("A newer version was here: %(names)s. Its tables are not compared.")
+            % {"names": ", ".join(newer)},
+            _("Run diagnose_db of that version."),
+        )
+        return
     waiting = unapplied()
     if waiting:
         # What they would make is missing for this reason; the rest is compared after them.
@@ -44,6 +56,13 @@ def unapplied() -> list[str]:
     executor = MigrationExecutor(connection)
     plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
     return [f"{migration.app_label}.{migration.name}" for migration, _backwards in plan]
+
+
+def of_a_newer_version() -> list[str]:
+    """The names of migrations that were applied, and that this version does not know."""
+    loader = MigrationLoader(connection)
+    unknown = set(loader.applied_migrations) - set(loader.disk_migrations)
+    return sorted(f"{app}.{name}" for app, name in unknown if app in loader.migrated_apps)
 
 
 def drift(due: Schema, found: Schema) -> Iterator[Finding]:
@@ -169,19 +188,21 @@ def _indexes(table: str, due: Named, found: Named) -> Iterator[Finding]:
         if name in found and plain(found[name]) == plain(said):
             continue
         statement = making.make_index(said)
+        is_unique = said.startswith("CREATE UNIQUE")
         if name in found:
+            # One that is unique is a rule: between the two statements nothing would hold it.
+            holds = is_unique or found[name].startswith("CREATE UNIQUE")
             yield Finding(
                 PART,
                 "drifted-index",
-                Severity.WARNING,
+                Severity.ERROR if holds else Severity.WARNING,
                 _("The index %(name)s of %(table)s is not as it was made: %(found)s")
                 % {"name": name, "table": table, "found": found[name]},
                 _("These statements make it again."),
                 (f"DROP INDEX {connection.ops.quote_name(name)}", statement),
-                is_safe=True,
+                is_safe=not holds,
             )
         else:
-            is_unique = said.startswith("CREATE UNIQUE")
             yield Finding(
                 PART,
                 "missing-index",

@@ -174,10 +174,15 @@ def test_a_constraint_that_rows_break_is_named_and_left():
 
 
 @pytest.mark.postgresql
-def test_a_unique_index_is_worth_more_than_another():
-    (unique,) = structure._indexes("t", {"i": "CREATE UNIQUE INDEX i ON t (a)"}, {})
-    assert unique.severity == Severity.ERROR
-    assert unique.statements == ("CREATE UNIQUE INDEX CONCURRENTLY i ON t (a)",)
+def test_a_unique_index_is_a_rule():
+    """It is made wholly or not at all, and one that was altered is left to people."""
+    run("DROP INDEX pointsentry_once_per_cause")
+    missing = named(structure.look(), "missing-index")
+    assert missing.severity == Severity.ERROR
+    assert "CONCURRENTLY" not in missing.statements[0]
+    run("CREATE INDEX pointsentry_once_per_cause ON accounts_pointsentry (source)")
+    drifted = named(structure.look(), "drifted-index")
+    assert (drifted.severity, drifted.is_safe) == (Severity.ERROR, False)
 
 
 @pytest.mark.parametrize(
@@ -204,6 +209,18 @@ def test_migrations_that_wait_are_named_and_nothing_else_is_compared(database):
     assert found.name == "unapplied-migrations"
     assert "favorites.0001_initial" in found.reason
     assert not found.is_safe
+
+
+def test_tables_of_a_newer_version_are_not_compared_and_not_mended_back(database):
+    run(
+        "INSERT INTO django_migrations (app, name, applied) "
+        "VALUES ('favorites', '9999_newer', '2026-11-27'), ('gone', '0001_initial', '2026-11-27')",
+        "DROP INDEX favorite_newest_of_person",
+    )
+    (found,) = structure.look()
+    assert (found.name, found.severity) == ("newer-version", Severity.WARNING)
+    assert "favorites.9999_newer" in found.reason
+    assert "gone" not in found.reason
 
 
 # --- Connection -----------------------------------------------------------------------------------
@@ -233,6 +250,16 @@ def test_of_a_server_that_is_away_nothing_else_is_said():
     with other_parameters(port=1, timeout=0.2):
         (found,) = diagnose()
         assert (found.part, found.name) == ("connection", "away")
+        assert "firewall" in found.remedy
+
+
+@pytest.mark.postgresql
+def test_what_the_server_says_is_heard_behind_the_pool(monkeypatch):
+    """A pool says of every failure that it waited for too long."""
+    monkeypatch.setitem(connection.settings_dict, "NAME", "no_such_database")
+    (found,) = diagnose()
+    assert "no_such_database" in found.reason
+    assert "CREATE DATABASE" in found.remedy
 
 
 @pytest.mark.postgresql
