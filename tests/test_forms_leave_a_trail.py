@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.urls import reverse
 
 from accounts.models import User
-from catalog.models import Category, Product, Shop
+from catalog.models import Category, Product, Shop, ShopInvitation
 from catalog.services.pictures import add_picture
 from catalog.tests.factories import make_member, make_png, make_product, make_shop
 from lottery.models import Prize
@@ -186,8 +186,11 @@ def test_an_owner_is_not_told_where_others_were(cast):
 
 
 # --- No page is left out --------------------------------------------------------------------------
+MADE_AND_TAKEN_BACK = {ShopInvitation}  # nobody changes one: catalog/tests/test_invitations.py
 EDITED = [
-    model for model, page in admin.site._registry.items() if not isinstance(page, ReadOnlyAdmin)
+    model
+    for model, page in admin.site._registry.items()
+    if not isinstance(page, ReadOnlyAdmin) and model not in MADE_AND_TAKEN_BACK
 ]
 
 

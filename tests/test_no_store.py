@@ -7,7 +7,14 @@ from drf_spectacular.generators import SchemaGenerator
 
 from accounts.tests.factories import make_sign_in, sign_in
 from catalog.models import ShopRole
-from catalog.tests.factories import make_category, make_member, make_order, make_product, make_shop
+from catalog.tests.factories import (
+    invite_from_elsewhere,
+    make_category,
+    make_member,
+    make_order,
+    make_product,
+    make_shop,
+)
 from lottery.tests.factories import draw_once, make_wheel
 from reviews.tests.factories import make_receipt
 from tests.api import client_of, data_of
@@ -54,6 +61,8 @@ def world():
         "upload_id": receipt.pk,
         "draw_id": draw_once(person, wheel).pk,
         "session_id": make_sign_in(person).session.pk,
+        "shop_id": shop.pk,
+        "invitation_id": invite_from_elsewhere(person).pk,
     }
     return person, ids
 

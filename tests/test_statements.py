@@ -128,7 +128,7 @@ OF_OPERATIONS: dict[str, tuple[int, ...]] = {
     "get_auth_verify": (4, 4),
     "post_auth_logout": (5,),
     "get_user_profile": (6,),
-    "patch_user_profile": (9, 16, 12),  # a nickname; an e-mail; a nickname, and none any more
+    "patch_user_profile": (9, 16, 11),  # a nickname; an e-mail; a nickname, and none any more
     "post_user_avatar": (7, 8),  # and the one before goes
     "get_user_statistics": (5,),  # each app counts once
     "get_user_sessions": (2, 2),

@@ -22,7 +22,7 @@ from catalog.models import (
     StockOperation,
     VirtualCode,
 )
-from catalog.services import orders
+from catalog.services import invitations, orders
 from catalog.services.members import join
 from catalog.services.stock import change_stock, lock_product
 from catalog.services.virtual_codes import add_codes
@@ -40,6 +40,17 @@ def make_member(*, shop, role=ShopRole.CASHIER, person=None):
     join(shop_id=shop.pk, person=person, role=ShopRole(role))
     person.refresh_from_db()
     return person
+
+
+def invite_from_elsewhere(person):
+    """An invitation of a person to a shop of somebody else."""
+    owner = make_member(shop=make_shop(), role=ShopRole.OWNER)
+    return invitations.invite(
+        shop_id=owner.memberships.get().shop_id,
+        phone=person.phone,
+        role=ShopRole.CASHIER,
+        author_id=owner.pk,
+    )
 
 
 def make_category(**fields):

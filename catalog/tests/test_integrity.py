@@ -282,5 +282,5 @@ def test_however_many_orders_a_few_queries_compare_them(django_assert_num_querie
     product = make_product(stock=20, limit_per_person=3)
     for _order in range(5):
         make_order(product=product)
-    with django_assert_num_queries(6):
+    with django_assert_num_queries(8):
         assert order_findings() == set()
