@@ -227,11 +227,22 @@ def test_rules_are_left_to_a_scheduler_that_is_not_late(kind, worker_silent):
     kind("web")
     heard_of(ago=70)
     watch.sample()
-    compared(ago=14)
+    compared(ago=0)
     watch.stand_in()
 
     assert not Alert.objects.exists()
     assert not JobRun.objects.exists()
+
+
+def test_late_is_what_was_due_longer_ago_than_that(kind, worker_silent):
+    compared(ago=60)
+    due = Schedule.objects.get(job=EVALUATION).next_due_at
+    late = due + standing_in.LATE_AFTER
+
+    assert not standing_in.compare(clock=lambda: late)
+    assert not JobRun.objects.exists()
+    assert standing_in.compare(clock=lambda: late + timedelta(microseconds=1))
+    assert JobRun.objects.count() == 1
 
 
 def test_of_two_machines_one_compares(kind, worker_silent):
