@@ -25,22 +25,25 @@ ROWS = [
     {
         "slug": "sms-pumping",
         "name": "Sign-in codes are sent and not used",
-        "metric": "sms_pumping",  # once an hour, as long as strangers are made to wait
+        # Once in each hour of the clock, as long as strangers are made to wait: nearly two hours
+        # may lie between two of them.
+        "metric": "sms_pumping",
         "reading": "events",
-        "window_seconds": 3600,
+        "window_seconds": 7200,
         "comparison": "above",
         "threshold": 0,
     },
     {
         "slug": "sms-budget-used-up",
         "name": "The day's budget of sign-in codes is used up",
-        "metric": "sms_budget_used_up",  # once a day
+        # Once a day: on the next one it may come much earlier, and is an alert of its own then.
+        "metric": "sms_budget_used_up",
         "reading": "events",
-        "window_seconds": 86400,
+        "window_seconds": 3600,
         "comparison": "above",
         "threshold": 0,
         "severity": "critical",
-        "repeat_seconds": 86400,
+        "repeat_seconds": 0,
     },
 ]
 

@@ -62,8 +62,8 @@ def test_a_rule_is_filled_in_as_a_form_wants_it():
 @pytest.mark.parametrize(
     ("slug", "facts", "lasts"),
     [
-        ("sms-pumping", {"codes": 100, "below_percent": 10}, timedelta(hours=1)),
-        ("sms-budget-used-up", {"codes": 5000}, timedelta(days=1)),
+        ("sms-pumping", {"codes": 100, "below_percent": 10}, timedelta(hours=2)),
+        ("sms-budget-used-up", {"codes": 5000}, timedelta(hours=1)),
     ],
 )
 def test_what_happens_to_sign_in_codes_is_told_and_over_after_a_while(slug, facts, lasts):
@@ -81,6 +81,26 @@ def test_what_happens_to_sign_in_codes_is_told_and_over_after_a_while(slug, fact
 
     alert.refresh_from_db()
     assert alert.resolved_at == NOW + lasts
+
+
+@pytest.mark.parametrize(
+    ("slug", "between", "told"),
+    [
+        # Seen once in each hour of the clock: in the first minute of one, in the last of the next.
+        ("sms-pumping", timedelta(minutes=119), 1),
+        ("sms-budget-used-up", timedelta(hours=19), 2),  # in the evening, and the next afternoon
+    ],
+)
+def test_what_goes_on_is_one_alert_and_what_begins_anew_another(slug, between, told):
+    rule = AlertRule.objects.get(slug=slug)
+    for moment in (NOW, NOW + between):
+        OperationalEvent.objects.create(kind=rule.metric, facts={}, happened_at=moment)
+    evaluate(now=NOW)
+    evaluate(now=NOW + between - timedelta(seconds=1))
+    evaluate(now=NOW + between)
+
+    assert Alert.objects.filter(rule=rule).count() == told
+    assert Alert.objects.filter(rule=rule, resolved_at=None).count() == 1
 
 
 def test_a_server_nearly_out_of_connections_is_told(db):
