@@ -19,10 +19,11 @@ from ops.models import (
 )
 from ops.monitoring import delivery, outage, standing_in, watch, words
 from ops.monitoring.evaluation import evaluate
-from ops.monitoring.jobs import EVALUATION
+from ops.monitoring.jobs import EVALUATED_EVERY, EVALUATION
 from ops.monitoring.outage import SLUG, Watch
 from ops.monitoring.outage_file import Away
 from ops.services import machine, metrics, schedules
+from ops.services.scheduler import run_by_hand
 from ops.tests.alerts import NOW, catcher, make_channel, make_rule
 from ops.tests.test_machine import other
 
@@ -34,6 +35,7 @@ pytestmark = [pytest.mark.postgresql, pytest.mark.django_db(transaction=True)]
 def leave():
     yield
     machine.let_go()
+    standing_in.forget()
 
 
 @pytest.fixture
@@ -243,6 +245,42 @@ def test_late_is_what_was_due_longer_ago_than_that(kind, worker_silent):
     assert not JobRun.objects.exists()
     assert standing_in.compare(clock=lambda: late + timedelta(microseconds=1))
     assert JobRun.objects.count() == 1
+
+
+class Clock:
+    """The database's, which goes on when it is told to."""
+
+    def __init__(self):
+        self.now = schedules.database_now()
+
+    def __call__(self):
+        return self.now
+
+    def goes_on(self, seconds):
+        self.now += timedelta(seconds=seconds)
+
+
+def test_whoever_stands_in_compares_as_often_as_a_scheduler(worker_silent):
+    compared(ago=60)
+    clock = Clock()
+    assert standing_in.compare(clock=clock)
+    for _time in range(3):
+        clock.goes_on(EVALUATED_EVERY.total_seconds())
+        assert standing_in.compare(clock=clock)
+        assert not standing_in.compare(clock=clock)
+    assert JobRun.objects.count() == 4
+
+
+def test_a_scheduler_that_is_back_is_left_alone_again(worker_silent):
+    compared(ago=60)
+    clock = Clock()
+    assert standing_in.compare(clock=clock)
+    clock.goes_on(EVALUATED_EVERY.total_seconds())
+    assert run_by_hand(EVALUATION, clock=clock)  # as a scheduler does
+    clock.goes_on(EVALUATED_EVERY.total_seconds())
+    assert not standing_in.compare(clock=clock)
+    clock.goes_on(standing_in.LATE_AFTER.total_seconds() + 1)
+    assert standing_in.compare(clock=clock)
 
 
 def test_of_two_machines_one_compares(kind, worker_silent):
