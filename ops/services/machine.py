@@ -81,9 +81,11 @@ def speaks() -> bool:
         descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        except OSError as error:  # it is tried again every few seconds: nothing may be left over
             os.close(descriptor)
-            return False
+            if isinstance(error, BlockingIOError):
+                return False
+            raise
         _held.descriptor, _held.path = descriptor, path
         return True
 
