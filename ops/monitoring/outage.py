@@ -68,11 +68,12 @@ class Watch:
     def stand_by(self) -> None:
         """Another process of the machine looks: be able to tell when that one is gone.
 
-        Raises what the database raises when it is away.
+        One that hangs is asked in a thread of its own, as it is by `look`.
         """
         self.away = None
         self._has_recalled = False  # what that one finds out is in the file
-        self._learn_where_it_is_time()
+        if self._is_time_to_learn():
+            self._answers()
 
     # --- The file -------------------------------------------------------------------------------
     def _recall(self) -> None:
@@ -110,7 +111,8 @@ class Watch:
         try:
             self.ask()
             self._has_answered = True
-            self._learn_where_it_is_time()
+            if self._is_time_to_learn():
+                self._learn()
         except Exception as error:  # noqa: BLE001  whatever it raises
             # It does not answer; or it does, and whom to tell stays as it was learnt before.
             said = "did not say whom to tell" if self._has_answered else "gave no sign of life"
@@ -118,9 +120,9 @@ class Watch:
         finally:
             connection.close()
 
-    def _learn_where_it_is_time(self) -> None:
-        if not self._asked_whom_at or time.monotonic() - self._asked_whom_at >= LEARNT_EVERY:
-            self._learn()
+    def _is_time_to_learn(self) -> bool:
+        last = self._asked_whom_at
+        return not last or time.monotonic() - last >= LEARNT_EVERY
 
     def _learn(self) -> None:
         rule = AlertRule.objects.filter(slug=SLUG, is_enabled=True).first()

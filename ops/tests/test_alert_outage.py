@@ -206,6 +206,21 @@ def test_one_that_hangs_is_away_and_is_asked_by_one_thread(rule, clock, database
         asking[0].join()
 
 
+def test_one_that_hangs_holds_up_nobody_who_stands_by(rule, clock, database, monkeypatch):
+    monkeypatch.setattr(outage, "ANSWERS_WITHIN", 0.05)
+    database.hangs.set()
+    watch = Watch(host="one", clock=clock, ask=database)
+    for _look in range(3):
+        watch.stand_by()
+
+    assert watch.whom == outage_file.NOBODY
+    (asking,) = [one for one in threading.enumerate() if one.name == "database watch asks"]
+    database.goes_on.set()
+    asking.join()
+    assert watch.whom.rule == rule
+    assert watch.away is None
+
+
 def test_a_silenced_rule_tells_nobody(rule, clock, database):
     AlertRule.objects.filter(pk=rule.pk).update(silenced_until=NOW + timedelta(hours=1))
     with catcher() as server:
