@@ -5,6 +5,7 @@ import os
 from contextlib import contextmanager
 from threading import Thread
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -398,19 +399,31 @@ def test_who_waits_for_a_lock_and_for_whom_is_told(monkeypatch):
 @pytest.mark.django_db(transaction=True)
 def test_a_statement_that_takes_long_is_told(monkeypatch):
     monkeypatch.setattr(health, "STATEMENT_TOO_LONG", -1)
+    pids, ended = [], []
 
     def work():
         try:
-            run("SELECT pg_sleep_until(clock_timestamp() + interval '1 minute')")
-        except DatabaseError:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_backend_pid()")
+                pids.append(cursor.fetchone()[0])
+                cursor.execute("SELECT pg_sleep_until(clock_timestamp() + interval '1 minute')")
+        except DatabaseError as error:
+            ended.append(error)
+        finally:
             connection.close()
+
+    def told():
+        """What is said of that session, not of others that are at work."""
+        end = [(f"SELECT pg_terminate_backend({pid})",) for pid in pids]
+        return [one for one in health.look() if one.name == "slow-query" and one.statements in end]
 
     worker = Thread(target=work)
     worker.start()
-    wait_until(lambda: "slow-query" in names(health.look()))
-    found = next(one for one in health.look() if one.name == "slow-query")
+    wait_until(told)
+    (found,) = told()
     run(*found.statements)
     worker.join()
+    assert len(ended) == 1
 
 
 @pytest.mark.postgresql
@@ -446,10 +459,23 @@ def test_dead_rows_scans_and_idle_indexes_are_told(monkeypatch):
 @pytest.mark.postgresql
 @pytest.mark.django_db(transaction=True)
 def test_a_slot_that_nobody_reads_is_told():
-    run("SELECT pg_create_physical_replication_slot('probe', true)")
-    found = next(one for one in health.look() if one.name == "slot-unused")
-    run(*found.statements)
-    assert "slot-unused" not in names(health.look())
+    slot = f"probe_{uuid4().hex}"  # the server may be others' as well
+
+    def told():
+        return [one for one in health.look() if one.name == "slot-unused" and slot in one.reason]
+
+    with elsewhere() as other, other.cursor() as cursor:
+        cursor.execute("SELECT pg_create_physical_replication_slot(%s, true)", [slot])
+        try:
+            (found,) = told()
+            run(*found.statements)
+            assert told() == []
+        finally:
+            cursor.execute(
+                "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots "
+                "WHERE slot_name = %s",
+                [slot],
+            )
 
 
 @pytest.mark.postgresql
