@@ -7,6 +7,7 @@ its own. What waits is bounded by kinds of errors; how often one came is a numbe
 
 import hashlib
 import logging
+import os
 import re
 import threading
 import traceback
@@ -96,11 +97,20 @@ class Waiting:
             else:
                 count("errors_dropped", error.count)
 
+    def begin_anew(self) -> None:
+        """Have nothing: a forked process has the errors of the one it came from, which writes them.
+
+        And its lock, as a thread that is not there held it.
+        """
+        self._lock = threading.Lock()
+        self._errors = {}
+
     def __len__(self) -> int:
         return len(self._errors)
 
 
 waiting = Waiting()
+os.register_at_fork(after_in_child=waiting.begin_anew)
 
 
 class ErrorHandler(logging.Handler):

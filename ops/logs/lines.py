@@ -3,6 +3,7 @@
 import atexit
 import json
 import logging
+import os
 import threading
 import time
 from abc import abstractmethod
@@ -158,6 +159,14 @@ class Backlog:
                 if isinstance(handler, TakesLines):
                     handler.take(lines)
 
+    def begin_anew(self) -> None:
+        """Have nothing: a forked process has the lines of the one it came from, which writes them.
+
+        And its lock, as a thread that is not there held it.
+        """
+        self._writing = threading.Lock()
+        self._lines = deque()
+
 
 def _hand_record(handler: logging.Handler, line: RequestLine) -> None:
     """What a record says of who acts is the line's own: by now another one's turn may be."""
@@ -170,6 +179,7 @@ def _hand_record(handler: logging.Handler, line: RequestLine) -> None:
 
 backlog = Backlog()
 atexit.register(backlog.write)
+os.register_at_fork(after_in_child=backlog.begin_anew)
 
 
 class Console(logging.StreamHandler[TextIO], TakesLines):

@@ -18,6 +18,7 @@ from ops.models import AuditEntry, ErrorGroup, ErrorState
 from ops.services import error_groups
 from ops.services.error_groups import close, write_waiting
 from ops.services.pulse import beats
+from ops.tests.forks import ends_in_a_fork
 from tests.console import console_of, refused_unchanged
 from tests.people import make_cast
 from tests.races import race
@@ -171,6 +172,29 @@ def test_a_command_that_fails_leaves_its_error(monkeypatch):
 def test_every_process_writes_them_again_and_again():
     assert beats["errors"].act is error_groups.write_waiting
     assert beats["errors"].every == 5
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_process_captures_while_its_parent_does():
+    log_failure()
+
+    def has_its_own_alone():
+        found = len(waiting)
+        log_failure(fail_elsewhere)
+        return not found and len(waiting.take()) == 1
+
+    with waiting._lock:
+        assert ends_in_a_fork(has_its_own_alone)
+    assert len(waiting) == 1
+
+
+def test_what_a_fork_does_first_leaves_the_errors_to_its_parent():
+    theirs = Waiting()
+    log_failure()
+    theirs.put_back(waiting.take())
+    assert len(theirs) == 1
+    theirs.begin_anew()
+    assert theirs.take() == []
 
 
 # --- Bounds ---------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ from ops.models import OperationalEvent
 from ops.request_context import at_shop
 from ops.services import slow_requests
 from ops.tests import probe_urls
+from ops.tests.forks import ends_in_a_fork
 from tests.api import client_of
 from tests.people import make_person
 
@@ -194,6 +195,32 @@ def test_so_many_lines_wait_and_no_more(taken, monkeypatch):
     for number in range(4):
         backlog.add(line_of(number), is_urgent=False)
     assert taken() == ["r0", "r1", "r2"]
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_process_writes_while_its_parent_does(taken):
+    backlog = log_lines.backlog
+    backlog.write()
+    backlog.add(line_of(1), is_urgent=False)
+
+    def writes_nothing():
+        waiting = len(backlog._lines)
+        backlog.write()
+        return not waiting
+
+    with backlog._writing:
+        assert ends_in_a_fork(writes_nothing)
+    backlog.write()
+    assert taken() == ["r1"]
+
+
+def test_what_a_fork_does_first_leaves_the_lines_to_its_parent(taken):
+    backlog = Backlog()
+    backlog.write()
+    backlog.add(line_of(1), is_urgent=False)
+    backlog.begin_anew()
+    backlog.write()
+    assert taken() == []
 
 
 def test_what_takes_no_lines_is_handed_none(caplog):
