@@ -1,6 +1,8 @@
 """The platform as a person starts it, `manage.py serve`, and the apps of its customers."""
 
 import asyncio
+import hashlib
+import inspect
 import json
 import os
 import re
@@ -11,7 +13,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ import httpx
 import psutil
 import psycopg
 import websockets
+from django.db.migrations.loader import MigrationLoader
 
 from tests.api import answer_of, data_of
 
@@ -42,23 +45,50 @@ def own_database(*, is_empty: bool = False) -> Iterator[dict[str, str]]:
         return
     name = f"live_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(address, autocommit=True) as connection:
-        template = "template1" if is_empty else _migrated(connection, address)
-        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE {template}')
+        if is_empty:
+            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE template1')
+        else:
+            _copy_migrated(name, connection, address)
         try:
             yield {"DATABASE_URL": _address_of(name, address)}
         finally:
             connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
-def _migrated(connection: psycopg.Connection[Any], address: str) -> str:
-    """The name of a database that only migrations have written to; made by whoever comes first."""
-    name = "live_template"
-    with connection.transaction():
-        connection.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [name])
-        found = "SELECT 1 FROM pg_database WHERE datname = %s"
-        if not connection.execute(found, [name]).fetchone():
-            _make_migrated(name, address)
-    return name
+TEMPLATES = "live_template"
+
+
+def _copy_migrated(name: str, connection: psycopg.Connection[Any], address: str) -> None:
+    """Make a database that only migrations have written to, from one that is kept for that.
+
+    Whoever comes first makes that one. Those of other migrations are dropped: a server may be kept
+    for longer than migrations stay what they are.
+    """
+    template = f"{TEMPLATES}_{of_migrations(MigrationLoader(None).disk_migrations)}"
+    connection.execute("SELECT pg_advisory_lock(hashtext(%s))", [TEMPLATES])
+    try:
+        known = _templates(connection)
+        for older in set(known) - {template}:
+            connection.execute(f'DROP DATABASE "{older}" WITH (FORCE)')
+        if template not in known:
+            _make_migrated(template, address)
+        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    finally:
+        connection.execute("SELECT pg_advisory_unlock(hashtext(%s))", [TEMPLATES])
+
+
+def _templates(connection: psycopg.Connection[Any]) -> list[str]:
+    found = "SELECT datname FROM pg_database WHERE starts_with(datname, %s)"
+    return [name for (name,) in connection.execute(found, [TEMPLATES])]
+
+
+def of_migrations(found: Mapping[tuple[str, str], Any]) -> str:
+    """A short text that is another one where a migration was added, renamed or changed."""
+    said = hashlib.sha256()
+    for label in sorted(found):
+        said.update(repr(label).encode())
+        said.update(Path(inspect.getfile(type(found[label]))).read_bytes())
+    return said.hexdigest()[:12]
 
 
 def _make_migrated(name: str, address: str) -> None:
