@@ -12,7 +12,8 @@ from tests import live
 from tests.api import answer_of, data_of
 from tests.live import Listener
 
-IN_TIME, A_BUSY_MACHINE = 5, 25  # seconds
+# Seconds. That each looks every three is held by a test of the housekeeping.
+IN_TIME, A_BUSY_MACHINE = 5, 25
 CLOSED_TO_YOU = 4403
 _phones = iter(range(13_600_000_000, 13_700_000_000))
 

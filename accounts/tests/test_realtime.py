@@ -631,7 +631,8 @@ async def test_a_socket_ends_with_its_token(me, monkeypatch):
 
 
 async def test_an_ended_session_lives_five_seconds_at_most():
-    assert hub.HOUSEKEEPING_EVERY <= 5
+    """Each look may take a second: one that had just begun, the wait, and the one that sees it."""
+    assert 1 + hub.HOUSEKEEPING_EVERY + 1 <= 5
     assert consumers.close_ended in hub.housekeeping.values()
 
 

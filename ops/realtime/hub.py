@@ -30,7 +30,8 @@ MERGE_WINDOW = 0.1  # seconds in which the changes of one product are merged; 0.
 YIELD_EVERY = 200  # sends after which the loop may do something else
 BACKLOG = 100  # messages that a slow socket may be behind
 SECONDS_TO_TAKE_A_MESSAGE = 10
-HOUSEKEEPING_EVERY = 5  # seconds
+# Seconds. With the looks before and after it that is less than the five that are promised.
+HOUSEKEEPING_EVERY = 3
 TRY_AGAIN_AFTER = 1  # second, when the channel layer is away
 
 _closing: set[asyncio.Task[None]] = set()

@@ -232,6 +232,11 @@ def test_it_is_registered_as_a_beat():
     assert (beat.act, beat.every) == (refresh, 2)
 
 
+def test_a_change_is_in_force_everywhere_within_five_seconds():
+    """Each look may take a second: one that had just begun, the wait, and the one that sees it."""
+    assert 1 + live_settings.REFRESH_EVERY + 1 <= 5
+
+
 def test_what_is_not_accepted_leaves_what_is_known_and_is_told_once(caplog):
     store_elsewhere(probe__whole=7, probe__switch=True)
     refresh()
