@@ -184,6 +184,26 @@ def test_deleting_from_a_list_asks(stale):
     assert not AlertChannel.objects.exists()
 
 
+@pytest.mark.parametrize(
+    ("actions", "index"),
+    [
+        (["delete_selected", "send_a_test"], "0"),
+        (["send_a_test", "delete_selected"], "1"),
+        (["delete_selected", ""], "0"),
+        (["send_a_test", "delete_selected", "send_a_test"], "1"),
+    ],
+)
+def test_an_action_that_is_sent_beside_others_asks_as_well(stale, actions, index):
+    """A list has its actions above the rows and below: Django runs the one that `index` names."""
+    channel = AlertChannel.objects.create(name="c", kind="webhook")
+    sent = {"_selected_action": [channel.pk], "action": actions, "index": index, "post": "yes"}
+    page = stale.post("/admin/ops/alertchannel/", sent)
+    assert is_asked(page)
+    assert AlertChannel.objects.exists()
+    stale.post("/admin/ops/alertchannel/", {**form_of(page), ANSWER: PASSWORD})
+    assert not AlertChannel.objects.exists()
+
+
 # --- Before a page is opened ----------------------------------------------------------------------
 def test_the_question_leads_back_to_the_page(stale, clock):
     page = "/admin/accounts/user/add/?a=b"
