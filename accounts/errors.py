@@ -108,6 +108,25 @@ class OwnSecondFactor(NotAllowed):
     message = _("Your own second factor is changed on its own page.")
 
 
+class SecondFactorMissing(NotAllowed):
+    """Told by the API to whoever has one and did not send a code of it."""
+
+    message = _(
+        "Your account has a second factor: send its code as second_factor as well, or do this in "
+        "the console."
+    )
+
+
+class WrongSecondFactorSent(ValidationFailed):
+    """The same as WrongSecondFactor by the API, where 1006 would end the app's sign-in."""
+
+    message = WrongSecondFactor.message
+    example = {}
+
+    def __init__(self) -> None:
+        super().__init__({"second_factor": [str(self.message)]})
+
+
 class NotEnoughPoints(DomainError):
     code, status = 4005, 409
     message = _("Not enough points: %(required)s needed, %(current)s there.")

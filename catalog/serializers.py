@@ -83,14 +83,25 @@ class MembersQuery(serializers.Serializer):
     )
 
 
-class InvitationInput(serializers.Serializer):
+class SecondFactorInput(serializers.Serializer):
+    """What whoever has a second factor of the console sends beside a change of members."""
+
+    second_factor = TextField(
+        required=False,
+        allow_blank=True,
+        max_length=64,
+        help_text="Six digits of the phone, or a recovery code; for whoever has a second factor.",
+    )
+
+
+class InvitationInput(SecondFactorInput):
     refusals = {"phone": InvalidPhone}
 
     phone = TextField(help_text="The whole number; it need not have an account.")
     role = serializers.ChoiceField(choices=ShopRole.choices)
 
 
-class WhichMember(serializers.Serializer):
+class WhichMember(SecondFactorInput):
     """Exactly one of these names somebody who works at the shop, or was invited to."""
 
     refusals = {"phone": InvalidPhone}

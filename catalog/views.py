@@ -6,8 +6,9 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.permissions import BasePermission, IsAuthenticated
 from rest_framework.response import Response
 
-from accounts.errors import InvalidPhone, NotEnoughPoints
+from accounts.errors import InvalidPhone, NotEnoughPoints, SecondFactorMissing
 from accounts.models import User
+from accounts.services import console_sign_in
 from accounts.services.merged_accounts import account_ids
 from accounts.services.sign_in_codes import check_phone
 from catalog import serializers
@@ -228,9 +229,15 @@ class MembersView(ApiView):
     permission_classes = (IsAuthenticated, MayRunMembers)
     refusals = {
         "GET": (NotFound,),
-        "POST": (NotFound, WorksThere, TooManyInvitations, TooManyRequests),
-        "PATCH": (NotFound, TooManyRequests),
-        "DELETE": (NotFound, LastOwner, InvalidPhone),
+        "POST": (
+            NotFound,
+            WorksThere,
+            TooManyInvitations,
+            TooManyRequests,
+            SecondFactorMissing,
+        ),
+        "PATCH": (NotFound, TooManyRequests, SecondFactorMissing),
+        "DELETE": (NotFound, LastOwner, InvalidPhone, TooManyRequests, SecondFactorMissing),
     }
 
     @extend_schema(
@@ -253,8 +260,10 @@ class MembersView(ApiView):
     def post(self, request, shop_id):
         """Invite somebody by their phone; they join once they accept. Again: the same, renewed."""
         wanted = self._named(serializers.InvitationInput)
+        at = self._shop(request, shop_id)
+        self._confirm(wanted)
         invitation = invitations.invite(
-            shop_id=self._shop(request, shop_id),
+            shop_id=at,
             phone=wanted["phone"],
             role=ShopRole(wanted["role"]),
             author_id=request.user.pk,
@@ -267,6 +276,7 @@ class MembersView(ApiView):
         wanted = self._named(serializers.RoleInput)
         found = self._find(self._shop(request, shop_id), wanted)
         role = ShopRole(wanted["role"])
+        self._confirm(wanted)
         if isinstance(found, ShopMember):
             members.change_role(member=found, role=role, author_id=request.user.pk)
         else:
@@ -280,14 +290,19 @@ class MembersView(ApiView):
         """Let a member go, or take an invitation back. Everybody may leave by themselves.
 
         Without a parameter the body names them as for PATCH: `{"phone": "13800138001"}`. A phone is
-        never in an address.
+        never in an address. Whoever has a second factor sends its code in the body, as
+        `second_factor`; to leave by oneself it is not needed.
         """
         asked = self.query(serializers.WhoGoesQuery)
         wanted = {name: read_identifier(text) for name, text in asked.items()}
-        if not wanted:
+        if wanted:
+            wanted |= self.body(serializers.SecondFactorInput)
+        else:
             wanted = self._named(serializers.WhichMember)
         at = self._shop(request, shop_id, is_for_all=True)
         found = self._find(at, wanted)
+        if not self._is_own(found):
+            self._confirm(wanted)
         if isinstance(found, ShopMember):
             members.leave(member=found, author_id=request.user.pk)
         else:
@@ -321,12 +336,19 @@ class MembersView(ApiView):
         else:
             found = find(there, named.get("member_id"))
             found = found or find(invited, named.get("invitation_id"))
-        is_own = isinstance(found, ShopMember) and found.person_id == self.request.user.pk
-        if not (self.is_owner or is_own):
+        if not (self.is_owner or self._is_own(found)):
             raise NotAllowed
         if found is None:
             raise NotFound
         return found
+
+    def _is_own(self, found):
+        return isinstance(found, ShopMember) and found.person_id == self.request.user.pk
+
+    def _confirm(self, wanted):
+        """Ask whoever has a second factor for it: the console asks before the same changes."""
+        answer = wanted.get("second_factor", "")
+        console_sign_in.confirm_by_api(person=self.request.user, answer=answer)
 
 
 class InvitationsView(ApiView):

@@ -29,6 +29,7 @@ OF_REQUESTS = frozenset(
         "idempotency_key",
         "key",  # of an idempotent request; a live setting is called by its key as well
         "mobile",
+        "second_factor",
         "server_seed",
         "sessionid",
         "sms_fixed_code",

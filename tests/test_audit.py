@@ -979,6 +979,7 @@ OWN_AFFAIRS = {
     "accounts.services.console_codes.check_code",
     "accounts.services.console_sign_in.check_password",
     "accounts.services.console_sign_in.check_second_factor",
+    "accounts.services.console_sign_in.confirm_by_api",
     "accounts.services.console_sign_in.confirm_password",
     "accounts.services.console_sign_in.confirm_second_factor",
     "accounts.services.avatars.change",

@@ -431,6 +431,7 @@ NOT_BY_ITSELF = {
     "accounts.services.console_codes.check_code": "use_code, what it refuses; else remember",
     "accounts.services.console_sign_in.check_password": "counts what it refuses; else remember",
     "accounts.services.console_sign_in.check_second_factor": "counts what it refuses; else use",
+    "accounts.services.console_sign_in.confirm_by_api": "check_second_factor",
     "accounts.services.console_sign_in.confirm_password": "counts what it refuses",
     "accounts.services.console_sign_in.confirm_second_factor": "counts what it refuses; else use",
     "accounts.services.console_sign_in.forget_tries": "set_password",

@@ -18,8 +18,9 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from accounts.models import User, UserStatus
-from accounts.services import sign_in, sign_in_codes
+from accounts.models import LimitPurpose, User, UserStatus
+from accounts.services import console_sign_in, sign_in, sign_in_codes
+from accounts.tests.factories import enrol
 from accounts.tests.fake_wechat import says, wechat_on_loopback
 from catalog.models import Product, Shop, ShopInvitation, ShopRole
 from catalog.services import invitations, orders
@@ -688,6 +689,11 @@ def _(scene: Scene) -> Answers:
     yield 1010, owner("DELETE", f"{members}?member_id=x")
     yield 1010, end(phone=cast.cashier.phone)
     yield 8008, end(phone=cast.owner.phone)
+    wrong = enrol(cast.owner).phone.other()
+    yield 1009, end(phone=cast.reviewer.phone)
+    scene.monkeypatch.setitem(console_sign_in.FREE_TRIES, LimitPurpose.FACTOR, 1)
+    yield 1011, end(phone=cast.reviewer.phone, second_factor=wrong)
+    yield 1013, end(phone=cast.reviewer.phone, second_factor=wrong)
 
 
 # --- The platform itself ------------------------------------------------------------------------

@@ -19,9 +19,11 @@ from django.views.decorators.debug import sensitive_variables
 from accounts.errors import (
     AccountClosed,
     SecondFactorDelayed,
+    SecondFactorMissing,
     SignInDelayed,
     WrongPassword,
     WrongSecondFactor,
+    WrongSecondFactorSent,
 )
 from accounts.metrics import SIGN_INS_REFUSED
 from accounts.models import ConsoleDevice, LimitPurpose, SignInLimit, User
@@ -112,6 +114,24 @@ def confirm_second_factor(*, person: User, answer: str) -> Passed:
     The count is one of its own, as that of `confirm_password`.
     """
     return _try_code(person, answer, by=f"signed in as {person.pk}")
+
+
+@sensitive_variables("answer")
+def confirm_by_api(*, person: User, answer: str) -> None:
+    """Make sure that whoever acts in the app has the phone; nobody is asked who has no factor.
+
+    An access token alone takes one SMS code, and what the console asks a second factor for is
+    asked here as well. The tries are counted with those at the console from unknown devices.
+    Raises SecondFactorMissing without an answer, WrongSecondFactorSent and SecondFactorDelayed.
+    """
+    if second_factors.factor_of(person) is None:
+        return
+    if not answer:
+        raise SecondFactorMissing
+    try:
+        check_second_factor(person=person, answer=answer)
+    except WrongSecondFactor as refusal:
+        raise WrongSecondFactorSent from refusal
 
 
 @sensitive_variables("answer")

@@ -4,8 +4,11 @@ import pytest
 from django.conf import settings
 from django.core.cache import cache
 
-from accounts.models import User, UserStatus
+from accounts.errors import SecondFactorMissing
+from accounts.models import SignInLimit, User, UserStatus
 from accounts.services import sign_in
+from accounts.services.second_factors import STEP
+from accounts.tests.factories import enrol
 from catalog.models import ShopInvitation, ShopMember, ShopRole
 from catalog.services import invitations, members
 from catalog.tests.factories import make_member
@@ -184,6 +187,99 @@ def test_nobody_changes_their_own_role(cast, owner, path):
     make_member(shop=cast.shop, role=ShopRole.OWNER)
     with refused_unchanged():
         assert code_of(owner.patch(path, {"phone": cast.owner.phone, "role": "cashier"})) == 1009
+
+
+# --- The second factor --------------------------------------------------------------------------
+# Each change of members that the console asks for a fresh factor before.
+def inviting(cast):
+    return "POST", "", {"phone": NEW_PHONE, "role": "owner"}
+
+
+def giving_a_role(cast):
+    return "PATCH", "", {"phone": cast.cashier.phone, "role": "owner"}
+
+
+def letting_go(cast):
+    return "DELETE", "", {"phone": cast.manager.phone}
+
+
+def letting_go_by_the_query(cast):
+    member = ShopMember.objects.get(person=cast.manager)
+    return "DELETE", f"?member_id={member.pk}", {}
+
+
+CHANGES = [inviting, giving_a_role, letting_go, letting_go_by_the_query]
+
+
+@pytest.fixture
+def factor(cast):
+    return enrol(cast.owner)
+
+
+@pytest.fixture
+def change(cast, owner, path):
+    """Send a change of members by the token of the owner's app, with more in its body."""
+
+    def send(which, **more):
+        method, query, said = which(cast)
+        return getattr(owner, method.lower())(f"{path}{query}", {**said, **more})
+
+    return send
+
+
+@pytest.mark.parametrize("which", CHANGES)
+def test_a_token_alone_takes_no_shop_over_whose_owner_has_a_second_factor(change, factor, which):
+    """One SMS code is worth a token: what the console asks a second factor for needs it here."""
+    for sent in ({}, {"second_factor": ""}):
+        with refused_unchanged():
+            answer = change(which, **sent)
+            assert code_of(answer) == 1009
+            assert answer.json()["msg"] == str(SecondFactorMissing())
+            assert "second_factor" in answer.json()["msg"]
+
+
+@pytest.mark.parametrize("which", CHANGES)
+def test_a_wrong_code_changes_nothing_and_ends_no_sign_in(change, factor, which):
+    before = list(AuditEntry.objects.values_list("pk", flat=True))
+    answer = change(which, second_factor=factor.phone.other())
+    assert code_of(answer) == 1011
+    assert list(answer_of(answer).data) == ["second_factor"]
+    assert list(AuditEntry.objects.values_list("pk", flat=True)) == before
+    assert SignInLimit.objects.get().failures == 1
+
+
+@pytest.mark.parametrize("which", CHANGES)
+def test_the_code_of_the_phone_or_a_recovery_code_lets_it_pass(change, factor, which):
+    assert code_of(change(which, second_factor=factor.phone.code())) == 0
+    if which is inviting:  # the other ways are over now
+        assert code_of(change(which, second_factor=factor.codes[0])) == 0
+
+
+def test_a_code_passes_once(change, factor):
+    code = factor.phone.code(after=STEP)
+    assert code_of(change(inviting, second_factor=code)) == 0
+    assert code_of(change(letting_go, second_factor=code)) == 1011
+
+
+def test_codes_are_not_tried_one_after_the_other(change, factor):
+    """The count is that of the console's second step from unknown devices."""
+    for _try in range(5):
+        assert code_of(change(inviting, second_factor=factor.phone.other())) == 1011
+    answer = change(inviting, second_factor=factor.phone.code())
+    assert code_of(answer) == 1013
+    assert not ShopInvitation.objects.exists()
+
+
+def test_who_leaves_by_themselves_is_asked_for_nothing(cast, owner, path, factor):
+    make_member(shop=cast.shop, role=ShopRole.OWNER)
+    data_of(owner.delete(path, {"phone": cast.owner.phone}))
+    assert roles(cast.owner) == {}
+
+
+def test_who_has_no_second_factor_is_asked_for_nothing(change):
+    """Also where their app sends one."""
+    assert code_of(change(inviting, second_factor="123456")) == 0
+    assert not SignInLimit.objects.exists()
 
 
 # --- Walls --------------------------------------------------------------------------------------
