@@ -15,6 +15,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.http import urlencode
 from django.utils.translation import gettext_lazy as _
+from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_variables
 from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextInputWidget
 
@@ -27,6 +28,10 @@ from ops import security_log
 from ops.errors import DomainError
 
 ANSWER = "fresh_secret"  # the field of the answer; the log hides what ends so
+OF_THE_QUESTION = {ANSWER, "csrfmiddlewaretoken"}
+ANEW = "opens_anew"  # of the question: the page is opened after it, and nothing is sent on
+# Fields with these in their names are not carried; the address of a channel holds a secret as well.
+SECRET_WORDS = ("password", "secret", "token", "new_address")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +95,8 @@ def addresses() -> list[URLPattern]:
 def fresh_factor_owed(request: HttpRequest) -> HttpResponse | None:
     """The question that somebody has to answer before this request does anything; None without.
 
-    What was typed is in the page that asks, and is sent on with the answer: nothing is lost.
+    What was typed is in the page that asks, and is sent on with the answer: nothing is lost. Only
+    where a password or a secret was typed, everything is asked for again.
     """
     match = request.resolver_match
     dangerous = DANGEROUS.get(match.url_name or "") if match else None
@@ -106,10 +112,12 @@ def fresh_factor_owed(request: HttpRequest) -> HttpResponse | None:
         except DomainError as refusal:
             why = str(refusal)
         else:
+            if ANEW in request.POST:
+                return HttpResponseRedirect(request.get_full_path())
             _forget_answer(request)
             return None
     template = "fresh_factor_dialog" if _is_of_dialog(request) else "fresh_factor"
-    return _page(request, template, why=why, carried=list(_carried(request)))
+    return _page(request, template, why=why, **_kept(request))
 
 
 def _ask_first(request: HttpRequest) -> HttpResponse:
@@ -128,11 +136,28 @@ def _is_of_dialog(request: HttpRequest) -> bool:
     return "HX-Request" in request.headers
 
 
+def _kept(request: HttpRequest) -> dict[str, Any]:
+    """What was typed goes with the answer; but no password or secret is written into a page.
+
+    Where one was typed, the page is opened anew after the answer: sent on without it, a form might
+    take it for left empty.
+    """
+    opens_anew = ANEW in request.POST or any(map(_is_secret, request.POST.items()))
+    carried = [(ANEW, "1")] if opens_anew else list(_carried(request))
+    return {"carried": carried, "opens_anew": opens_anew}
+
+
 def _carried(request: HttpRequest) -> Iterator[tuple[str, str]]:
-    """What was typed: it goes with the answer."""
     for name, values in request.POST.lists():
-        if name not in {ANSWER, "csrfmiddlewaretoken"}:
+        if name not in OF_THE_QUESTION:
             yield from ((name, str(value)) for value in values)
+
+
+def _is_secret(typed: tuple[str, object]) -> bool:
+    name, value = typed
+    if name in OF_THE_QUESTION or not value or name == "usable_password":  # a choice, which is none
+        return False
+    return any(word in name for word in SECRET_WORDS)
 
 
 def _forget_answer(request: HttpRequest) -> None:
@@ -179,6 +204,7 @@ def ask(request: HttpRequest) -> HttpResponse:
     return _page(request, "fresh_factor", why=why, following=following)
 
 
+@never_cache  # no browser keeps what was typed on its disk
 def _page(request: HttpRequest, name: str, **context: Any) -> HttpResponse:
     person = request.user
     assert isinstance(person, User)  # noqa: S101  admin_view lets nobody else in

@@ -12,7 +12,7 @@ from accounts.models import LimitPurpose, SignInLimit, User
 from accounts.services import second_factors
 from accounts.tests.factories import enrol
 from catalog.models import ShopMember
-from config.console_fresh_factor import ANSWER, DANGEROUS
+from config.console_fresh_factor import ANEW, ANSWER, DANGEROUS
 from ops.admin.maintenance import MaintenanceForm
 from ops.models import AlertChannel, LiveSetting, Maintenance
 from tests.clock import hold_clock
@@ -255,6 +255,46 @@ def test_fields_with_many_values_are_kept_whole(stale):
     page = stale.post(MAINTENANCE, {"on": "yes", "many": ["1", "2", "2"]})
     assert form_of(page)["many"] == ["1", "2", "2"]
     assert page.context["carried"].count(("many", "2")) == 2
+
+
+def test_no_browser_keeps_the_question(stale):
+    for page in (switch_on(stale), stale.get(question_for(MAINTENANCE))):
+        assert is_asked(page)
+        assert "no-store" in page["Cache-Control"]
+
+
+def test_a_password_is_not_written_into_the_page_and_asked_for_again(stale):
+    add = "/admin/accounts/user/add/"
+    typed = {"username": "cook", "password1": "n3w-s3cret-s3cret", "password2": "n3w-s3cret-s3cret"}
+    page = stale.post(add, typed)
+    for _wrong in range(2):
+        assert is_asked(page)
+        assert "n3w-s3cret" not in page.content.decode()
+        assert "you enter them again" in page.content.decode()
+        assert page.context["carried"] == [(ANEW, "1")]
+        page = stale.post(add, {**form_of(page), ANSWER: "wr0ng-wr0ng"})
+    assert stale.post(add, {**form_of(page), ANSWER: PASSWORD})["Location"] == add
+    assert not User.objects.filter(username="cook").exists()
+    assert stale.get(add).status_code == 200
+    stale.post(add, typed)
+    assert User.objects.filter(username="cook").exists()
+
+
+def test_the_secret_in_the_address_of_a_channel_is_not_written_into_the_page(stale):
+    channel = AlertChannel.objects.create(name="c", kind="webhook")
+    address = f"/admin/ops/alertchannel/{channel.pk}/change/"
+    shown = form_of(stale.get(address))
+    page = stale.post(address, {**shown, "new_address": "https://hooks.example/s3cret"})
+    assert is_asked(page)
+    assert "hooks.example" not in page.content.decode()
+    assert stale.post(address, {**form_of(page), ANSWER: PASSWORD})["Location"] == address
+
+
+def test_without_a_new_secret_what_was_typed_is_kept(stale):
+    channel = AlertChannel.objects.create(name="c", kind="webhook")
+    address = f"/admin/ops/alertchannel/{channel.pk}/change/"
+    page = stale.post(address, {**form_of(stale.get(address)), "new_address": "", "name": "d"})
+    assert form_of(page)["name"] == ["d"]
 
 
 def test_a_wrong_answer_changes_nothing_and_keeps_what_was_typed(stale):
