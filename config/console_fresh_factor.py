@@ -57,7 +57,7 @@ SENT = Dangerous(opened=False)  # people look at it as well
 DELETED = Dangerous(actions=frozenset({"delete_selected"}))
 
 # Every page that asks, by the name of its address in the console. A new dangerous page is a line
-# here; tests/test_fresh_factor.py tries each of them.
+# here; tests/test_fresh_factor.py tries each of them, and names every other page with a reason.
 DANGEROUS: Mapping[str, Dangerous] = {
     # Rights and roles
     "accounts_user_change": SENT,  # whether somebody is a superuser, and by which name they enter
@@ -67,6 +67,12 @@ DANGEROUS: Mapping[str, Dangerous] = {
     "catalog_shopmember_change": SENT,
     "catalog_shopmember_delete": OPENED,
     "catalog_shopmember_changelist": DELETED,
+    # Who is let in at all, and what somebody is given for nothing
+    "accounts_user_changelist": Dangerous(actions=frozenset({"activate", "deactivate", "ban"})),
+    "accounts_user_grant_premium": OPENED,
+    "accounts_user_end_premium": OPENED,
+    # What people win from then on
+    "lottery_wheel_changelist": Dangerous(actions=frozenset({"publish"})),
     # Passwords and second factors
     "accounts_user_add": OPENED,
     "auth_user_password_change": OPENED,

@@ -8,7 +8,7 @@ from django.contrib.messages import get_messages
 from django.urls import reverse
 
 from accounts.console_session import FACTOR_AT_KEY, FRESH_FOR
-from accounts.models import LimitPurpose, SignInLimit, User
+from accounts.models import LimitPurpose, SignInLimit, User, UserStatus
 from accounts.services import second_factors
 from accounts.tests.factories import enrol
 from catalog.models import ShopMember
@@ -129,7 +129,8 @@ def test_the_names_of_actions_are_those_of_their_pages():
     "needed",
     [
         "accounts_user_choose_platform_role", "accounts_user_change", "catalog_shopinvitation_add",
-        "accounts_user_merge_another",
+        "accounts_user_merge_another", "accounts_user_changelist", "accounts_user_grant_premium",
+        "accounts_user_end_premium", "lottery_wheel_changelist",
         "catalog_shopmember_change", "ops_processbeat_maintenance", "auth_user_password_change",
         "accounts_user_reset_second_factor", "second_factor_set_up", "second_factor_remove",
         "second_factor_codes", "password_change", "ops_alertchannel_change",
@@ -138,6 +139,108 @@ def test_the_names_of_actions_are_those_of_their_pages():
 )  # fmt: skip
 def test_what_has_to_be_on_the_list(needed):
     assert needed in DANGEROUS
+
+
+OF_GOODS = "shops do it all day; it is in the trail and is undone by the same form"
+OF_WATCHING = "it changes what is told of, nothing that people have"
+OF_SIGN_INS = "it takes a sign-in away and gives none"
+READ = "it changes nothing"
+OF_A_COUNTER = "shops do it all day, one order or receipt at a time, and it is in the trail"
+OF_A_JOB = "it does now what is done anyhow"
+# Every other page with a form, and every other action of a list, with the reason why it never asks.
+HARMLESS = {
+    # Around the pages
+    "view_on_site": READ, "search": READ, "index": READ, "autocomplete": READ, "jsi18n": READ,
+    "app_list": READ, "password_change_done": READ,
+    "login": "it is where people prove who they are", "second_step": "the same",
+    "fresh_factor": "it is the question itself", "logout": OF_SIGN_INS,
+    "second_factor": READ, "second_factor_offer": "it puts off being asked",
+    # People
+    "accounts_consoledevice_changelist end": OF_SIGN_INS,
+    "accounts_devicesession_changelist revoke": OF_SIGN_INS,
+    "accounts_tier_add": OF_GOODS, "accounts_tier_change": OF_GOODS,
+    "accounts_tier_delete": OF_GOODS, "accounts_tier_changelist delete_selected": OF_GOODS,
+    # The platform
+    "ops_alertchannel_changelist send_a_test": "it sends words of ours where alerts go already",
+    "ops_alertrule_add": OF_WATCHING, "ops_alertrule_change": OF_WATCHING,
+    "ops_alertrule_delete": OF_WATCHING, "ops_alertrule_changelist delete_selected": OF_WATCHING,
+    "ops_errorgroup_changelist say_done": OF_WATCHING,
+    "ops_failedrow_changelist try_again": OF_A_JOB, "ops_schedule_changelist run_now": OF_A_JOB,
+    "ops_processbeat_status": READ, "ops_processbeat_diagnosis": READ,
+    # Shops
+    "catalog_category_add": OF_GOODS, "catalog_category_change": OF_GOODS,
+    "catalog_category_delete": OF_GOODS, "catalog_category_changelist delete_selected": OF_GOODS,
+    "catalog_producttemplate_add": OF_GOODS, "catalog_producttemplate_change": OF_GOODS,
+    "catalog_producttemplate_delete": OF_GOODS,
+    "catalog_producttemplate_changelist delete_selected": OF_GOODS,
+    "catalog_product_add": OF_GOODS, "catalog_product_change": OF_GOODS,
+    "catalog_product_delete": OF_GOODS, "catalog_product_changelist delete_selected": OF_GOODS,
+    "catalog_product_change_stock": OF_GOODS, "catalog_product_add_codes": OF_GOODS,
+    "catalog_selection_add": OF_GOODS, "catalog_selection_change": OF_GOODS,
+    "catalog_selection_delete": OF_GOODS, "catalog_selection_changelist delete_selected": OF_GOODS,
+    "catalog_shop_add": OF_GOODS, "catalog_shop_change": OF_GOODS,
+    "catalog_shopinvitation_delete": "it takes a promise back and gives no rights",
+    "catalog_shopinvitation_changelist delete_selected": "the same",
+    "catalog_shopmember_mine": "one's own answer to an invitation, which was asked for when made",
+    "catalog_order_redeem": OF_A_COUNTER, "catalog_order_changelist cancel": OF_A_COUNTER,
+    "reviews_receipt_decide": OF_A_COUNTER, "reviews_receipt_changelist approve": OF_A_COUNTER,
+    "reviews_receipt_changelist reject": OF_A_COUNTER,
+    # Wheels
+    "lottery_wheel_add": "a draft, until it is published",
+    "lottery_wheel_change": "a draft, until it is published",
+    "lottery_wheel_changelist activate": "a wheel that was published before",
+    "lottery_wheel_changelist make_default": "a wheel that was published before",
+    "lottery_wheel_changelist pause": "it takes a wheel away for now",
+    "lottery_wheel_changelist deactivate": "it takes a wheel away for now",
+}  # fmt: skip
+
+
+def named_addresses(patterns):
+    for pattern in patterns:
+        if hasattr(pattern, "url_patterns"):
+            yield from named_addresses(pattern.url_patterns)
+        elif pattern.name:
+            yield pattern.name
+
+
+def deeds_of_the_console(request):
+    """Every page that is no plain list or history, and every action of a list: `page action`."""
+    of_models, deeds = set(), set()
+    for model, page in admin.site._registry.items():
+        base = f"{model._meta.app_label}_{model._meta.model_name}"
+        of_models |= {f"{base}_{kind}" for kind in ("changelist", "history")}
+        for kind in ("add", "change", "delete"):
+            of_models.add(f"{base}_{kind}")
+            if getattr(page, f"has_{kind}_permission")(request):
+                deeds.add(f"{base}_{kind}")
+        deeds |= {f"{base}_changelist {action}" for action in page.get_actions(request)}
+    return deeds | (set(named_addresses(admin.site.get_urls())) - of_models)
+
+
+def asks(deed):
+    page, _space, action = deed.partition(" ")
+    dangerous = DANGEROUS.get(page)
+    return dangerous is not None and (not action or action in dangerous.actions)
+
+
+def test_every_page_and_action_asks_or_is_harmless_for_a_reason(rf, root):
+    request = rf.get("/admin/")
+    request.user = root
+    deeds = deeds_of_the_console(request)
+    assert {deed for deed in deeds if not asks(deed)} == set(HARMLESS)
+    assert all(HARMLESS.values())
+
+
+@pytest.mark.parametrize("action", ["activate", "deactivate", "ban"])
+def test_whom_the_platform_lets_in_is_decided_after_the_answer(stale, action):
+    status = UserStatus.BANNED if action == "activate" else UserStatus.ACTIVE
+    person = make_person(status=status)
+    people = "/admin/accounts/user/"
+    with refused_unchanged():
+        page = stale.post(people, {"_selected_action": [person.pk], "action": action})
+    assert is_asked(page)
+    stale.post(people, {**form_of(page), ANSWER: PASSWORD})
+    assert User.objects.get(pk=person.pk).status != status
 
 
 # --- When -----------------------------------------------------------------------------------------
