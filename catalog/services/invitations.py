@@ -111,9 +111,10 @@ def open_to(person: User) -> QuerySet[ShopInvitation]:
 def accept(*, person: User, invitation_id: int | None) -> ShopMember:
     """Work at the shop that invited somebody. It works once.
 
-    Raises InvitationGone, also where whoever made it may not do so any more, and WorksThere for
-    somebody who works there by now.
+    Raises InvitationGone, also where whoever made it may not do so any more, WorksThere for
+    somebody who works there by now, and AccountClosed.
     """
+    person = User.objects.get(pk=person.pk)  # closed meanwhile, or without the phone after a merge
     invitation = find(_pending_for(person), invitation_id)
     if invitation is None or not _holds(invitation) or not _take(invitation):
         raise InvitationGone

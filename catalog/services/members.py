@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
-from accounts.errors import OwnRole
+from accounts.errors import AccountClosed, OwnRole
 from accounts.models import User, UserStatus
 from accounts.services.staff import follow_access
 from catalog.errors import LastOwner, RoleAboveOwn, WorksThere
@@ -24,8 +24,8 @@ from ops.transactions import in_transaction
 def join(*, shop_id: int, person: User, role: ShopRole, author_id: int | None = None) -> ShopMember:
     """Let a person work at a shop, which opens the console to them.
 
-    Raises OwnRole for oneself, RoleAboveOwn for a role with rights that the author has not, and
-    WorksThere for somebody who has a role there already.
+    Raises OwnRole for oneself, RoleAboveOwn for a role with rights that the author has not,
+    WorksThere for somebody who has a role there already, and AccountClosed.
     """
     check_author(author_id, person_ids={person.pk}, shop_id=shop_id, roles=[role])
     return enter(shop_id=shop_id, person=person, role=role, actor_id=author_id)
@@ -35,13 +35,17 @@ def join(*, shop_id: int, person: User, role: ShopRole, author_id: int | None = 
 def enter(*, shop_id: int, person: User, role: ShopRole, actor_id: int | None) -> ShopMember:
     """The same once it is allowed: an invitation that was accepted, too, ends here.
 
-    `actor_id` is who does it, for the trail. Raises WorksThere.
+    `actor_id` is who does it, for the trail. Holds the members of the shop, then the person. Raises
+    WorksThere, and AccountClosed for an account that was merged into another by now.
     """
     if person.phone:  # first of all, as by whoever accepts it
         ShopInvitation.objects.filter(shop_id=shop_id, phone=person.phone).delete()
     members = _members_of([shop_id])
     if any(member.person_id == person.pk for member in members):
         raise WorksThere(name=str(person))
+    # A merge holds people as well, and refuses whoever works at a shop: one of the two is first.
+    if any(one.is_merged for one in locked(User.objects.filter(pk=person.pk))):
+        raise AccountClosed
     try:
         with transaction.atomic():
             member = ShopMember.objects.create(shop_id=shop_id, person=person, role=role)

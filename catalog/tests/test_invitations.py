@@ -9,9 +9,10 @@ from django.core.cache import cache
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts.errors import InvalidPhone, OwnRole
+from accounts.errors import AccountClosed, InvalidPhone, OwnRole
 from accounts.models import User, UserStatus
 from accounts.services import admissions, identities, sign_in
+from accounts.tests.factories import merge_into
 from catalog.errors import InvitationGone, RoleAboveOwn, TooManyInvitations, WorksThere
 from catalog.limits import INVITATION_LIFETIME, MOST_INVITATIONS
 from catalog.models import Shop, ShopInvitation, ShopMember, ShopRole
@@ -225,6 +226,34 @@ def test_a_closed_account_accepts_nothing(cast):
     invitation = invite(cast, cast.customer.phone)
     sign_in.change_status(person=cast.customer, status=UserStatus.BANNED)
     nothing_to_accept(cast.customer, invitation)
+
+
+def test_an_account_that_was_merged_meanwhile_accepts_nothing(cast):
+    """By a request that had read it before the merge."""
+    invitation = invite(cast, cast.customer.phone, role=ShopRole.OWNER)
+    before = read(cast.customer)
+    merge_into(cast.other_customer, cast.customer)
+    with refused_unchanged(), pytest.raises(InvitationGone):
+        invitations.accept(person=before, invitation_id=invitation.pk)
+
+
+def test_an_account_that_was_closed_meanwhile_accepts_nothing(cast):
+    invitation = invite(cast, cast.customer.phone)
+    before = read(cast.customer)
+    sign_in.change_status(person=cast.customer, status=UserStatus.BANNED)
+    with refused_unchanged(), pytest.raises(InvitationGone):
+        invitations.accept(person=before, invitation_id=invitation.pk)
+
+
+def test_an_account_that_was_merged_works_nowhere(cast):
+    """However it comes to join: the row that counts is read while it is held."""
+    before = read(cast.customer)
+    merge_into(cast.other_customer, cast.customer)
+    for author_id in (None, cast.owner.pk):
+        with refused_unchanged(), pytest.raises(AccountClosed):
+            members.join(
+                shop_id=cast.shop.pk, person=before, role=ShopRole.OWNER, author_id=author_id
+            )
 
 
 def lower(cast):
