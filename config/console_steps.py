@@ -54,6 +54,8 @@ def first_factor_passed(request: HttpRequest, person: User, *, next_page: str) -
     `next_page` is an address of this site, or the name of one. Whoever has a second factor is asked
     for it first. The session gets a new key: what somebody knew of the one before is worth nothing.
     """
+    # Whoever's it was: also the first step of somebody else, who did not finish theirs here.
+    request.session.flush()
     following = resolve_url(next_page)
     if second_factors.factor_of(person):
         console_session.begin_second_step(request, person, next_page=following)

@@ -112,6 +112,23 @@ def test_the_second_step_signs_in_and_leads_where_somebody_wanted_to_go(client, 
     assert root.last_login is not None
 
 
+def test_a_first_step_of_somebody_else_does_not_outlive_a_sign_in(client, mine):
+    """Left in the browser by whoever used it before, or planted there with their session's key."""
+    User.objects.create_superuser("li", PASSWORD)
+    assert first(client) == STEP
+    session = client.session
+    session["anything"] = "else"
+    session.save()
+    planted = session.session_key
+    first(client, account="li")
+    assert client.session.session_key != planted
+    assert not Session.objects.filter(session_key=planted).exists()
+    assert FIRST_FACTOR_KEY not in client.session
+    assert "anything" not in client.session
+    assert client.get(STEP)["Location"] == LOGIN
+    assert is_in(client)
+
+
 def test_a_foreign_address_is_not_led_to(client, mine):
     first(client, following="https://evil.example/")
     assert second(client, mine.phone.code())["Location"] == INDEX
