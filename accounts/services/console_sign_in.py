@@ -2,12 +2,13 @@
 
 Tries are counted by account, by address and by known device, in the database: every process sees
 the same counts, and a start of the server forgets none. After some free tries each wrong one makes
-the next wait longer, at most 15 minutes; no account is ever locked. A known device of an account
+the next wait longer, at most 15 minutes; no account is ever locked. Of second factors from unknown
+devices 15 wrong ones are a day's, for all of them together. A known device of an account
 is counted by itself alone, so that nothing that strangers do holds its owner back.
 """
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from django.contrib.auth import hashers
@@ -45,6 +46,9 @@ FREE_TRIES = {
     LimitPurpose.DEVICE: 5,
     LimitPurpose.FACTOR: 5,
 }
+# So many wrong codes of a person a day, from unknown devices: each of them may be any of the three
+# that are good, and so 45 in a million days' guesses are right at most.
+MOST_STRANGE_CODES = 15
 # After so long without a wrong password a count begins anew.
 FORGOTTEN_AFTER = {
     LimitPurpose.ACCOUNT: timedelta(days=1),
@@ -60,6 +64,7 @@ class Key:
 
     purpose: LimitPurpose
     key_hash: str
+    most: int | None = None  # with so many wrong ones, the next waits till the count begins anew
 
 
 @sensitive_variables("password")
@@ -104,7 +109,9 @@ def check_second_factor(*, person: User, answer: str, device_token: str = "") ->
     looked at, WrongSecondFactor and NoSecondFactor.
     """
     device = console_devices.known_device(person=person, token=device_token)
-    return _try_code(person, answer, by=f"device {device.pk}" if device else f"person {person.pk}")
+    if device:
+        return _try_code(person, answer, by=f"device {device.pk}")
+    return _try_code(person, answer, by=f"person {person.pk}", most=MOST_STRANGE_CODES)
 
 
 @sensitive_variables("answer")
@@ -135,8 +142,8 @@ def confirm_by_api(*, person: User, answer: str) -> None:
 
 
 @sensitive_variables("answer")
-def _try_code(person: User, answer: str, *, by: str) -> Passed:
-    keys = [_key(LimitPurpose.FACTOR, by)]
+def _try_code(person: User, answer: str, *, by: str, most: int | None = None) -> Passed:
+    keys = [replace(_key(LimitPurpose.FACTOR, by), most=most)]
     if wait := _claim(keys):
         security_log.note("second_factor_delayed", person_id=person.pk, seconds=wait)
         SIGN_INS_REFUSED.add(1, "console", "delayed")
@@ -248,6 +255,7 @@ def _claim(keys: list[Key]) -> int:
     until = max((limit.blocked_until for limit in limits if limit.blocked_until), default=now)
     if until > now:
         return max(1, -int(-(until - now).total_seconds() // 1))
+    most = {key.key_hash: key.most for key in keys}
     for limit in limits:
         purpose = LimitPurpose(limit.purpose)
         is_forgotten = now - limit.last_failed_at > FORGOTTEN_AFTER[purpose]
@@ -255,13 +263,16 @@ def _claim(keys: list[Key]) -> int:
         SignInLimit.objects.filter(pk=limit.pk).update(
             failures=1 if is_forgotten else F("failures") + 1,
             last_failed_at=now,
-            blocked_until=now + _delay(failures, free=FREE_TRIES[purpose]),
+            blocked_until=now + _delay(failures, purpose, most=most[limit.key_hash]),
         )
     return 0
 
 
-def _delay(failures: int, *, free: int) -> timedelta:
+def _delay(failures: int, purpose: LimitPurpose, *, most: int | None) -> timedelta:
     """How long the next try waits after so many wrong ones."""
+    if most is not None and failures >= most:
+        return FORGOTTEN_AFTER[purpose] + timedelta(seconds=1)
+    free = FREE_TRIES[purpose]
     if failures < free:
         return timedelta()
     doublings = min(failures - free, 20)  # the longest is reached long before

@@ -4,7 +4,8 @@ import base64
 import json
 import logging
 import threading
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from fractions import Fraction
 from io import StringIO
 
 import pytest
@@ -22,7 +23,8 @@ from accounts.models import LimitPurpose, RecoveryCode, SecondFactor, SignInLimi
 from accounts.models.second_factors import RecoveryCodeQuerySet, SecondFactorQuerySet
 from accounts.models.sign_in_limits import SignInLimitQuerySet
 from accounts.services import console_devices, console_sign_in, second_factors
-from accounts.services.console_sign_in import FREE_TRIES
+from accounts.services.console_sign_in import FREE_TRIES, MOST_STRANGE_CODES
+from accounts.services.second_factors import DIGITS, DRIFT
 from accounts.tests.factories import Phone, enrol
 from ops.models import AuditEntry
 from ops.services import encryption, key_ring, key_rotation, key_uses
@@ -35,6 +37,7 @@ pytestmark = pytest.mark.django_db
 
 STEP = second_factors.STEP
 FREE = FREE_TRIES[LimitPurpose.FACTOR]
+A_DAY = 24 * 3600 + 1  # seconds
 
 
 @pytest.fixture(autouse=True)
@@ -294,13 +297,30 @@ def test_whoever_keeps_guessing_holds_nobody_back_where_they_signed_in_before(ow
     phone = enrol(owner).phone
     device, token = console_devices.remember(person=owner, token="", address="", user_agent="")
     fail(owner, phone, 20)
-    assert delay(owner, phone.code()) == 900
+    assert delay(owner, phone.code()) == A_DAY
     assert check(owner, phone.code(), token=token)
     fail(owner, phone, FREE, token=token)
     assert delay(owner, phone.code(after=STEP), token=token) == 5, "it has a count of its own"
     console_devices.end(device)
     fail(owner, phone, 1, token=token)
-    assert delay(owner, phone.code(after=STEP), token=token) == 900, "and is known no more"
+    assert delay(owner, phone.code(after=STEP), token=token) == A_DAY, "and is known no more"
+
+
+def test_of_as_many_guesses_as_strangers_like_fifteen_a_day_are_compared(owner, clock):
+    """Each is compared with three codes: at most 5 in 100,000 days a guess is right."""
+    phone = enrol(owner).phone
+    for _day in range(2):
+        compared, begin = 0, clock.now
+        while clock.now - begin < timedelta(days=1):
+            try:
+                check(owner, phone.other())
+            except WrongSecondFactor:
+                compared += 1
+            except SecondFactorDelayed as refusal:
+                clock.go(timedelta(seconds=refusal.retry_after))
+        assert compared == MOST_STRANGE_CODES
+    assert Fraction(MOST_STRANGE_CODES * (2 * DRIFT + 1), 10**DIGITS) <= Fraction(5, 100_000)
+    check(owner, phone.code())
 
 
 def test_the_count_of_a_person_is_no_other_persons(owner):
