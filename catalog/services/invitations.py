@@ -6,12 +6,15 @@ whether or not the phone has an account.
 """
 
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import datetime
 
 from django.core.cache import cache
+from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
+from accounts.errors import AccountClosed
 from accounts.models import User, UserStatus
 from accounts.services.sign_in_codes import check_phone
 from catalog.errors import InvitationGone, RoleAboveOwn, TooManyInvitations, WorksThere
@@ -102,9 +105,13 @@ def withdraw_all(invitations: Iterable[ShopInvitation], *, author_id: int | None
 
 
 def open_to(person: User) -> QuerySet[ShopInvitation]:
-    """The invitations that wait for a person's answer, each with its shop."""
+    """The invitations that wait for a person's answer, each with its shop.
+
+    None that would be refused: whoever made it may be let go, or have another role by now.
+    """
     is_left = Q(invited_by=None) | Q(invited_by__status=UserStatus.ACTIVE)
-    return _pending_for(person).filter(is_left).select_related("shop")
+    pending = _pending_for(person).filter(is_left)
+    return pending.filter(pk__in=[one.pk for one in pending if _holds(one)]).select_related("shop")
 
 
 @in_transaction
@@ -145,12 +152,13 @@ def accept_all(person: User) -> None:
     """Let somebody in who works nowhere yet, and showed at the console that the phone is theirs.
 
     Nobody asks to be let in there who does not work at a shop: that is their answer. Whoever is in
-    already answers on their own page (`accept`).
+    already answers on their own page (`accept`). What ended at this very moment keeps nobody out.
     """
     if ShopMember.objects.filter(person=person).exists():
         return
-    for invitation in filter(_holds, open_to(person).order_by("pk")):
-        accept(person=person, invitation_id=invitation.pk)
+    for invitation in open_to(person).order_by("pk"):
+        with suppress(AccountClosed, InvitationGone, WorksThere), transaction.atomic():
+            accept(person=person, invitation_id=invitation.pk)
 
 
 def forget_expired(*, now: datetime) -> int:

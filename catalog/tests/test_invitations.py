@@ -280,6 +280,30 @@ def test_it_holds_while_who_invited_may_give_the_role(cast, fall):
         invitations.accept(person=cast.customer, invitation_id=invitation.pk)
 
 
+@pytest.mark.parametrize("fall", [lower, let_go, ban])
+def test_nobody_is_shown_what_they_could_not_accept(cast, fall):
+    invite(cast, cast.customer.phone)
+    assert invitations.open_to(cast.customer).count() == 1
+    fall(cast)
+    assert not invitations.open_to(cast.customer).exists()
+
+
+def test_an_invitation_that_ends_in_this_moment_keeps_nobody_out(cast, monkeypatch):
+    """Between the look at it and the answer: the sign-in goes on with what is left."""
+    gone = invite(cast, cast.customer.phone)
+    left = invite(cast, cast.customer.phone, shop_id=cast.other_shop.pk, author_id=None)
+    take = invitations._take
+
+    def taken_before(invitation):
+        if invitation.pk == gone.pk:
+            return False
+        return take(invitation)
+
+    monkeypatch.setattr(invitations, "_take", taken_before)
+    invitations.accept_all(cast.customer)
+    assert roles(cast.customer) == {left.shop_id: "reviewer"}
+
+
 def test_what_nobody_left_may_promise_lets_nobody_in(cast):
     invite(cast)
     lower(cast)
