@@ -11,7 +11,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 refuse_unasked_debug()
 make_local_data()
 
-from config.routing import application  # noqa: E402  it sets Django up
+from config.routing import application  # noqa: E402, I001  it sets Django up, so it is first
+from config.demo_accounts import refuse_default_accounts  # noqa: E402
 from ops import life_signs  # noqa: E402
 from ops.services.live_settings import refuse_stored_settings  # noqa: E402
 from ops.services.missing_keys import refuse_missing_keys  # noqa: E402
@@ -19,6 +20,6 @@ from ops.services.pulse import Pulse  # noqa: E402
 
 __all__ = ["application"]
 
-ask_here(refuse_missing_keys, refuse_stored_settings)
+ask_here(refuse_missing_keys, refuse_stored_settings, refuse_default_accounts)
 life_signs.set_kind("sockets")
 Pulse().start()

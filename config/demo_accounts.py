@@ -3,10 +3,17 @@
 The audit trail says that the demo was loaded, and nobody takes that out of it.
 """
 
+import logging
+
+from django.conf import settings
 from django.contrib.auth.hashers import is_password_usable
+from django.core.exceptions import ImproperlyConfigured
+from django.db import DatabaseError
 
 from accounts.models import User, UserStatus
 from ops.models import AuditEntry
+
+logger = logging.getLogger(__name__)
 
 ADMIN_NAME = "admin"
 CUSTOMER_PHONE = "13800138001"
@@ -39,3 +46,22 @@ def default_accounts() -> list[str]:
     if active.filter(phone=MERCHANT_PHONE).exists():
         found.append(MERCHANT_PHONE)
     return found
+
+
+def refuse_default_accounts() -> None:
+    """Raise ImproperlyConfigured outside of DEBUG while the demo's accounts open the console.
+
+    A database that cannot be asked is logged instead: the start goes on.
+    """
+    if settings.DEBUG:
+        return
+    try:
+        names = default_accounts()
+    except DatabaseError as error:
+        logger.warning("The accounts of the demo could not be looked for: %s", error)
+        return
+    if names:
+        raise ImproperlyConfigured(
+            f"Accounts of the demo are open, and whoever read its pages could enter: "
+            f"{', '.join(names)}. Set a password (manage.py set_password) or deactivate them."
+        )

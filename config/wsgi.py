@@ -16,6 +16,7 @@ refuse_unasked_debug()
 make_local_data()
 django.setup(set_prefix=False)
 
+from config.demo_accounts import refuse_default_accounts  # noqa: E402
 from ops import life_signs  # noqa: E402
 from ops.services.live_settings import refuse_stored_settings  # noqa: E402
 from ops.services.missing_keys import refuse_missing_keys  # noqa: E402
@@ -32,7 +33,7 @@ def begin() -> None:
 # through that.
 is_a_worker = parent_process() is not None
 application = HttpOnWSGI() if is_a_worker else HttpOnWSGI(begin)
-ask_here(refuse_missing_keys, refuse_stored_settings)
+ask_here(refuse_missing_keys, refuse_stored_settings, refuse_default_accounts)
 life_signs.set_kind("web")
 if is_a_worker:
     begin()

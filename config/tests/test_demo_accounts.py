@@ -1,7 +1,10 @@
 """Outside DEBUG no account of the demo is open: `check --database default` and `migrate` say so."""
 
+from pathlib import Path
+
 import pytest
 from django.core.checks import run_checks
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from django.db import DEFAULT_DB_ALIAS, DatabaseError
 
@@ -87,3 +90,34 @@ def test_whoever_loads_it_there_is_told(settings, capsys):
     call_command("seed_demo")
     assert MERCHANT_PHONE in capsys.readouterr().out
     assert demo_accounts.is_loaded()
+
+
+def test_no_server_starts_while_one_of_them_is_open(of_development):
+    with pytest.raises(ImproperlyConfigured, match=rf"{ADMIN_NAME}, {MERCHANT_PHONE}"):
+        demo_accounts.refuse_default_accounts()
+    for person in User.objects.all():
+        sign_in.change_status(person=person, status=UserStatus.INACTIVE)
+    demo_accounts.refuse_default_accounts()
+
+
+def test_in_development_servers_start_with_them(of_development, settings):
+    settings.DEBUG = True
+    demo_accounts.refuse_default_accounts()
+
+
+def test_a_start_goes_on_while_the_database_cannot_be_asked(settings, monkeypatch, caplog):
+    settings.DEBUG = False
+
+    def away():
+        raise DatabaseError
+
+    monkeypatch.setattr(demo_accounts, "default_accounts", away)
+    demo_accounts.refuse_default_accounts()
+    assert "The accounts of the demo could not be looked for" in caplog.text
+
+
+@pytest.mark.parametrize("entry", ["wsgi.py", "asgi.py", "management/commands/serve.py"])
+def test_each_entry_of_a_server_asks(entry):
+    text = (Path(demo_accounts.__file__).parent / entry).read_text(encoding="utf-8")
+    asked = text.partition("import refuse_stored_settings")[2]
+    assert "refuse_default_accounts" in asked

@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 from accounts.models import User
 from config.daphne_server import EmbeddedServer
 from config.demo import console_password
-from config.demo_accounts import CUSTOMER_PHONE, MERCHANT_PHONE
+from config.demo_accounts import CUSTOMER_PHONE, MERCHANT_PHONE, refuse_default_accounts
 from config.routing import application
 from ops import life_signs
 from ops.command_base import TranslatedCommand
@@ -41,6 +41,7 @@ class Command(TranslatedCommand):
         call_command("migrate", interactive=False, verbosity=0)
         refuse_missing_keys()
         refuse_stored_settings()
+        refuse_default_accounts()
         if settings.DEBUG and not User.objects.exists():
             call_command("seed_demo")
         background = Background()
