@@ -17,7 +17,7 @@ from accounts.console_session import COOKIE
 from accounts.errors import CodeAskedTooOften, InvalidPhone, NoConsoleRights
 from accounts.models import CodePurpose, User
 from accounts.models.people import login_name
-from accounts.services import console_codes, console_sign_in, sign_in_codes
+from accounts.services import console_codes, console_sign_in, second_factors, sign_in_codes
 from config.console_steps import first_factor_passed
 from ops import security_log
 from ops.access import access_of, is_platform_staff
@@ -87,7 +87,7 @@ class ConsoleCodeForm(forms.Form):
     )
     code = forms.CharField(
         label=_("Code"),
-        max_length=sign_in_codes.DIGITS,
+        max_length=64,
         required=False,
         widget=UnfoldAdminTextInputWidget(
             attrs={"inputmode": "numeric", "autocomplete": "one-time-code"}
@@ -111,6 +111,9 @@ class ConsoleCodeForm(forms.Form):
 
     def clean_phone(self) -> str:
         return login_name(self.cleaned_data["phone"])
+
+    def clean_code(self) -> str:
+        return second_factors.tidy(self.cleaned_data["code"])
 
     @override
     @sensitive_variables("code")

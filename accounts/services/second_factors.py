@@ -6,6 +6,7 @@ How often somebody may try is counted in `console_sign_in`; here is what is righ
 import base64
 import re
 import secrets
+import unicodedata
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -221,8 +222,11 @@ def _make_codes(factor: SecondFactor) -> list[str]:
 
 # --- An answer ------------------------------------------------------------------------------------
 def tidy(typed: str) -> str:
-    """A code as it is compared: people type spaces and small letters, and the stroke or not."""
-    return re.sub(r"[\s-]", "", typed).upper()
+    """A code as it is compared: people type spaces and small letters, and the stroke or not.
+
+    A Chinese keyboard types digits of full width, which are the same ones to whoever reads them.
+    """
+    return re.sub(r"[\s-]", "", unicodedata.normalize("NFKC", typed)).upper()
 
 
 @sensitive_variables("answer")

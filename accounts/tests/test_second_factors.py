@@ -133,9 +133,12 @@ def test_a_code_may_be_typed_with_spaces(owner, typed):
     assert check(owner, typed.format(phone.code()))
 
 
-@pytest.mark.parametrize(
-    "answer", ["", "12345", "1234567", "12345x", "１２３４５６", "\x00", "x" * 9999]
-)
+def test_a_code_may_be_typed_in_full_width(owner):
+    wide = str.maketrans("0123456789", "０１２３４５６７８９")
+    assert check(owner, enrol(owner).phone.code().translate(wide) + "\u3000")
+
+
+@pytest.mark.parametrize("answer", ["", "12345", "1234567", "12345x", "\x00", "x" * 9999])
 def test_what_is_no_code_is_a_wrong_one(owner, answer):
     enrol(owner)
     refuse(owner, answer)

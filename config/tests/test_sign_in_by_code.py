@@ -98,6 +98,12 @@ def is_in(client):
 
 
 # --- The way in -----------------------------------------------------------------------------------
+def test_a_code_may_be_typed_in_full_width_and_with_blanks(owner, post, ask, client):
+    code = ask().translate(str.maketrans("0123456789", "０１２３４５６７８９"))
+    post(phone=PHONE, code=f" {code[:3]}\u3000{code[3:]}")
+    assert is_in(client)
+
+
 def test_a_member_without_a_password_enters_by_phone_and_code(client, owner, post, ask):
     assert owner.password == ""
     answer = post(phone=PHONE, code=ask())
