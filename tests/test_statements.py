@@ -160,14 +160,14 @@ OF_OPERATIONS: dict[str, tuple[int, ...]] = {
     "get_merchant_reviews": (6, 7),  # and the shop that is asked for
     "post_merchant_review": (19, 15),  # approved, rejected
     "post_merchant_reviews_batch": (19,),
-    "get_user_invitations": (3, 3),
-    "post_user_invitations_invitation_id": (22, 9),  # accepted, declined
+    "get_user_invitations": (4, 4),
+    "post_user_invitations_invitation_id": (24, 9),  # accepted, declined
     "get_merchant_shops_shop_id_members": (4, 4),
     # Rights are asked for at each step, as the console does.
-    "post_merchant_shops_shop_id_members": (27, 25),  # anew; again
-    "patch_merchant_shops_shop_id_members": (26, 26),  # a member; an invitation
+    "post_merchant_shops_shop_id_members": (28, 26),  # anew; again
+    "patch_merchant_shops_shop_id_members": (27, 27),  # a member; an invitation
     # A member, an invitation, oneself.
-    "delete_merchant_shops_shop_id_members": (23, 16, 17),
+    "delete_merchant_shops_shop_id_members": (24, 17, 17),
     "get_health": (0,),
     "get_ready": (0,),
     "get_schema": (0, 0, 0),
