@@ -10,6 +10,7 @@ from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from accounts.models import (
+    AccountMerge,
     DeviceSession,
     PointsEntry,
     RegistrationMark,
@@ -125,6 +126,7 @@ def test_rows_read_well():
     limit = SignInLimit(purpose="address", key_hash="a" * 64, failures=2)
     assert str(limit) == "address aaaaaaaaaaaa: 2"
     assert str(DeviceSession(user_id=5, device_info={"m": 1})) == "5 {'m': 1}"
+    assert str(AccountMerge(merged_id=5, survivor_id=7)) == "#5 → #7"
     assert timezone.is_aware(moment)
 
 

@@ -22,6 +22,7 @@ from ops.monitoring.channels import BadAddress, NotDelivered, Target, send
 from ops.monitoring.jobs import EVALUATION, NotCompared, beat_outside
 from ops.services import audit
 from ops.services.encryption import decrypt
+from ops.services.jobs import jobs
 from ops.tests.alerts import NOW, NOWHERE, catcher, later, make_channel, make_rule
 from tests.audit import acting_as
 from tests.people import make_person
@@ -518,13 +519,12 @@ def test_the_command_names_the_channels_there_are():
 
 # --- Those of the environment -------------------------------------------------------------------
 def test_the_environment_names_the_first_channels(settings):
-    from ops.monitoring.first_channels import make_first
-
+    job = jobs["first alert channels"]
     settings.ALERT_CHANNELS = ["feishu://abc123", "https://alerts.example.com/hook"]
     settings.EMAIL_URL = "mailtos://user:password@smtp.example.com?to=staff@example.com"
 
-    assert make_first() == 3
-    assert make_first() == 0
+    assert job.work(now=timezone.now()) == 3
+    assert job.work(now=timezone.now()) == 0
     assert [one.kind for one in AlertChannel.objects.order_by("pk")] == [
         "feishu",
         "webhook",

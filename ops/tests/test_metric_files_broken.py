@@ -50,6 +50,14 @@ def test_who_reads_while_files_are_put_together_again_and_again_stops_looking(fo
     assert metric_files.read() == Sum({})
 
 
+def test_a_file_that_is_put_together_while_somebody_reads_is_looked_for_again(folder, monkeypatch):
+    metrics.write()
+    there = iter([["gone-meanwhile"], []])
+    monkeypatch.setattr(metric_files, "_names", lambda _where, _ending: next(there))
+    assert metric_files.read().counted == {}
+    assert list(there) == []
+
+
 @pytest.mark.parametrize("step", ["render", "write_last"])
 def test_a_full_disk_hides_nothing_of_what_others_wrote(folder, monkeypatch, caplog, step):
     Counter("platform_x_total", "X.").add(3)
