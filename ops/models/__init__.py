@@ -4,7 +4,7 @@ from ops.models.alert_channels import AlertChannel, ChannelKind
 from ops.models.alert_rules import AlertRule, Comparison, Reading, Severity, Spread
 from ops.models.alerts import Alert, AlertNotice, NoticeKind
 from ops.models.audit import AuditActor, AuditEntry
-from ops.models.backups import Backup, RunStatus
+from ops.models.backups import Backup, BackupKind, BackupTrigger, RunStatus
 from ops.models.change_marks import ChangeMark
 from ops.models.error_groups import ErrorGroup, ErrorState
 from ops.models.events import OperationalEvent
@@ -28,6 +28,8 @@ __all__ = [
     "AuditActor",
     "AuditEntry",
     "Backup",
+    "BackupKind",
+    "BackupTrigger",
     "ChangeMark",
     "ChannelKind",
     "ChartSample",
