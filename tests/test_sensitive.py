@@ -90,7 +90,22 @@ HARMLESS: dict[str, set[str]] = {
     "ops.ChartSample": {"figures", "host"},
     "ops.MetricSample": {"host", "readings"},
     "ops.ChangeMark": {"topic"},
-    "ops.Backup": {"location", "log", "sha256", "status"},
+    "ops.Backup": {
+        "code_version",
+        "compression",
+        "engine",
+        "identifier",
+        "key_id",
+        "kind",
+        "location",
+        "log",
+        "migrations",
+        "row_counts",
+        "server_version",
+        "sha256",
+        "status",
+        "trigger",
+    },
     # The sample is made without values: ops.logs.captured.
     "ops.ErrorGroup": {
         "fingerprint",

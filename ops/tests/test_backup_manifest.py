@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.utils import translation
 
 from ops.backups import manifest
 from ops.backups.errors import BackupRefused
@@ -13,6 +14,12 @@ from ops.models import BackupKind, BackupTrigger
 from ops.services import key_ring
 
 STARTED = datetime(2026, 11, 27, 2, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def _english():
+    with translation.override("en"):
+        yield
 
 
 def make_manifest(**facts):
