@@ -1,0 +1,259 @@
+"""Where backups lie: a folder of this machine, and a bucket beside it.
+
+In both a backup is a folder of its own, with its manifest and its pieces; files that many backups
+know, such as pictures, lie in a shared one. A backup is there once its manifest is, whole or not
+at all: in the folder by one rename, in the bucket because the manifest goes last.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Protocol
+
+from django.core.files import File
+from django.core.files.storage import Storage
+from django.utils.translation import gettext as _
+
+from ops.backups.errors import BackupRefused
+from ops.backups.manifest import ID
+
+MANIFEST = "manifest.json"
+SHARED = "shared"
+# What is being written; a name that no backup can have.
+WORK = ".work"
+
+
+class Place(Protocol):
+    """What all places can do. They raise what the disk or the network raises."""
+
+    @property
+    def name(self) -> str:
+        """Where it is, for people: a path or an address."""
+        ...
+
+    def identifiers(self) -> list[str]:
+        """The backups that have a manifest here, oldest first."""
+        ...
+
+    def open(self, identifier: str, name: str) -> IO[bytes]:
+        """A file of a backup. Raises FileNotFoundError."""
+        ...
+
+    def take(self, identifier: str, draft: Path) -> None:
+        """Keep the finished files of the folder `draft` as this backup; the draft stays as it is.
+
+        Raises BackupRefused where there is a backup of this name.
+        """
+        ...
+
+    def has_shared(self, name: str) -> bool:
+        """Whether a shared file is here."""
+        ...
+
+    def open_shared(self, name: str) -> IO[bytes]:
+        """A shared file. Raises FileNotFoundError."""
+        ...
+
+    def take_shared(self, name: str, draft: Path) -> None:
+        """Keep a finished file under a shared name: two signs, a slash, and the rest of it."""
+        ...
+
+    def shared_names(self) -> Iterator[str]:
+        """The names of all shared files."""
+        ...
+
+    def remove(self, identifier: str) -> None:
+        """Take a backup away, its manifest first; nothing where there is none."""
+        ...
+
+    def remove_shared(self, name: str) -> None:
+        """Take a shared file away; nothing where there is none."""
+        ...
+
+
+class Folder:
+    """A folder of this machine, closed to its other users."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        root.mkdir(parents=True, exist_ok=True)
+        for folder in (root, root / SHARED, root / WORK):
+            folder.mkdir(exist_ok=True)
+            folder.chmod(0o700)  # whatever the mask of the process lets through
+
+    @property
+    def name(self) -> str:
+        """The path."""
+        return str(self._root)
+
+    def identifiers(self) -> list[str]:
+        """The backups that have a manifest here, oldest first."""
+        found = (path.parent.name for path in self._root.glob(f"*/{MANIFEST}"))
+        return sorted(name for name in found if ID.fullmatch(name))
+
+    def open(self, identifier: str, name: str) -> IO[bytes]:
+        """A file of a backup."""
+        return (self._root / identifier / name).open("rb")
+
+    def take(self, identifier: str, draft: Path) -> None:
+        """Keep the files of a draft as this backup, by one rename."""
+        final = self._root / identifier
+        if final.exists():
+            raise BackupRefused(_("There is a backup %s already.") % identifier)
+        beside = self._beside(identifier)
+        shutil.rmtree(beside, ignore_errors=True)  # of a command that was killed
+        try:
+            beside.mkdir(mode=0o700)
+            for file in draft.iterdir():
+                _copy(file, beside / file.name)
+            _sync(beside)
+            beside.rename(final)
+        except OSError:
+            shutil.rmtree(beside, ignore_errors=True)
+            raise
+        _sync(self._root)
+
+    def has_shared(self, name: str) -> bool:
+        """Whether a shared file is here."""
+        return self._shared(name).exists()
+
+    def open_shared(self, name: str) -> IO[bytes]:
+        """A shared file."""
+        return self._shared(name).open("rb")
+
+    def take_shared(self, name: str, draft: Path) -> None:
+        """Keep a file under a shared name, by one rename."""
+        final, beside = self._shared(name), self._beside(Path(name).name)
+        final.parent.mkdir(mode=0o700, exist_ok=True)
+        try:
+            _copy(draft, beside)
+            beside.rename(final)
+        except OSError:
+            beside.unlink(missing_ok=True)
+            raise
+        _sync(final.parent)
+
+    def shared_names(self) -> Iterator[str]:
+        """The names of all shared files."""
+        root = self._root / SHARED
+        return (str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
+
+    def remove(self, identifier: str) -> None:
+        """Take a backup away, its manifest first, so that half of one is none."""
+        folder = self._root / identifier
+        (folder / MANIFEST).unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def remove_shared(self, name: str) -> None:
+        """Take a shared file away."""
+        self._shared(name).unlink(missing_ok=True)
+
+    def _shared(self, name: str) -> Path:
+        return self._root / SHARED / name
+
+    def _beside(self, name: str) -> Path:
+        return self._root / WORK / name
+
+
+class Bucket:
+    """A storage of Django's, such as S3: what is saved there is whole or not there."""
+
+    def __init__(self, storage: Storage, *, name: str) -> None:
+        self._storage = storage
+        self._name = name
+
+    @property
+    def name(self) -> str:
+        """The address."""
+        return self._name
+
+    def identifiers(self) -> list[str]:
+        """The backups that have a manifest here, oldest first."""
+        folders, _files = self._storage.listdir("")
+        return sorted(
+            name
+            for name in folders
+            if ID.fullmatch(name) and self._storage.exists(f"{name}/{MANIFEST}")
+        )
+
+    def open(self, identifier: str, name: str) -> IO[bytes]:
+        """A file of a backup."""
+        return self._open(f"{identifier}/{name}")
+
+    def take(self, identifier: str, draft: Path) -> None:
+        """Keep the files of a draft as this backup, the manifest last."""
+        if self._storage.exists(f"{identifier}/{MANIFEST}"):
+            raise BackupRefused(_("There is a backup %s already.") % identifier)
+        files = sorted(draft.iterdir(), key=lambda file: (file.name == MANIFEST, file.name))
+        for file in files:
+            self._save(f"{identifier}/{file.name}", file)
+
+    def has_shared(self, name: str) -> bool:
+        """Whether a shared file is here."""
+        return self._storage.exists(f"{SHARED}/{name}")
+
+    def open_shared(self, name: str) -> IO[bytes]:
+        """A shared file."""
+        return self._open(f"{SHARED}/{name}")
+
+    def take_shared(self, name: str, draft: Path) -> None:
+        """Keep a file under a shared name."""
+        if not self.has_shared(name):
+            self._save(f"{SHARED}/{name}", draft)
+
+    def shared_names(self) -> Iterator[str]:
+        """The names of all shared files."""
+        for folder in self._folders(SHARED):
+            for name in self._files(f"{SHARED}/{folder}"):
+                yield f"{folder}/{name}"
+
+    def remove(self, identifier: str) -> None:
+        """Take a backup away, its manifest first, so that half of one is none."""
+        self._storage.delete(f"{identifier}/{MANIFEST}")
+        for name in self._files(identifier):
+            self._storage.delete(f"{identifier}/{name}")
+
+    def remove_shared(self, name: str) -> None:
+        """Take a shared file away."""
+        self._storage.delete(f"{SHARED}/{name}")
+
+    def _open(self, path: str) -> IO[bytes]:
+        return self._storage.open(path, "rb")
+
+    def _save(self, path: str, file: Path) -> None:
+        # A storage that knows the name already would choose another one.
+        self._storage.delete(path)
+        with file.open("rb") as content:
+            self._storage.save(path, File(content))
+
+    def _folders(self, path: str) -> list[str]:
+        return self._listed(path)[0]
+
+    def _files(self, path: str) -> list[str]:
+        return self._listed(path)[1]
+
+    def _listed(self, path: str) -> tuple[list[str], list[str]]:
+        try:
+            return self._storage.listdir(path)
+        except FileNotFoundError:  # a folder says so, S3 answers with nothing
+            return [], []
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a file so that a power cut finds it whole."""
+    with source.open("rb") as reading:
+        descriptor = os.open(target, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
+        with os.fdopen(descriptor, "wb") as writing:
+            shutil.copyfileobj(reading, writing, 1 << 20)
+            writing.flush()
+            os.fsync(descriptor)
+
+
+def _sync(folder: Path) -> None:
+    """Let a power cut find the names in a folder."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
