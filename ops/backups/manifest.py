@@ -121,7 +121,10 @@ def read(content: bytes) -> Manifest:
     facts["kind"], facts["trigger"] = BackupKind(facts["kind"]), BackupTrigger(facts["trigger"])
     for moment in ("started_at", "finished_at"):
         facts[moment] = datetime.fromisoformat(facts[moment])
-    return Manifest(**facts, seal=seal)
+    manifest = Manifest(**facts, seal=seal)
+    if written(manifest) != content:  # such as what was put behind the end
+        raise BackupRefused(_("The manifest was altered: it is written otherwise."))
+    return manifest
 
 
 def _facts(manifest: Manifest) -> dict[str, Any]:

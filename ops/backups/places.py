@@ -5,6 +5,7 @@ know, such as pictures, lie in a shared one. A backup is there once its manifest
 at all: in the folder by one rename, in the bucket because the manifest goes last.
 """
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -106,7 +107,7 @@ class Folder:
         try:
             beside.mkdir(mode=0o700)
             for file in draft.iterdir():
-                _copy(file, beside / file.name)
+                _keep(file, beside / file.name)
             _sync(beside)
             beside.rename(final)
         except OSError:
@@ -127,7 +128,7 @@ class Folder:
         final, beside = self._shared(name), self._beside(Path(name).name)
         final.parent.mkdir(mode=0o700, exist_ok=True)
         try:
-            _copy(draft, beside)
+            _keep(draft, beside)
             beside.rename(final)
         except OSError:
             beside.unlink(missing_ok=True)
@@ -240,14 +241,28 @@ class Bucket:
             return [], []
 
 
-def _copy(source: Path, target: Path) -> None:
-    """Copy a file so that a power cut finds it whole."""
-    with source.open("rb") as reading:
-        descriptor = os.open(target, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
-        with os.fdopen(descriptor, "wb") as writing:
-            shutil.copyfileobj(reading, writing, 1 << 20)
-            writing.flush()
-            os.fsync(descriptor)
+def _keep(draft: Path, target: Path) -> None:
+    """Give a finished file another name, so that a power cut finds it whole.
+
+    A second name for it where both are on one disk: nothing is copied.
+    """
+    with draft.open("rb") as reading:
+        try:
+            os.fsync(reading.fileno())
+            target.unlink(missing_ok=True)
+            os.link(draft, target)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            _copy(reading, target)
+
+
+def _copy(reading: IO[bytes], target: Path) -> None:
+    descriptor = os.open(target, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
+    with os.fdopen(descriptor, "wb") as writing:
+        shutil.copyfileobj(reading, writing, 1 << 20)
+        writing.flush()
+        os.fsync(descriptor)
 
 
 def _sync(folder: Path) -> None:

@@ -82,6 +82,13 @@ def test_an_edited_manifest_is_refused(name, value):
         manifest.read(json.dumps(facts).encode())
 
 
+def test_what_json_does_not_see_is_refused_as_well():
+    whole = manifest.written(make_manifest())
+    for other in (whole + b" ", whole[:-1]):
+        with pytest.raises(BackupRefused, match="written otherwise"):
+            manifest.read(other)
+
+
 @pytest.mark.parametrize("seal", ["", None, "00" * 32, "é"])
 def test_another_seal_is_refused(seal):
     facts = json.loads(manifest.written(make_manifest()))

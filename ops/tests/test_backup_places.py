@@ -48,6 +48,7 @@ def test_what_is_taken_is_there(place, draft):
 
 def test_a_backup_is_never_overwritten(place, draft):
     place.take(FIRST, draft)
+    (draft / "database.age").unlink()
     (draft / "database.age").write_bytes(b"other")
     with pytest.raises(BackupRefused, match=FIRST):
         place.take(FIRST, draft)
@@ -95,6 +96,8 @@ def test_a_shared_file_is_kept_once(place, draft):
 
 def test_a_folder_is_closed_to_others(tmp_path, draft):
     place = Folder(tmp_path / "backups")
+    for file in draft.iterdir():
+        file.chmod(0o600)
     place.take(FIRST, draft)
     place.take_shared("ab/one.age", draft / "database.age")
     for path in [tmp_path / "backups", *(tmp_path / "backups").rglob("*")]:
@@ -126,6 +129,19 @@ def test_a_full_disk_leaves_nothing_under_a_final_name(tmp_path, draft, monkeypa
     left = [path for path in (tmp_path / "backups").rglob("*") if path.is_file()]
     assert left == []
     assert place.identifiers() == []
+
+
+def test_a_draft_on_another_disk_is_copied(tmp_path, draft, monkeypatch):
+    """What the kernel says between two disks; there is one in a test."""
+
+    def another_disk(_source, _target):
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "link", another_disk)
+    place = Folder(tmp_path / "backups")
+    place.take(FIRST, draft)
+    assert content(place.open(FIRST, "database.age")) == b"d" * 100
+    assert stat.S_IMODE((tmp_path / "backups" / FIRST / MANIFEST).stat().st_mode) == 0o600
 
 
 def test_a_bucket_that_breaks_off_has_no_backup(tmp_path, draft):
