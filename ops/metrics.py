@@ -314,6 +314,13 @@ DATABASE_MENDED = EventKind(
     _("What diagnose_db found was mended"),
     ("done", "failed"),
 )
+BACKUP_STARTED = EventKind("backup_started", _("A backup was begun"), ("backup_kind", "trigger"))
+BACKUP_MADE = EventKind(
+    "backup_made", _("A backup was made"), ("backup_kind", "trigger", "seconds", "bytes")
+)
+BACKUP_FAILED = EventKind(
+    "backup_failed", _("A backup was not made"), ("backup_kind", "trigger", "problem")
+)
 ROW_SET_ASIDE = EventKind(
     "row_set_aside", _("A job gave up a row that kept failing"), ("job", "error")
 )
