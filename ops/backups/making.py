@@ -71,7 +71,7 @@ def make(*, engine: Engine, root: Path, places: Sequence[Place], wanted: Wanted)
         events.record(BACKUP_STARTED, backup_kind=wanted.kind, trigger=wanted.trigger)
         try:
             with _refusals(), _draft(root) as draft:
-                manifest = _write(engine, draft, row, wanted)
+                manifest = _write(row, wanted, engine=engine, draft=draft)
                 for place in places:
                     place.take(manifest.id, draft / "pieces")
         except BackupRefused as refusal:
@@ -81,7 +81,7 @@ def make(*, engine: Engine, root: Path, places: Sequence[Place], wanted: Wanted)
         return manifest
 
 
-def _write(engine: Engine, draft: Path, row: Backup, wanted: Wanted) -> Manifest:
+def _write(row: Backup, wanted: Wanted, *, engine: Engine, draft: Path) -> Manifest:
     """Write the pieces and the manifest of a backup into its draft."""
     key, pieces = key_ring.newest("field"), list[Piece]()
     folder, scratch = draft / "pieces", draft / "scratch"

@@ -31,7 +31,7 @@ def draft(tmp_path):
     return folder
 
 
-def content(file):
+def content_of(file):
     with file:
         return file.read()
 
@@ -40,8 +40,8 @@ def test_what_is_taken_is_there(place, draft):
     place.take(SECOND, draft)
     place.take(FIRST, draft)
     assert place.identifiers() == [FIRST, SECOND]
-    assert content(place.open(FIRST, "database.age")) == b"d" * 100
-    assert content(place.open(FIRST, MANIFEST)) == b"{}"
+    assert content_of(place.open(FIRST, "database.age")) == b"d" * 100
+    assert content_of(place.open(FIRST, MANIFEST)) == b"{}"
     assert sorted(file.name for file in draft.iterdir()) == ["database.age", MANIFEST]
     assert place.name
 
@@ -52,7 +52,7 @@ def test_a_backup_is_never_overwritten(place, draft):
     (draft / "database.age").write_bytes(b"other")
     with pytest.raises(BackupRefused, match=FIRST):
         place.take(FIRST, draft)
-    assert content(place.open(FIRST, "database.age")) == b"d" * 100
+    assert content_of(place.open(FIRST, "database.age")) == b"d" * 100
 
 
 def test_without_a_manifest_there_is_no_backup(place, draft):
@@ -77,7 +77,7 @@ def test_what_is_removed_is_gone_and_the_others_stay(place, draft):
     assert place.identifiers() == [SECOND]
     with pytest.raises(FileNotFoundError):
         place.open(FIRST, "database.age")
-    assert content(place.open(SECOND, "database.age")) == b"d" * 100
+    assert content_of(place.open(SECOND, "database.age")) == b"d" * 100
 
 
 def test_a_shared_file_is_kept_once(place, draft):
@@ -86,7 +86,7 @@ def test_a_shared_file_is_kept_once(place, draft):
     place.take_shared("ab/one.age", file)
     place.take_shared("ab/one.age", file)
     assert place.has_shared("ab/one.age")
-    assert content(place.open_shared("ab/one.age")) == b"d" * 100
+    assert content_of(place.open_shared("ab/one.age")) == b"d" * 100
     assert list(place.shared_names()) == ["ab/one.age"]
     assert place.identifiers() == []
     place.remove_shared("ab/one.age")
@@ -140,7 +140,7 @@ def test_a_draft_on_another_disk_is_copied(tmp_path, draft, monkeypatch):
     monkeypatch.setattr(os, "link", another_disk)
     place = Folder(tmp_path / "backups")
     place.take(FIRST, draft)
-    assert content(place.open(FIRST, "database.age")) == b"d" * 100
+    assert content_of(place.open(FIRST, "database.age")) == b"d" * 100
     assert stat.S_IMODE((tmp_path / "backups" / FIRST / MANIFEST).stat().st_mode) == 0o600
 
 
