@@ -1099,6 +1099,7 @@ EXEMPT_COMMANDS = {
     "diagnose_db": "changes no row; what it mends leaves an event",
     "jobs": "runs jobs",
     "logs": "reads",
+    "safe_migrate": "reads",
     "serve": "what it starts with is seed_demo",
     "test_alert": "tells channels something",
     "worker": "runs jobs",

@@ -483,6 +483,7 @@ COMMANDS: dict[str, Any] = {
     "logs": None,  # reads
     "maintenance": of_ops.CHANGES,
     "rotate_keys": of_ops.KEYS_RENEWED,
+    "safe_migrate": None,  # reads
     "seal_ledgers": of_ops.LEDGERS_SEALED,
     "seed_demo": of_ops.DEMO_LOADED,
     "serve": None,  # tells by its heartbeat and its metrics
