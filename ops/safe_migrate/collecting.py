@@ -60,7 +60,7 @@ class Waiting:
         """The tables and columns that the version that runs now works with."""
         models = self.state.apps.get_models(include_auto_created=True)
         return {
-            model._meta.db_table: {str(field.column) for field in model._meta.concrete_fields}
+            model._meta.db_table: {str(column.column) for column in model._meta.concrete_fields}
             for model in models
         }
 

@@ -183,7 +183,8 @@ def _planned(collected: Collected, tables: Tables, measured: Measured) -> Planne
             course.run_python(number)
         for action in done:
             parts = tables.differences(action) if action.kind is Kind.REMAKE else []
-            for part in (*parts, action):
+            # What it demands is put to the rows as they are copied.
+            for part in (action, *parts):
                 course.run(number, part)
     course.end()
     planned.tables = [table for table in tables.touched.values() if not table.is_new]
@@ -208,7 +209,7 @@ class _Course:
         self.tables = tables
         self.now = 0.0  # seconds since the migration began
         self.taken: dict[Lock, tuple[float, float]] = {}  # since when, and for how long alone
-        self._passed: set[int] = set()  # steps of which something has passed
+        self._begun: dict[int, float] = {}  # when steps that were measured began
         self.changes_rows: set[int] = set()  # steps
         self.changes_tables: set[int] = set()
         for number, one in enumerate(planned.steps):
@@ -274,15 +275,17 @@ class _Course:
 
     def _pass(self, number: int, takes: float, taken: list[Lock]) -> None:
         planned = self.planned.steps[number]
+        begun = self.now
         if planned.is_measured:
-            # All of its seconds pass in its first statement.
-            takes = planned.seconds if number not in self._passed else 0.0
+            # Which of its statements took them, nobody knows: its locks are held for all of them.
+            begun = self._begun.setdefault(number, self.now)
+            takes = planned.seconds
+            self.now = begun
         else:
             planned.seconds += takes
         for lock in taken:
-            since, alone = self.taken.get(lock, (self.now, 0.0))
+            since, alone = self.taken.get(lock, (begun, 0.0))
             self.taken[lock] = since, max(alone, takes)
-        self._passed.add(number)
         self.now += takes
 
 

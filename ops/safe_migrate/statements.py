@@ -416,7 +416,8 @@ def _delete(reader: Reader) -> list[Action]:
 
 def _truncate(reader: Reader) -> list[Action]:
     reader.take("TABLE")
-    return [Action(kind=Kind.TRUNCATE, table=reader.name())]
+    names = split(reader.until("RESTART", "CONTINUE", "CASCADE", "RESTRICT"), ",")
+    return [Action(kind=Kind.TRUNCATE, table=Reader(name).name()) for name in names]
 
 
 def _comment(reader: Reader) -> list[Action]:

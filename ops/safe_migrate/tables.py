@@ -49,7 +49,7 @@ _OF_INDEX = """
     WHERE i.relname = %s AND i.relnamespace = current_schema()::regnamespace
 """
 _OF_FUNCTION = """
-    SELECT c.relname FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
+    SELECT DISTINCT c.relname::text FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
     JOIN pg_class c ON c.oid = t.tgrelid
     WHERE p.proname = %s AND c.relnamespace = current_schema()::regnamespace
 """
@@ -58,7 +58,6 @@ _PARTS_OF_SQLITE = (
     "SELECT name, coalesce(sql, '') FROM sqlite_master WHERE type = %s AND tbl_name = %s"
 )
 _PAGES_ON_SQLITE = "SELECT coalesce(sum(pgsize), 0) FROM dbstat WHERE name = %s AND aggregate = 1"
-_HOLDER_ON_SQLITE = "SELECT tbl_name FROM sqlite_master WHERE name = %s"
 _FILLED = re.compile(r'\A"?(?P<name>[^"]+)"?\s+IS\s+NULL\Z', re.IGNORECASE)
 
 
@@ -94,6 +93,7 @@ class Tables:
         self._known = known
         self._tables: dict[str, Table] = {}
         self._moved: dict[str, str] = {}  # where an index or function was made or moved by the plan
+        self._may_all_have_changed = False
         self.touched: dict[str, Table] = {}
 
     def at(self, name: str) -> Table:
@@ -101,6 +101,7 @@ class Tables:
         if name not in self._tables:
             facts = _on_postgresql if connection.vendor == "postgresql" else _on_sqlite
             self._tables[name] = facts(name)
+            self._tables[name].has_changed_rows = self._may_all_have_changed
         self.touched[name] = self._tables[name]
         return self._tables[name]
 
@@ -110,22 +111,19 @@ class Tables:
         return known is not None and (not column or column in known)
 
     def holding(self, action: Action) -> list[str]:
-        """The tables on which an index, a trigger or a function lies that is named alone."""
+        """The tables on which an index or a function lies that PostgreSQL is told by its name."""
         if action.table:
             return [action.table]
         if action.name in self._moved:
             return [self._moved[action.name]]
         with connection.cursor() as cursor:
-            if connection.vendor == "sqlite":
-                cursor.execute(_HOLDER_ON_SQLITE, [action.name])
-            elif action.kind is Kind.DROP_INDEX:
-                cursor.execute(_OF_INDEX, [action.name])
-            else:
-                cursor.execute(_OF_FUNCTION, [action.name])
+            is_index = action.kind is Kind.DROP_INDEX
+            cursor.execute(_OF_INDEX if is_index else _OF_FUNCTION, [action.name])
             return [table for (table,) in cursor.fetchall()]
 
     def all_changed(self, names: list[str]) -> None:
         """Rows of these tables are changed in a way that cannot be foreseen; of all, if none."""
+        self._may_all_have_changed |= not names
         for table in [self.at(name) for name in names] or list(self._tables.values()):
             table.has_changed_rows = True
 
