@@ -1,6 +1,8 @@
 """What a backup is, of what it is made and by what it is known.
 
 No version before this one wrote a row, so none needs an identifier of its own.
+
+Risk accepted: the version before adds no rows here, so it misses no default of the database.
 """
 
 import django.db.models.deletion

@@ -1,6 +1,6 @@
 """What speaks against an action: our rules, and those of django-migration-linter.
 
-Each says how bad it is, why, and what helps. Why not by the library: decision 20.
+Each says how bad it is, why, and what helps. Why not by the library: decision 21.
 """
 
 from collections.abc import Callable, Iterator
