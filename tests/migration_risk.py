@@ -16,6 +16,7 @@ writes the list anew, when a release is made.
 import os
 import sys
 from collections.abc import Iterable
+from io import StringIO
 from pathlib import Path
 
 import django
@@ -55,9 +56,18 @@ def make(names: Names) -> None:
 
 
 def check(names: Names) -> None:
-    """Make the database of these migrations, and plan the others; exits with 1 for a risk."""
+    """Make the database of these migrations, and plan the others; exits with 1 for a risk.
+
+    Says the last line of the plan, and all of it where it fails.
+    """
     make(names)
-    call_command("safe_migrate", "--plan", "--fail-on-high")
+    said = StringIO()
+    try:
+        call_command("safe_migrate", "--plan", "--fail-on-high", stdout=said)
+    except SystemExit:
+        sys.stdout.write(said.getvalue())
+        raise
+    sys.stdout.write(said.getvalue().rstrip().splitlines()[-1] + "\n")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,6 @@ from ops.walls import OfPlatform
 @admin.register(Backup)
 class BackupAdmin(ReadOnlyAdmin):
     wall = OfPlatform()
-    list_display = ["started_at", "status", "size", "finished_at", "proven_at"]
-    list_filter = ["status"]
+    list_display = ["started_at", "kind", "trigger", "status", "size", "finished_at", "proven_at"]
+    list_filter = ["status", "kind", "trigger"]
     ordering = ["-id"]

@@ -21,7 +21,7 @@ from ops.backups.engine import Engine, Readable
 from ops.backups.errors import BackupRefused
 from ops.backups.lock import alone
 from ops.backups.manifest import Manifest, Piece
-from ops.backups.places import MANIFEST, Place
+from ops.backups.places import MANIFEST, WORK, Place
 from ops.backups.reading import StoredBackup
 from ops.metrics import BACKUP_FAILED, BACKUP_MADE, BACKUP_STARTED
 from ops.models import Backup, BackupKind, BackupTrigger, RunStatus
@@ -29,7 +29,7 @@ from ops.services import events, key_ring
 
 logger = logging.getLogger(__name__)
 
-DRAFTS = ".drafts"
+PIECES = "pieces"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,46 +51,70 @@ class Wanted:
 def make(*, engine: Engine, root: Path, places: Sequence[Place], wanted: Wanted) -> Manifest:
     """Make a backup, and keep it in every place; returns its manifest.
 
-    `root` is a folder of this machine with room for a draft. A row and events tell of it from the
-    start on. Raises BackupRefused, with nothing under a final name in the first place, and where
-    one of the others fails the first one keeps what it has.
+    `root` is the folder of the first place, or another one of this machine with room for a draft.
+    A row and events tell of it from the start on. Raises BackupRefused, and whatever else stopped
+    it, with nothing under a final name; where one of the later places fails, the others keep it,
+    its row says where it is missing, and BackupRefused says it too.
     """
     with alone(root):
-        _remove_drafts(root)
+        _clear(root)
         engine.remove_remains()
         parent = wanted.follows
         if refusal := engine.refusal(wanted.kind, parent=parent):
             raise BackupRefused(refusal)
+        first, *others = places
         row = Backup.objects.create(
             kind=wanted.kind,
             engine=engine.name,
             trigger=wanted.trigger,
             parent=Backup.objects.filter(identifier=parent.id).first() if parent else None,
-            location=places[0].name[:255],
+            location=first.name[:255],
         )
         events.record(BACKUP_STARTED, backup_kind=wanted.kind, trigger=wanted.trigger)
+        missing: list[str] = []
         try:
             with _refusals(), _draft(root) as draft:
                 manifest = _write(row, wanted, engine=engine, draft=draft)
-                for place in places:
-                    place.take(manifest.id, draft / "pieces")
-        except BackupRefused as refusal:
-            _fail(row, str(refusal))
+                first.take(manifest.id, draft / PIECES)
+                missing += _take_elsewhere(others, manifest, draft / PIECES)
+        except BaseException as error:
+            _fail(row, str(error) or type(error).__name__)
             raise
-        _succeed(row, manifest)
+        _succeed(row, manifest, log="\n".join(missing))
+        if missing:
+            problem = " ".join(missing)
+            _tell_failure(row, problem)
+            raise BackupRefused(problem)
         return manifest
+
+
+def _take_elsewhere(places: Sequence[Place], manifest: Manifest, pieces: Path) -> list[str]:
+    """Keep it in other places as well; returns a sentence for each that failed."""
+    missing = []
+    for place in places:
+        try:
+            place.take(manifest.id, pieces)
+        except Exception as error:  # noqa: BLE001  whatever a bucket raises when it is away
+            said = {"backup": manifest.id, "place": place.name, "problem": error}
+            missing.append(_("Backup %(backup)s is not in %(place)s: %(problem)s.") % said)
+    return missing
 
 
 def _write(row: Backup, wanted: Wanted, *, engine: Engine, draft: Path) -> Manifest:
     """Write the pieces and the manifest of a backup into its draft."""
     key, pieces = key_ring.newest("field"), list[Piece]()
-    folder, scratch = draft / "pieces", draft / "scratch"
+    folder, scratch = draft / PIECES, draft / "scratch"
     folder.mkdir()
     scratch.mkdir()
 
     def put(name: str, source: Readable) -> Piece:
-        with (folder / f"{name}.age").open("wb") as file:
-            plain, stored = sealing.pack(source, file, key=key)
+        path = folder / f"{name}.age"
+        with path.open("xb") as file:
+            try:
+                plain, stored = sealing.pack(source, file, key=key)
+            except BaseException:
+                path.unlink()
+                raise
         piece = Piece(
             name=name,
             size=stored.size,
@@ -140,15 +164,15 @@ def _migrations() -> list[str]:
 
 @contextmanager
 def _draft(root: Path) -> Iterator[Path]:
-    """A folder for a draft, gone afterwards; what a kill leaves, the next command removes."""
-    drafts = root / DRAFTS
-    drafts.mkdir(mode=0o700, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=drafts) as folder:
+    """A folder for a draft, gone afterwards."""
+    with tempfile.TemporaryDirectory(dir=root / WORK) as folder:
         yield Path(folder)
 
 
-def _remove_drafts(root: Path) -> None:
-    shutil.rmtree(root / DRAFTS, ignore_errors=True)
+def _clear(root: Path) -> None:
+    """Remove what a killed command left: it holds plain rows while an engine is at work."""
+    shutil.rmtree(root / WORK, ignore_errors=True)
+    (root / WORK).mkdir(mode=0o700, exist_ok=True)
 
 
 @contextmanager
@@ -162,13 +186,18 @@ def _refusals() -> Iterator[None]:
 
 
 def _fail(row: Backup, problem: str) -> None:
-    logger.error("The backup %s was not made: %s", row.identifier, problem)
     row.status, row.log, row.finished_at = RunStatus.FAILED, problem, timezone.now()
     row.save(update_fields=["status", "log", "finished_at"])
+    _tell_failure(row, problem)
+
+
+def _tell_failure(row: Backup, problem: str) -> None:
+    logger.error("The backup %s failed: %s", row.identifier, problem)
     events.record(BACKUP_FAILED, backup_kind=row.kind, trigger=row.trigger, problem=problem)
 
 
-def _succeed(row: Backup, manifest: Manifest) -> None:
+def _succeed(row: Backup, manifest: Manifest, *, log: str) -> None:
+    row.log = log
     row.status = RunStatus.SUCCEEDED
     row.finished_at = manifest.finished_at
     row.size = manifest.size

@@ -59,9 +59,6 @@ class Manifest:
     row_counts: Mapping[str, int]
     row_counts_after: Mapping[str, int] | None
     pieces: Sequence[Piece]
-    # Files of the storages that it knows: how many and how many bytes. None without media.
-    media_files: int | None = None
-    media_bytes: int | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
     seal: str = ""
 
@@ -72,7 +69,7 @@ class Manifest:
 
     @property
     def size(self) -> int:
-        """The bytes that it stored, media of its own included."""
+        """The bytes of its pieces as they are stored."""
         return sum(piece.size for piece in self.pieces)
 
     def piece(self, name: str) -> Piece:
@@ -99,9 +96,9 @@ def read(content: bytes) -> Manifest:
     """The manifest in a file. Raises BackupRefused unless its seal is that of a key of the ring."""
     try:
         facts = json.loads(content)
-        number, seal = facts.pop("format"), facts.pop("seal")
-        key_id = facts["key_id"]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        number, seal = facts.pop("format"), facts.pop("seal").encode()
+        key_id = facts["key_id"].encode("ascii").decode()
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BackupRefused(_("The manifest cannot be read.")) from error
     if number != FORMAT:
         raise BackupRefused(
@@ -114,17 +111,30 @@ def read(content: bytes) -> Manifest:
         raise BackupRefused(
             _("The key %s of the backup is not among FIELD_ENCRYPTION_KEYS: put it there.") % key_id
         ) from error
-    if not hmac.compare_digest(_seal(key, facts).encode(), str(seal).encode()):
+    if not hmac.compare_digest(_seal(key, facts).encode(), seal):
         raise BackupRefused(_("The manifest was altered: its seal does not fit."))
-    # What the seal covers was written by this code: its shape need not be doubted.
-    facts["pieces"] = [Piece(**piece) for piece in facts["pieces"]]
-    facts["kind"], facts["trigger"] = BackupKind(facts["kind"]), BackupTrigger(facts["trigger"])
-    for moment in ("started_at", "finished_at"):
-        facts[moment] = datetime.fromisoformat(facts[moment])
-    manifest = Manifest(**facts, seal=seal)
+    try:
+        manifest = _manifest(facts, seal.decode())
+    except (ValueError, KeyError, TypeError) as error:
+        # Nobody forged it: the seal fits.
+        raise BackupRefused(_("The manifest was written by another version.")) from error
     if written(manifest) != content:  # such as what was put behind the end
         raise BackupRefused(_("The manifest was altered: it is written otherwise."))
     return manifest
+
+
+def _manifest(facts: dict[str, Any], seal: str) -> Manifest:
+    return Manifest(
+        **{
+            **facts,
+            "kind": BackupKind(facts["kind"]),
+            "trigger": BackupTrigger(facts["trigger"]),
+            "started_at": datetime.fromisoformat(facts["started_at"]),
+            "finished_at": datetime.fromisoformat(facts["finished_at"]),
+            "pieces": [Piece(**piece) for piece in facts["pieces"]],
+        },
+        seal=seal,
+    )
 
 
 def _facts(manifest: Manifest) -> dict[str, Any]:

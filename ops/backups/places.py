@@ -21,7 +21,7 @@ from ops.backups.manifest import ID
 
 MANIFEST = "manifest.json"
 SHARED = "shared"
-# What is being written; a name that no backup can have.
+# In a folder, what is being written; cleared by the next command, if this one is killed.
 WORK = ".work"
 
 
@@ -57,7 +57,10 @@ class Place(Protocol):
         ...
 
     def take_shared(self, name: str, draft: Path) -> None:
-        """Keep a finished file under a shared name: two signs, a slash, and the rest of it."""
+        """Keep a finished file under a shared name (two signs, a slash, the rest).
+
+        One that is here already stays: the name says what is in it.
+        """
         ...
 
     def shared_names(self) -> Iterator[str]:
@@ -103,7 +106,6 @@ class Folder:
         if final.exists():
             raise BackupRefused(_("There is a backup %s already.") % identifier)
         beside = self._beside(identifier)
-        shutil.rmtree(beside, ignore_errors=True)  # of a command that was killed
         try:
             beside.mkdir(mode=0o700)
             for file in draft.iterdir():
@@ -126,7 +128,11 @@ class Folder:
     def take_shared(self, name: str, draft: Path) -> None:
         """Keep a file under a shared name, by one rename."""
         final, beside = self._shared(name), self._beside(Path(name).name)
-        final.parent.mkdir(mode=0o700, exist_ok=True)
+        if final.exists():
+            return
+        if not final.parent.exists():
+            final.parent.mkdir(mode=0o700)
+            _sync(final.parent.parent)
         try:
             _keep(draft, beside)
             beside.rename(final)
@@ -249,8 +255,8 @@ def _keep(draft: Path, target: Path) -> None:
     with draft.open("rb") as reading:
         try:
             os.fsync(reading.fileno())
-            target.unlink(missing_ok=True)
             os.link(draft, target)
+            target.chmod(0o600)
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise

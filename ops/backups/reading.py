@@ -1,8 +1,9 @@
 """Backups as they are read: believed piece by piece, and only with all they follow."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import IO
 
 from django.utils.translation import gettext as _
@@ -12,6 +13,7 @@ from ops.backups import sealing
 from ops.backups.errors import BackupRefused
 from ops.backups.manifest import Manifest, Piece
 from ops.backups.places import MANIFEST, Place
+from ops.backups.sealing import Sink
 from ops.services import key_ring
 
 LARGEST_MANIFEST = 16 << 20  # bytes
@@ -31,31 +33,25 @@ class StoredBackup:
     place: Place
     manifest: Manifest
 
-    @contextmanager
-    def reading(self, name: str) -> Iterator[IO[bytes]]:
+    def reading(self, name: str) -> AbstractContextManager[IO[bytes]]:
         """A piece in plain bytes; leaving the block raises BackupRefused if it was not whole.
 
         Raises KeyError where the backup has no piece of this name.
         """
-        piece = self.manifest.piece(name)
-        with (
-            self._opened(piece) as stored,
-            sealing.unpacking(stored, key=key_ring.find("field", self.manifest.key_id)) as plain,
-        ):
-            yield plain
+        return sealing.piped(partial(self._unpack, self.manifest.piece(name)))
 
     def verify(self) -> None:
         """Read every piece to its end: as it is stored, and as it was. Raises BackupRefused."""
         for piece in self.manifest.pieces:
-            self._verify(piece)
+            self._unpack(piece, Nowhere())
 
-    def _verify(self, piece: Piece) -> None:
+    def _unpack(self, piece: Piece, sink: Sink) -> None:
         key = key_ring.find("field", self.manifest.key_id)
-        try:
-            with self._opened(piece) as file:
-                stored, plain = sealing.unpack(file, Nowhere(), key=key)
-        except BackupRefused as refusal:
-            raise BackupRefused(self._about(piece, str(refusal))) from refusal
+        with self._opened(piece) as file:
+            try:
+                stored, plain = sealing.unpack(file, sink, key=key)
+            except BackupRefused as refusal:
+                raise BackupRefused(self._about(piece, str(refusal))) from refusal
         found = (stored.size, stored.sha256, plain.size, plain.sha256)
         if found != (piece.size, piece.sha256, piece.plain_size, piece.plain_sha256):
             raise BackupRefused(self._about(piece, _("It is not what was written.")))

@@ -16,6 +16,7 @@ import pyrage
 import zstandard
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from django.utils import translation
 from django.utils.translation import gettext as _
 
 from ops.backups.errors import BackupRefused
@@ -33,8 +34,12 @@ class _Source(Protocol):
     def read(self, size: int = -1, /) -> bytes: ...
 
 
-class _Sink(Protocol):
-    def write(self, data: bytes, /) -> object: ...
+class Sink(Protocol):
+    """What bytes are written to."""
+
+    def write(self, data: bytes, /) -> object:
+        """Take all of them."""
+        ...
 
 
 class Passing:
@@ -43,7 +48,7 @@ class Passing:
     age, written in Rust, tells of an exception in words alone.
     """
 
-    def __init__(self, inner: _Source | _Sink) -> None:
+    def __init__(self, inner: _Source | Sink) -> None:
         self._inner: Any = inner
         self._hash = hashlib.sha256()
         self.size = 0
@@ -79,7 +84,7 @@ class Passing:
         return data
 
 
-def pack(source: _Source, sink: _Sink, *, key: Key) -> tuple[Passing, Passing]:
+def pack(source: _Source, sink: Sink, *, key: Key) -> tuple[Passing, Passing]:
     """Compress and encrypt a source to its end; returns what went in and what came out.
 
     Raises what reading and writing raise.
@@ -94,7 +99,7 @@ def pack(source: _Source, sink: _Sink, *, key: Key) -> tuple[Passing, Passing]:
     return plain, stored
 
 
-def unpack(source: _Source, sink: _Sink, *, key: Key) -> tuple[Passing, Passing]:
+def unpack(source: _Source, sink: Sink, *, key: Key) -> tuple[Passing, Passing]:
     """Decrypt and unpack a source to its end; returns what went in and what came out.
 
     Raises BackupRefused unless it is whole and of this key, and what reading and writing raise.
@@ -114,32 +119,37 @@ def unpack(source: _Source, sink: _Sink, *, key: Key) -> tuple[Passing, Passing]
 
 
 @contextmanager
-def unpacking(source: _Source, *, key: Key) -> Iterator[IO[bytes]]:
-    """Unpack a source as somebody reads it; leaving the block raises as `unpack` does.
+def piped(work: Callable[[IO[bytes]], object]) -> Iterator[IO[bytes]]:
+    """Read what `work` writes to the file that it is given, as it writes it.
 
-    Whoever leaves early is not told whether the rest is whole.
+    Leaving the block raises what `work` raised, also where the reader stumbled over what came of
+    it. Whoever leaves early is not told whether the rest is whole.
     """
     reading_end, writing_end = os.pipe()
     failures: list[Exception] = []
+    language = translation.get_language()
 
-    def work() -> None:
+    def write() -> None:
         try:
-            with os.fdopen(writing_end, "wb", buffering=CHUNK) as sink:
-                unpack(source, sink, key=key)
+            with (
+                translation.override(language),  # a thread has a language of its own
+                os.fdopen(writing_end, "wb", buffering=CHUNK) as sink,
+            ):
+                work(sink)
         except BrokenPipeError:
             pass  # the reader has left
         except Exception as error:  # noqa: BLE001  whoever reads gets it
             failures.append(error)
 
-    worker = threading.Thread(target=work, name="unpacking a backup", daemon=True)
-    worker.start()
+    writer = threading.Thread(target=write, name="unpacking a backup", daemon=True)
+    writer.start()
     try:
         with os.fdopen(reading_end, "rb") as pipe:
             yield pipe
     finally:
-        worker.join()
-    if failures:
-        raise failures[0]
+        writer.join()
+        if failures:
+            raise failures[0]
 
 
 class _Broken(Exception):

@@ -2,9 +2,9 @@
 
 import errno
 import io
-import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar
 
@@ -12,12 +12,12 @@ import pytest
 from django.core.files.storage import InMemoryStorage
 from django.utils import translation
 
-from ops.backups import making, reading
+from ops.backups import reading
 from ops.backups.engine import Stored
 from ops.backups.errors import BackupRefused
 from ops.backups.lock import FILE, alone
 from ops.backups.making import Wanted, make
-from ops.backups.places import Bucket, Folder
+from ops.backups.places import WORK, Bucket, Folder
 from ops.models import Backup, BackupKind, BackupTrigger, OperationalEvent, RunStatus
 
 pytestmark = pytest.mark.django_db
@@ -182,7 +182,80 @@ def test_a_full_disk_is_told_in_one_line_and_leaves_nothing(root, folder):
     assert told()[2:] == ["backup_started", "backup_failed"]
     assert folder.identifiers() == [before.id]
     reading.find(folder, before.id).verify()
-    assert list((root / making.DRAFTS).iterdir()) == []
+    assert list((root / WORK).iterdir()) == []
+
+
+class Careless(Notebook):
+    """An engine that goes on after a piece could not be read, or writes one twice."""
+
+    def __init__(self, *names):
+        super().__init__()
+        self.names = names
+
+    def read(self, _size=-1):
+        raise ValueError("a damaged page")
+
+    def store(self, put, *, kind, parent, scratch):
+        with suppress(ValueError):
+            put("broken", self)
+        for name in self.names:
+            put(name, io.BytesIO(CONTENT))
+        return super().store(put, kind=kind, parent=parent, scratch=scratch)
+
+
+def test_a_piece_that_could_not_be_read_is_gone(root, folder):
+    manifest = make(engine=Careless(), root=root, places=[folder], wanted=FULL)
+    assert [piece.name for piece in manifest.pieces] == ["database"]
+    assert not (root / manifest.id / "broken.age").exists()
+
+
+def test_two_pieces_of_one_name_are_refused(root, folder):
+    with pytest.raises(BackupRefused, match="File exists"):
+        make(engine=Careless("database"), root=root, places=[folder], wanted=FULL)
+    assert folder.identifiers() == []
+
+
+class Stopped(Notebook):
+    """An engine that something else stops than a disk."""
+
+    def __init__(self, error):
+        super().__init__()
+        self.error = error
+
+    def store(self, put, *, kind, parent, scratch):
+        raise self.error
+
+
+@pytest.mark.parametrize("error", [RuntimeError("no such page"), KeyboardInterrupt()])
+def test_whatever_stops_it_is_written_down(root, folder, error):
+    with pytest.raises(type(error)):
+        make(engine=Stopped(error), root=root, places=[folder], wanted=FULL)
+    row = Backup.objects.get()
+    assert row.status == RunStatus.FAILED
+    assert row.log == (str(error) or "KeyboardInterrupt")
+    assert told() == ["backup_started", "backup_failed"]
+    assert folder.identifiers() == []
+
+
+class Away(InMemoryStorage):
+    """A bucket that is away, and says so as its library does."""
+
+    def save(self, name, content, max_length=None):
+        raise RuntimeError("no route to the bucket")
+
+
+def test_a_later_place_that_is_away_is_told_and_the_first_one_keeps_it(root, folder):
+    away = Bucket(Away(), name="s3://away")
+    third = Bucket(InMemoryStorage(), name="s3://third")
+    with pytest.raises(BackupRefused, match="is not in s3://away: no route to the bucket"):
+        make(engine=Notebook(), root=root, places=[folder, away, third], wanted=FULL)
+    row = Backup.objects.get()
+    for place in (folder, third):
+        reading.find(place, row.identifier).verify()
+    assert away.identifiers() == []
+    assert row.status == RunStatus.SUCCEEDED
+    assert "s3://away" in row.log
+    assert told() == ["backup_started", "backup_made", "backup_failed"]
 
 
 def test_a_second_one_at_once_is_refused(root, folder):
@@ -217,8 +290,8 @@ def test_the_lock_of_a_killed_command_is_free(root, folder):
 
 
 def test_what_a_killed_command_left_is_removed_by_the_next(root, folder):
-    left = root / making.DRAFTS / "of-a-killed-one"
-    left.mkdir(parents=True)
+    left = root / WORK / "of-a-killed-one"
+    left.mkdir()
     (left / "plain").write_bytes(b"a row of points")
     make(engine=Notebook(), root=root, places=[folder], wanted=FULL)
-    assert os.listdir(root / making.DRAFTS) == []
+    assert list((root / WORK).iterdir()) == []

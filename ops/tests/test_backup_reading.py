@@ -125,8 +125,14 @@ def test_a_piece_of_another_backup_is_refused(place, three, tmp_path):
         tmp_path / "backups" / FULL / "configuration.age",
         tmp_path / "backups" / FULL / "database.age",
     )
+    found = reading.find(place, FULL)
     with pytest.raises(BackupRefused, match="piece database: It is not what was written"):
-        reading.find(place, FULL).verify()
+        found.verify()
+    with (
+        pytest.raises(BackupRefused, match="piece database: It is not what was written"),
+        found.reading("database") as plain,
+    ):
+        plain.read()
 
 
 def test_a_missing_piece_is_named(place, three, tmp_path):

@@ -4,9 +4,11 @@ import errno
 import hashlib
 import io
 import secrets
+from functools import partial
 
 import pyrage
 import pytest
+from django.utils import translation
 
 from ops.backups import sealing
 from ops.backups.errors import BackupRefused
@@ -26,6 +28,10 @@ def packed(key):
     out = io.BytesIO()
     sealing.pack(io.BytesIO(PLAIN), out, key=key)
     return out.getvalue()
+
+
+def unpacking(packed, key):
+    return sealing.piped(partial(sealing.unpack, io.BytesIO(packed), key=key))
 
 
 class Failing:
@@ -56,18 +62,40 @@ def test_a_piece_comes_back_whole_with_its_checksums(key):
 def test_an_empty_piece_comes_back_empty(key):
     out = io.BytesIO()
     sealing.pack(io.BytesIO(b""), out, key=key)
-    with sealing.unpacking(io.BytesIO(out.getvalue()), key=key) as reading:
+    with unpacking(out.getvalue(), key) as reading:
         assert reading.read() == b""
 
 
 def test_a_piece_is_read_as_it_is_unpacked(key, packed):
-    with sealing.unpacking(io.BytesIO(packed), key=key) as reading:
+    with unpacking(packed, key) as reading:
         assert b"".join(iter(lambda: reading.read(70_000), b"")) == PLAIN
 
 
 def test_who_leaves_early_is_told_nothing(key, packed):
-    with sealing.unpacking(io.BytesIO(packed), key=key) as reading:
+    with unpacking(packed, key) as reading:
         assert reading.read(10) == PLAIN[:10]
+
+
+def stumble_at_the_end(reading):
+    while reading.read(sealing.CHUNK):
+        pass
+    raise ValueError("unexpected end of the archive")
+
+
+def test_who_stumbles_over_half_a_piece_is_told_of_the_piece(key, packed):
+    """A program that reads it says that its input broke off, which is not what is wrong."""
+    with pytest.raises(BackupRefused), unpacking(packed[:-1], key) as reading:
+        stumble_at_the_end(reading)
+
+
+def test_a_piece_is_refused_in_the_language_of_whoever_asks(key):
+    for language, words in (("en", "cannot be decrypted"), ("zh-hans", "无法解密")):
+        with (
+            translation.override(language),
+            pytest.raises(BackupRefused, match=words),
+            unpacking(b"", key) as reading,
+        ):
+            reading.read()
 
 
 def test_nothing_of_a_row_can_be_read(packed):
@@ -100,7 +128,7 @@ def test_a_flipped_bit_is_refused(key, packed, at):
 def test_a_piece_that_was_cut_off_is_refused(key, packed, left):
     with (
         pytest.raises(BackupRefused),
-        sealing.unpacking(io.BytesIO(packed[:left]), key=key) as reading,
+        unpacking(packed[:left], key) as reading,
     ):
         reading.read()
 
