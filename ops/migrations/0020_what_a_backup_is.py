@@ -17,6 +17,12 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        # A word alone: in Chinese the old one meant the key of a request.
+        migrations.AlterField(
+            model_name="ledgerseal",
+            name="key_id",
+            field=models.CharField(max_length=12, verbose_name="key id"),
+        ),
         migrations.AddField(
             model_name="backup",
             name="code_version",
@@ -45,7 +51,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="backup",
             name="key_id",
-            field=models.CharField(blank=True, db_index=True, max_length=12, verbose_name="key"),
+            field=models.CharField(blank=True, db_index=True, max_length=12, verbose_name="key id"),
         ),
         migrations.AddField(
             model_name="backup",

@@ -69,7 +69,7 @@ class Backup(Mutable):
     server_version = models.CharField(_("version of the server"), max_length=100, blank=True)
     migrations = models.JSONField(_("migrations"), default=list, blank=True)
     compression = models.CharField(_("compression"), max_length=10, blank=True)
-    key_id = models.CharField(_("key"), max_length=12, blank=True, db_index=True)
+    key_id = models.CharField(_("key id"), max_length=12, blank=True, db_index=True)
     row_counts = models.JSONField(_("rows"), default=dict, blank=True)
     started_at = models.DateTimeField(_("started at"), default=timezone.now)
     finished_at = models.DateTimeField(_("finished at"), null=True, blank=True)
@@ -104,4 +104,4 @@ class Backup(Mutable):
 
     @override
     def __str__(self) -> str:
-        return f"{self.started_at:%Y-%m-%d %H:%M} {self.get_status_display()}"
+        return f"{timezone.localtime(self.started_at):%Y-%m-%d %H:%M} {self.get_status_display()}"
