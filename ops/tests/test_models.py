@@ -73,8 +73,8 @@ def test_rows_read_well():
     assert str(OperationalEvent(kind="demo_loaded")) == "demo_loaded"
     assert str(ProcessBeat(kind="web", host="a", pid=7)) == "web a 7"
     assert str(LedgerSeal(date=MOMENT.date())) != ""
-    assert str(Backup(status="failed", started_at=MOMENT)).startswith("2026-01-31 04:05 ")
-    assert str(MigrationRun(status="failed", started_at=MOMENT)).startswith("2026-01-31 04:05 ")
+    assert str(Backup(status="failed", started_at=MOMENT)).startswith("2026-01-31 12:05 ")
+    assert str(MigrationRun(status="failed", started_at=MOMENT)).startswith("2026-01-31 12:05 ")
     assert str(IdempotencyRecord(path="/api/x", key="k")) == "/api/x k"
     assert str(StoredFile(path="a/b")) == "a/b"
 
