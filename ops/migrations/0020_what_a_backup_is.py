@@ -17,12 +17,6 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        # A word alone: in Chinese the old one meant the key of a request.
-        migrations.AlterField(
-            model_name="ledgerseal",
-            name="key_id",
-            field=models.CharField(max_length=12, verbose_name="key id"),
-        ),
         migrations.AddField(
             model_name="backup",
             name="code_version",

@@ -39,7 +39,7 @@ class LedgerSeal(ChainedEntry):
     accounts = models.PositiveBigIntegerField(_("accounts"))
     entries = models.PositiveBigIntegerField(_("entries"))
     sealed_at = models.DateTimeField(_("sealed at"))
-    key_id = models.CharField(_("key id"), max_length=12)
+    key_id = models.CharField(_("key"), max_length=12)
     signature = models.CharField(
         _("signature"), max_length=128, help_text=_("Ed25519, of the hash in hex.")
     )

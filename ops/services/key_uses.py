@@ -101,7 +101,10 @@ class KeyIdColumn:
 
 @dataclass(frozen=True, slots=True)
 class Alive:
-    """How many things that end by themselves a key made, and when the last of them ends."""
+    """How many things that end a key made, and when the last of them ends.
+
+    None where that is not known: somebody has to remove them.
+    """
 
     count: int
     until: datetime | None
@@ -109,7 +112,7 @@ class Alive:
 
 @dataclass(frozen=True, slots=True)
 class PassingUse:
-    """Things that end by themselves, such as tokens. `alive` tells of those of a key, by its id."""
+    """Things that end, such as tokens and backups; `alive` tells of those of a key, by its id."""
 
     purpose: Purpose
     alive: Callable[[str], Alive]

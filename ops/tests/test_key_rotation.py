@@ -18,9 +18,10 @@ from catalog.tests.factories import make_product
 from lottery.models import SeedPair
 from lottery.services import seeds
 from ops.management.commands.rotate_keys import Command
-from ops.models import IdempotencyRecord
+from ops.models import Backup, IdempotencyRecord, RunStatus
 from ops.services import key_ring, key_rotation, key_uses
 from ops.services.encryption import decrypt, encrypt
+from ops.services.missing_keys import missing_keys
 from ops.tests.databases import elsewhere, wait_until, waiting_for_a_lock
 from tests.keys import NEW, OLD, OTHER, encrypt_as_before, hash_as_before
 from tests.people import make_person
@@ -269,6 +270,24 @@ def test_what_ends_by_itself_says_until_when(old_keys):
     until = f"{timezone.localtime(code.expires_at):%Y-%m-%d %H:%M:%S}"
     needed = f"accounts.SignInCode (1, until {until})"
     assert f"HASH_KEYS {hashing}: has to stay for {needed}" in said
+
+
+def test_a_backup_keeps_its_key_and_stops_no_start(old_keys):
+    made_under = key_ring.newest("field").id
+    made = Backup.objects.create(status=RunStatus.SUCCEEDED, key_id=made_under)
+    Backup.objects.create(status=RunStatus.FAILED)  # it got no key
+    old_keys(NEW, OLD)
+    said, is_content = run()
+    assert is_content
+    needed = "ops.Backup (1, until they are removed)"
+    assert f"FIELD_ENCRYPTION_KEYS {made_under}: has to stay for {needed}" in said
+
+    old_keys(NEW)
+    assert missing_keys() == []
+    old_keys(NEW, OLD)
+    made.delete()
+    said, _is_content = run()
+    assert f"FIELD_ENCRYPTION_KEYS {made_under}: may go" in said
 
 
 def test_a_missing_key_is_told_with_its_rows(old_keys):

@@ -89,6 +89,10 @@ def reasons_of(verdict):
         said = _("%(what)s (%(count)d, for ever)") if is_for_ever else _("%(what)s (%(count)d)")
         yield said % {"what": name, "count": count}
     for name, alive in verdict.alive.items():
-        until = date_format(localtime(alive.until), "Y-m-d H:i:s")
-        said = _("%(what)s (%(count)d, until %(until)s)")
-        yield said % {"what": name, "count": alive.count, "until": until}
+        if alive.until is None:
+            said = _("%(what)s (%(count)d, until they are removed)")
+            yield said % {"what": name, "count": alive.count}
+        else:
+            until = date_format(localtime(alive.until), "Y-m-d H:i:s")
+            said = _("%(what)s (%(count)d, until %(until)s)")
+            yield said % {"what": name, "count": alive.count, "until": until}
