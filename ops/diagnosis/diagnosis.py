@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from django.db import DatabaseError, connection, transaction
@@ -11,6 +12,8 @@ from ops.diagnosis import connecting, health, rights, structure
 from ops.diagnosis.findings import Finding, Severity
 
 logger = logging.getLogger(__name__)
+
+LOCK_WAIT = 1  # seconds
 
 PARTS: dict[str, Callable[[], Iterator[Finding]]] = {
     connecting.PART: connecting.look,
@@ -28,21 +31,53 @@ class Mended:
     error: str = ""
 
 
-def diagnose() -> list[Finding]:
+def diagnose(*, longer_than: float | None = None) -> list[Finding]:
     """All findings, the good ones as well, part by part.
 
-    Of a database that cannot be reached this alone is said. A part that fails is a finding, and
-    holds up no other.
+    `longer_than`: seconds after which a wait, a transaction or a statement is told. Of a database
+    that cannot be reached this alone is said. A part that fails is a finding, and holds up no
+    other.
     """
     try:
         connecting.reach()
     except DatabaseError as error:
-        return [connecting.away(error)]
+        if health.is_damage(error):
+            return [health.damaged(_first_line(error))]
+        return [connecting.away(error), *connecting.around_the_file()]
+    with _held_up_by_nobody():
+        return _all_parts(longer_than)
+
+
+@contextmanager
+def _held_up_by_nobody() -> Iterator[None]:
+    """Give up soon on what is locked: somebody's lock is what is looked for, and not waited for.
+
+    To read what a column is by default takes a lock on its table.
+    """
+    _try_to_run(f"SET lock_timeout = '{LOCK_WAIT}s'")
+    try:
+        yield
+    finally:
+        _try_to_run("RESET lock_timeout")
+
+
+def _try_to_run(statement: str) -> None:
+    if connection.vendor == "postgresql":
+        # Where even this fails, each part says why.
+        with suppress(DatabaseError), connection.cursor() as cursor:
+            cursor.execute(statement)
+
+
+def _all_parts(longer_than: float | None) -> list[Finding]:
     found: list[Finding] = []
     for name, look in PARTS.items():
         try:
-            found += look()
+            found += health.look(longer_than=longer_than) if look is health.look else look()
         except DatabaseError as error:
+            if health.is_damage(error):
+                if not any(one.name == "damaged" for one in found):
+                    found.append(health.damaged(_first_line(error)))
+                continue
             logger.info("The part %s of the diagnosis failed: %s", name, type(error).__name__)
             found.append(
                 Finding(

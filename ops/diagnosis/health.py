@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from django.db import connection
+from django.db import DatabaseError, connection
 from django.utils.translation import gettext as _
 
 from ops.diagnosis.findings import Finding, Severity
@@ -18,14 +18,21 @@ BLOATED = 0.2  # dead rows of all
 FEW_ROWS = 10_000
 MANY_SCANS = 1_000
 LAGS = 30  # seconds
+LAGS_BY = 64_000_000  # bytes of the log that a replica has not applied
 NEARLY_ALL = 0.8  # of the numbers of a sequence, of transactions
 OLD_TRANSACTIONS = 1_500_000_000  # the server stops at about 2,100,000,000
 
 
-def look() -> Iterator[Finding]:
-    """Ask for everything that slows a database down or stops it. Raises DatabaseError."""
+def look(*, longer_than: float | None = None) -> Iterator[Finding]:
+    """Ask for everything that slows a database down or stops it.
+
+    `longer_than`: seconds after which a wait, a transaction or a statement is told, instead of
+    those of each. Raises DatabaseError.
+    """
     looks = _ON_POSTGRESQL if connection.vendor == "postgresql" else _ON_SQLITE
     found = [finding for one in looks for finding in one()]
+    if connection.vendor == "postgresql":
+        found += [*_locks(longer_than), *_long_work(longer_than)]
     yield from found
     if not found:
         yield Finding(PART, "health", Severity.GOOD, _("Nothing slows it down"))
@@ -49,13 +56,14 @@ def _error(name: str, reason: str, remedy: str, *statements: str) -> Finding:
 
 
 # --- PostgreSQL: who waits, and for whom -------------------------------------------------------
-def _locks() -> Iterator[Finding]:
+def _locks(longer_than: float | None) -> Iterator[Finding]:
+    too_long = LOCK_WAITS_TOO_LONG if longer_than is None else longer_than
     for waiting, seconds, blockers in _asked(
         "SELECT a.pid, extract(epoch FROM clock_timestamp() - min(l.waitstart)), "
         "pg_blocking_pids(a.pid) FROM pg_locks l JOIN pg_stat_activity a USING (pid) "
         "WHERE NOT l.granted AND a.datname = current_database() GROUP BY a.pid "
         "HAVING min(l.waitstart) < clock_timestamp() - make_interval(secs => %s)",
-        LOCK_WAITS_TOO_LONG,
+        too_long,
     ):
         held_by = blockers[0] if blockers else 0
         yield _error(
@@ -67,7 +75,9 @@ def _locks() -> Iterator[Finding]:
         )
 
 
-def _long_work() -> Iterator[Finding]:
+def _long_work(longer_than: float | None) -> Iterator[Finding]:
+    transaction_too_long = TRANSACTION_TOO_LONG if longer_than is None else longer_than
+    statement_too_long = STATEMENT_TOO_LONG if longer_than is None else longer_than
     for pid, state, in_transaction, in_statement in _asked(
         "SELECT pid, state, extract(epoch FROM clock_timestamp() - xact_start), "
         "extract(epoch FROM clock_timestamp() - query_start) FROM pg_stat_activity "
@@ -76,7 +86,7 @@ def _long_work() -> Iterator[Finding]:
     ):
         remedy = _("See what it does (pg_stat_activity), and if nobody needs it, end it.")
         end = f"SELECT pg_terminate_backend({pid})"
-        if in_transaction > TRANSACTION_TOO_LONG:
+        if in_transaction > transaction_too_long:
             yield _warning(
                 "long-transaction",
                 _("Session %(pid)d is in one transaction for %(seconds)d s (%(state)s).")
@@ -84,7 +94,7 @@ def _long_work() -> Iterator[Finding]:
                 remedy,
                 end,
             )
-        elif state == "active" and in_statement > STATEMENT_TOO_LONG:
+        elif state == "active" and in_statement > statement_too_long:
             yield _warning(
                 "slow-query",
                 _("Session %(pid)d works at one statement for %(seconds)d s.")
@@ -168,15 +178,35 @@ def _missing_indexes() -> Iterator[Finding]:
 
 # --- PostgreSQL: replicas, and numbers that run out ----------------------------------------------
 def _replicas() -> Iterator[Finding]:
-    for name, seconds in _asked(
-        "SELECT application_name, extract(epoch FROM replay_lag) FROM pg_stat_replication "
-        "WHERE replay_lag > make_interval(secs => %s)",
+    for name, seconds, size in _asked(
+        "SELECT application_name, coalesce(extract(epoch FROM replay_lag), 0), behind "
+        "FROM (SELECT *, pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() "
+        "THEN pg_last_wal_receive_lsn() ELSE pg_current_wal_lsn() END, replay_lsn) AS behind "
+        "FROM pg_stat_replication) AS replicas "
+        "WHERE replay_lag > make_interval(secs => %s) OR behind > %s",
         LAGS,
+        LAGS_BY,
     ):
         yield _warning(
             "replica-behind",
-            _("The replica %(name)s is %(seconds)d s behind.") % {"name": name, "seconds": seconds},
-            _("Look at its disk and network, and for a long query that holds it up."),
+            _("The replica %(name)s is %(seconds)d s and %(size)d MB behind.")
+            % {"name": name, "seconds": seconds, "size": size // 1_000_000},
+            _(
+                "Look at its disk and network, for a long query that holds it up, and whether "
+                "its replay was paused (pg_wal_replay_resume)."
+            ),
+        )
+    # To others than pg_monitor the server shows that there is one, and nothing of it.
+    for (name,) in _asked(
+        "SELECT DISTINCT current_user FROM pg_stat_replication "
+        "WHERE NOT pg_has_role('pg_read_all_stats', 'USAGE')"
+    ):
+        yield _warning(
+            "replica-unseen",
+            _("There is a replica, and %(role)s may not see how far it is behind.")
+            % {"role": name},
+            _("Run this as a superuser."),
+            f"GRANT pg_monitor TO {connection.ops.quote_name(name)}",
         )
     for name, size in _asked(
         "SELECT slot_name, pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn) "
@@ -219,14 +249,24 @@ def _numbers() -> Iterator[Finding]:
 
 
 # --- SQLite --------------------------------------------------------------------------------------
+def is_damage(error: DatabaseError) -> bool:
+    """Whether SQLite refused for what it found in its file."""
+    return any(words in str(error) for words in ("disk image is malformed", "not a database"))
+
+
+def damaged(said: str) -> Finding:
+    """A file of SQLite that is not whole, in the words of SQLite."""
+    return _error(
+        "damaged",
+        _("The file is damaged: %(said)s") % {"said": said},
+        _("Stop the platform, keep the file, and restore the last backup."),
+    )
+
+
 def _file_is_whole() -> Iterator[Finding]:
     for (said,) in _asked("PRAGMA quick_check(10)"):
         if said != "ok":
-            yield _error(
-                "damaged",
-                _("The file is damaged: %(said)s") % {"said": said},
-                _("Stop the platform, keep the file, and restore the last backup."),
-            )
+            yield damaged(said)
 
 
 def _references() -> Iterator[Finding]:
@@ -257,8 +297,6 @@ def _free_pages() -> Iterator[Finding]:
 type Looks = tuple[Callable[[], Iterator[Finding]], ...]
 
 _ON_POSTGRESQL: Looks = (
-    _locks,
-    _long_work,
     _slow_on_average,
     _bloat,
     _unused_indexes,

@@ -231,6 +231,9 @@ def test_tables_of_a_newer_version_are_not_compared_and_not_mended_back(database
         ('FATAL: password authentication failed for user "x"', "DATABASE_URL"),
         ("FATAL: sorry, too many clients already", "DB_POOL_SIZE"),
         ('FATAL: database "x" does not exist', "CREATE DATABASE"),
+        ("FATAL: the database system is starting up", "Wait if it starts"),
+        ("FATAL: could not write init file: No space left on device", "Make room"),
+        ('FATAL: no pg_hba.conf entry for host "10.0.0.1"', "pg_hba.conf"),
     ],
 )
 def test_a_database_that_is_not_reached_is_told_by_its_reason(said, remedy):
@@ -317,10 +320,94 @@ def test_a_damaged_file_is_told(tmp_path):
         assert "damaged" in names(health._file_is_whole())
 
 
+@pytest.mark.parametrize("damage", [b"no header", b"SQLite format 3\0"])
+def test_a_file_that_cannot_be_read_is_told_once(tmp_path, damage):
+    path = tmp_path / "db.sqlite3"
+    with on_sqlite(name=str(path)) as connected:
+        run("CREATE TABLE django_migrations (id integer)")
+        connected.close()
+        size = path.stat().st_size
+        path.write_bytes(damage + b"\xff" * (size - len(damage)))
+        assert [one.name for one in diagnose() if one.severity == Severity.ERROR] == ["damaged"]
+        connected.ensure_connection()
+
+
+def test_damage_that_is_met_at_once_is_told_alone(sqlite, monkeypatch):
+    def fail():
+        raise DatabaseError("file is not a database")
+
+    monkeypatch.setattr(connecting, "reach", fail)
+    assert [one.name for one in diagnose()] == ["damaged"]
+
+
+def test_a_part_that_meets_damage_says_so(sqlite, monkeypatch):
+    def fail():
+        raise OperationalError("database disk image is malformed")
+
+    monkeypatch.setitem(diagnosis.PARTS, "rights", fail)
+    monkeypatch.setitem(diagnosis.PARTS, "structure", fail)
+    found = diagnose()
+    assert [one.name for one in found if one.name in {"damaged", "failed"}] == ["damaged"]
+
+
+def test_why_a_file_cannot_be_opened_is_told_beside_it(settings, monkeypatch, tmp_path):
+    settings.LEAST_FREE_DISK_MB = 10**9
+    settings.DATA_DIR.mkdir(exist_ok=True)
+    path = tmp_path / "db.sqlite3"
+    path.touch()
+
+    def fail():
+        raise OperationalError("unable to open database file")
+
+    monkeypatch.setattr(connecting, "reach", fail)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with on_sqlite() as connected:
+        monkeypatch.setitem(connected.settings_dict, "NAME", str(path))
+        assert [one.name for one in diagnose()] == ["away", "read-only", "disk"]
+
+
 def test_a_disk_that_is_nearly_full_is_told(sqlite, settings):
     settings.LEAST_FREE_DISK_MB = 10**9
     settings.DATA_DIR.mkdir(exist_ok=True)
     assert "disk" in names(connecting.look())
+
+
+@pytest.mark.postgresql
+def test_a_disk_that_is_nearly_full_here_is_told_beside_a_server(settings):
+    settings.LEAST_FREE_DISK_MB = 10**9
+    settings.DATA_DIR.mkdir(exist_ok=True)
+    assert "files and logs" in named(connecting.look(), "disk").reason
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_a_server_that_cannot_write_is_told():
+    """Nothing fills its disk here, so it raises what it raises then; a drill fills one."""
+    assert "disk-full" not in names(connecting.look())
+
+    def fail(execute, sql, parameters, many, context):
+        if "OFFSET 0" in sql:
+            full = "'could not write: No space left on device' USING ERRCODE = 'disk_full'"
+            sql, parameters = f"DO $$ BEGIN RAISE {full}; END $$", None
+        return execute(sql, parameters, many, context)
+
+    with connection.execute_wrapper(fail):
+        found = list(connecting.look())
+    full = named(found, "disk-full")
+    assert full.severity == Severity.ERROR
+    assert "No space left on device" in full.reason
+    assert "connections" in {one.name for one in found}, "it goes on"
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_another_failure_of_writing_is_not_taken_for_a_full_disk(monkeypatch):
+    monkeypatch.setattr(
+        connecting, "_TAKE_ROOM", "SELECT pg_terminate_backend(pg_backend_pid()), %s"
+    )
+    with pytest.raises(OperationalError):
+        list(connecting.look())
+    connection.close()
 
 
 # --- Rights ---------------------------------------------------------------------------------------
@@ -388,6 +475,7 @@ def test_who_waits_for_a_lock_and_for_whom_is_told(monkeypatch):
         waiting.start()
         wait_until(lambda: "lock-held" in names(health.look()))
         assert "long-transaction" not in names(health.look())
+        assert "long-transaction" in names(health.look(longer_than=0))
         monkeypatch.setattr(health, "TRANSACTION_TOO_LONG", -1)
         found = list(health.look())
         assert named(found, "lock-held").statements == (f"SELECT pg_terminate_backend({pid})",)
@@ -487,14 +575,39 @@ def test_numbers_that_run_out_are_told(monkeypatch):
 
 
 @pytest.mark.postgresql
-def test_a_replica_that_is_behind_is_told():
+def test_a_replica_that_is_behind_is_told(monkeypatch):
     """There is none here: a view says what the server's own would."""
     run(
         "CREATE TEMP VIEW pg_stat_replication AS "
-        "SELECT 'second' AS application_name, interval '1 minute' AS replay_lag",
+        "SELECT 'second' AS application_name, interval '1 minute' AS replay_lag, "
+        "pg_current_wal_lsn() AS replay_lsn",
         "SET LOCAL search_path TO pg_temp, pg_catalog, public",
     )
     assert "second is 60 s" in named(health._replicas(), "replica-behind").reason
+    run(
+        "CREATE OR REPLACE TEMP VIEW pg_stat_replication AS "
+        "SELECT 'second' AS application_name, NULL::interval AS replay_lag, "
+        "'0/1'::pg_lsn AS replay_lsn"
+    )
+    monkeypatch.setattr(health, "LAGS_BY", 1)
+    assert "second is 0 s and" in named(health._replicas(), "replica-behind").reason, "it is still"
+
+
+@pytest.mark.postgresql
+def test_a_replica_of_which_the_role_sees_nothing_is_told(poor_role):
+    run(
+        "CREATE TEMP VIEW pg_stat_replication AS SELECT 'second' AS application_name, "
+        "NULL::interval AS replay_lag, NULL::pg_lsn AS replay_lsn",
+        "GRANT SELECT ON pg_stat_replication TO poor",
+        "SET LOCAL search_path TO pg_temp, pg_catalog, public",
+    )
+    assert names(health._replicas()) == []
+    with acting_as(poor_role):
+        found = named(health._replicas(), "replica-unseen")
+    assert found.statements == ('GRANT pg_monitor TO "poor"',)
+    run(*found.statements)
+    with acting_as(poor_role):
+        assert names(health._replicas()) == []
 
 
 @pytest.mark.postgresql
@@ -529,6 +642,29 @@ def test_a_part_that_fails_holds_up_no_other(monkeypatch):
     assert "no such table: pg_class" in failed.reason
     assert "LINE" not in failed.reason
     assert {one.part for one in found} >= {"connection", "structure", "health"}
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_a_locked_table_holds_the_diagnosis_up_for_a_moment_alone(monkeypatch):
+    def limit():
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW lock_timeout")
+            return cursor.fetchone()[0]
+
+    def look():
+        seen.append(limit())
+        return iter(())
+
+    before = limit()
+    seen: list[str] = []
+    monkeypatch.setitem(diagnosis.PARTS, "rights", look)
+    with elsewhere(autocommit=False) as holder, holder.cursor() as cursor:
+        cursor.execute(f"LOCK TABLE {FAVORITES} IN ACCESS EXCLUSIVE MODE")
+        found = diagnose()
+    assert "lock timeout" in named(found, "failed").reason
+    assert (seen, limit()) == (["1s"], before)
+    assert before != "1s"
 
 
 def test_the_worst_finding_is_the_severity():
@@ -569,6 +705,26 @@ def test_the_command_mends_and_looks_again(sqlite, capsys):
     assert "missing" in out
     assert OperationalEvent.objects.get(kind="database_mended").facts == {"done": 1, "failed": 0}
     assert told("--fix", capsys=capsys)[1] == 0
+
+
+def test_what_was_found_is_said_though_the_event_cannot_be_written(sqlite, capsys):
+    drop(FAVORITES)
+    run("PRAGMA query_only = ON")
+    try:
+        out, status = told("--fix", capsys=capsys)
+    finally:
+        run("PRAGMA query_only = OFF")
+    assert status == 2
+    assert "Not mended" in out
+    assert not OperationalEvent.objects.exists()
+
+
+def test_how_long_is_too_long_can_be_said(sqlite):
+    with pytest.raises(CommandError, match="longer-than"):
+        call_command("diagnose_db", "--longer-than", "-1")
+    with pytest.raises(CommandError, match="longer-than"):
+        call_command("diagnose_db", "--longer-than", "long")
+    call_command("diagnose_db", "--longer-than", "0.5")
 
 
 def test_what_could_not_be_mended_is_said(sqlite, capsys, monkeypatch):

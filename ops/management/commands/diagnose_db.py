@@ -2,6 +2,7 @@ import json
 import sys
 
 from django.core.management.base import CommandError
+from django.db import DatabaseError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
@@ -12,6 +13,13 @@ from ops.diagnosis.findings import Severity, worst
 from ops.diagnosis.structure import unapplied
 from ops.metrics import DATABASE_MENDED
 from ops.services import events
+
+
+def seconds(text):
+    number = float(text)
+    if not 0 <= number < 10**9:
+        raise ValueError(text)
+    return number
 
 
 class Command(TranslatedCommand):
@@ -28,22 +36,30 @@ class Command(TranslatedCommand):
             "--fix", action="store_true", help=_("mend what takes nothing away, and look again")
         )
         parser.add_argument(
+            "--longer-than",
+            type=seconds,
+            metavar=_("SECONDS"),
+            help=_(
+                "tell of waits for locks, transactions and statements that take longer than this, "
+                "instead of 5, 300 and 30 seconds"
+            ),
+        )
+        parser.add_argument(
             "--record",
             action="store_true",
             help=_("for developers: keep these tables as those that the migrations make"),
         )
 
-    def handle(self, *, fix, record, **options):
+    def handle(self, *, fix, record, longer_than, **options):
         if record:
             self.record()
             return
-        found, mended = diagnose(), []
+        found, mended = diagnose(longer_than=longer_than), []
         if fix:
             mended = list(mend(found))
             if mended:
-                failed = sum(bool(one.error) for one in mended)
-                events.record(DATABASE_MENDED, done=len(mended) - failed, failed=failed)
-                found = diagnose()
+                self.note(mended)
+                found = diagnose(longer_than=longer_than)
         severity = worst(found)
         if options["json"]:
             self.say_json(found, mended, severity)
@@ -51,6 +67,15 @@ class Command(TranslatedCommand):
             self.say(found, mended)
         if severity != Severity.GOOD:
             sys.exit(int(severity))
+
+    def note(self, mended):
+        failed = sum(bool(one.error) for one in mended)
+        try:
+            events.record(DATABASE_MENDED, done=len(mended) - failed, failed=failed)
+        except DatabaseError as error:
+            # What was found and done is said all the same.
+            said = str(error).strip().splitlines()[0]
+            self.stderr.write(_("The event could not be written: %(error)s") % {"error": said})
 
     def record(self):
         if unapplied():
