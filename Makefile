@@ -121,6 +121,10 @@ bench-data: $(READY_TO_TEST) ## Fill an empty PostgreSQL with the large set (DAT
 bench-lists: $(READY_TO_TEST) ## Measure lists, details and changes on the large set (DATABASE)
 	@$(PYTHON) -m bench.lists $(if $(DATABASE),--database $(DATABASE)) --explain
 
+.PHONY: drill
+drill: $(READY_TO_TEST) ## Let go wrong what can, and see what holds (at most 15 minutes); T=name: only that
+	@$(PYTHON) -m bench.drills $(T)
+
 .PHONY: bench-overhead
 bench-overhead: $(READY_TO_TEST) ## Measure what metrics, logs and alerts cost an empty endpoint and a draw (CPU)
 	@$(PYTHON) -m bench.overhead

