@@ -229,6 +229,8 @@ else:
             },
         }
     }
+# Where pg_dump and the like are, if neither on PATH nor where Debian's packages put them.
+PG_TOOLS_DIR = env.str("PG_TOOLS_DIR", default="")
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- Cache, channel layer, background work ----------------------------------------------------
