@@ -28,11 +28,16 @@ from ops.backups.errors import BackupRefused
 INSTALLED = Path("/usr/lib/postgresql")
 # So long a backup waits for a table that somebody changes, such as a migration.
 LOCK_WAIT = timedelta(seconds=10)
-# Whoever copies all of a database takes as long as it takes.
-_PATIENT = (
+_OPTIONS = (
     f"-c statement_timeout=0 -c idle_in_transaction_session_timeout=0 "
     f"-c lock_timeout={LOCK_WAIT // timedelta(milliseconds=1)}"
 )
+# Whoever copies all of a database takes as long as it takes. Not all servers know all of them.
+_PATIENT = """
+    SELECT set_config(name, '0', false) FROM pg_settings
+    WHERE name IN ('statement_timeout', 'transaction_timeout', 'idle_session_timeout',
+                   'idle_in_transaction_session_timeout')
+"""
 # What of it we say ourselves.
 _OURS = {"client_encoding", "options"}
 _VERSION = re.compile(r"\(PostgreSQL\) (\d+)")
@@ -61,7 +66,7 @@ def environment(parameters: Parameters) -> dict[str, str]:
         if variable and name in parameters
     }
     # Their messages are read by us.
-    return {**os.environ, **said, "PGOPTIONS": _PATIENT, "LC_ALL": "C"}
+    return {**os.environ, **said, "PGOPTIONS": _OPTIONS, "LC_ALL": "C"}
 
 
 def address(parameters: Parameters) -> str:
@@ -86,9 +91,10 @@ def connected(parameters: Parameters) -> Iterator[Session]:
 
     Raises BackupRefused if it is not let in, and for whatever PostgreSQL refuses in the block.
     """
-    asked: dict[str, Any] = {**parameters, "options": _PATIENT}
+    asked: dict[str, Any] = {**parameters, "options": _OPTIONS}
     try:
         with psycopg.connect(**asked, autocommit=True) as connection:
+            connection.execute(_PATIENT)
             yield connection
     except psycopg.errors.LockNotAvailable as error:
         raise BackupRefused(_lock_is_held()) from error

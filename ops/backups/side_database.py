@@ -47,6 +47,10 @@ _TABLES = """
                     AND d.objid = c.oid AND d.deptype = 'e')
     ORDER BY 1, 2
 """
+_DESERTED = """
+    SELECT datname FROM pg_database
+    EXCEPT SELECT application_name FROM pg_stat_activity
+"""
 _OTHERS = """
     SELECT pid FROM pg_stat_activity WHERE datname IN (%s, %s) AND pid <> pg_backend_pid()
 """
@@ -108,31 +112,32 @@ def created(live: Parameters) -> Iterator[SideDatabase]:
     """
     with tools.connected(live) as connection:
         _check_right(connection)
-        (name,) = row(connection, "SELECT current_database()")
-        side = SideDatabase(
-            live={**live, "dbname": name}, name=f"{_stem(name)}{secrets.token_hex(DIGITS // 2)}"
-        )
+        (of,) = row(connection, "SELECT current_database()")
+    live = {**live, "dbname": of}
+    side = SideDatabase(live=live, name=f"{_stem(of)}{secrets.token_hex(DIGITS // 2)}")
+    # As long as this connection is open, somebody is at work on it.
+    with _elsewhere({**live, "application_name": side.name}, of):
         try:
-            connection.execute(_create(connection, side.name))
-            left_out.set_like(connection, side.name)
+            with tools.connected(live) as connection:
+                connection.execute(_create(connection, side.name))
+                left_out.set_like(connection, side.name)
+            yield side
         except BaseException:
+            # That it stays is less than what went wrong, and the next command removes it.
             _drop_anyhow(side)
             raise
-    try:
-        yield side
-    except BaseException:
-        # That it stays is less than what went wrong, and the next command removes it.
-        _drop_anyhow(side)
-        raise
-    _drop(side)
+        _drop(side)
 
 
 def remove_remains(live: Parameters) -> int:
-    """Drop the scratch databases of this one, and none else; returns how many."""
+    """Drop the scratch databases of this one on which nobody is at work, and none else.
+
+    Returns how many. Another machine may be at work on one.
+    """
     live = {**live, "dbname": _name(live)}
     of_this = re.compile(rf"{re.escape(_stem(live['dbname']))}[0-9a-f]{{{DIGITS}}}")
     with _elsewhere(live, live["dbname"]) as connection:
-        names = [name for (name,) in connection.execute("SELECT datname FROM pg_database")]
+        names = [name for (name,) in connection.execute(_DESERTED)]
         remains = [name for name in names if of_this.fullmatch(name)]
         for name in remains:
             connection.execute(_drop_statement(name))

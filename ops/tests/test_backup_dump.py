@@ -23,6 +23,7 @@ from ops.backups.postgresql_dump import DumpEngine
 from ops.backups.side_database import SideDatabase
 from ops.diagnosis import schema
 from ops.models.backups import BackupKind
+from ops.tests.databases import wait_until
 from ops.tests.dump_backups import (
     ROWS,
     SHOP,
@@ -258,6 +259,7 @@ def test_a_program_that_fails_after_half_is_refused(engine, program, tmp_path, s
 def test_a_program_of_an_older_version_is_refused(engine, program):
     program("pg_dump", 'echo "pg_dump (PostgreSQL) 12.22"')
     said = engine.refusal(BackupKind.FULL, parent=None)
+    assert said is not None
     assert "pg_dump is of version 12 and the server of 1" in said
     assert "postgresql-client-1" in said
     assert "PG_TOOLS_DIR" in said
@@ -297,7 +299,7 @@ def test_without_a_setting_the_nearest_fitting_program_is_found(settings, monkey
 def test_a_table_that_a_migration_holds_is_waited_for_and_then_named(
     engine, live, monkeypatch, tmp_path
 ):
-    monkeypatch.setattr(tools, "_PATIENT", "-c lock_timeout=50")
+    monkeypatch.setattr(tools, "_OPTIONS", "-c lock_timeout=50")
     with psycopg.connect(**live) as migration:
         migration.execute("ALTER TABLE entry ADD remark text")
         with pytest.raises(BackupRefused, match="such as a migration"):
@@ -309,6 +311,7 @@ def test_a_server_that_does_not_let_in_is_said_in_one_line(live):
     password = "not the password"
     engine = DumpEngine(parameters={**live, "password": password})
     said = engine.refusal(BackupKind.FULL, parent=None)
+    assert said is not None
     assert "password authentication failed" in said
     assert "\n" not in said
     assert password not in said
@@ -325,7 +328,7 @@ def test_a_damaged_archive_is_refused_and_nothing_stays(live, tmp_path):
 
 
 def test_a_password_stands_on_no_command_line(engine, live, tmp_path):
-    seen = []
+    seen: list[str] = []
 
     class Watched:
         def __init__(self, source):
@@ -572,6 +575,7 @@ def test_what_a_killed_command_leaves_is_removed_and_nothing_else(engine, live):
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     ) as command:
+        assert command.stdout is not None
         assert command.stdout.readline() == b"made\n"
         command.send_signal(signal.SIGKILL)
     assert len(scratch_of(live)) == 1
@@ -589,9 +593,15 @@ def test_what_a_killed_command_leaves_is_removed_and_nothing_else(engine, live):
     # Others are at work in it, such as the pg_restore of that command.
     (remains,) = set(scratch_of(live)) - set(others)
     with psycopg.connect(**{**live, "dbname": remains}):
-        assert engine.remove_remains() == 1
+        wait_until(engine.remove_remains)
     assert named(name) == sorted([name, *others])
     assert engine.remove_remains() == 0
+
+
+def test_what_another_machine_is_at_work_on_stays(engine, backup, tmp_path):
+    with engine.restored([backup], scratch=tmp_path) as alive:
+        assert engine.remove_remains() == 0
+        assert alive.count_rows() == ROWS
 
 
 def test_a_block_that_fails_leaves_nothing(engine, live, backup, tmp_path):
