@@ -57,7 +57,9 @@ class DumpEngine:
             )
         try:
             with tools.connected(self.parameters) as connection:
-                tools.find("pg_dump", server=tools.major_version(connection))
+                # A backup counts once it lived again.
+                for program in ("pg_dump", "pg_restore"):
+                    tools.find(program, server=tools.major_version(connection))
         except BackupRefused as refusal:
             return str(refusal)
         return None

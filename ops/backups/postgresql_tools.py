@@ -26,6 +26,9 @@ from psycopg.pq import Conninfo
 from ops.backups.errors import BackupRefused
 
 INSTALLED = Path("/usr/lib/postgresql")
+# Programs since this version set transaction_timeout, which older servers refuse: a dump could be
+# made, and not restored.
+TRANSACTION_TIMEOUT = 17
 # So long a backup waits for a table that somebody changes, such as a migration.
 LOCK_WAIT = timedelta(seconds=10)
 _OPTIONS = (
@@ -123,7 +126,7 @@ def find(name: str, *, server: int) -> Path:
     Raises BackupRefused, which says both versions and where to get the right one.
     """
     found = [(version, path) for path in _candidates(name) if (version := _version(path))]
-    fitting = [one for one in found if one[0] >= server]
+    fitting = [one for one in found if _goes_with(one[0], server)]
     if fitting:
         # A newer one may say what an older server does not understand.
         return min(fitting, key=lambda one: one[0])[1]
@@ -202,6 +205,14 @@ def _candidates(name: str) -> list[Path]:
         return [named] if named.is_file() else []
     on_path = shutil.which(name)
     return [*([Path(on_path)] if on_path else []), *INSTALLED.glob(f"*/bin/{name}")]
+
+
+def _goes_with(version: int, server: int) -> bool:
+    """Whether programs of a version work with a server of another: not with a newer one.
+
+    What newer ones set first of all, an older server does not know.
+    """
+    return version >= server and (version < TRANSACTION_TIMEOUT or server >= TRANSACTION_TIMEOUT)
 
 
 def _version(program: Path) -> int | None:

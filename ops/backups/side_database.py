@@ -193,7 +193,7 @@ def _check_name(connection: Session, name: str, *, live: str) -> None:
             _("Databases called %s... are removed by the next command: choose another name.")
             % _stem(live)
         )
-    if connection.execute("SELECT FROM pg_database WHERE datname = %s", [name]).fetchone():
+    if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
         raise BackupRefused(
             _("There is a database %s already: choose another name, or drop it.") % name
         )

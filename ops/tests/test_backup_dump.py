@@ -2,10 +2,10 @@
 
 import os
 import secrets
-import signal
 import subprocess
 import sys
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from io import BytesIO
 
 import psutil
@@ -179,7 +179,7 @@ def test_it_stays_under_another_name(engine, live, backup, tmp_path):
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("{live}", "already"),
+        ("{live}", "There is a database"),
         ("{live}_scratch_mine", "another name"),
         ("", "1 to 63 bytes"),
         ("店" * 22, "1 to 63 bytes"),
@@ -292,6 +292,8 @@ def test_without_a_setting_the_nearest_fitting_program_is_found(settings, monkey
     assert tools.find("pg_dump", server=18) == tmp_path / "installed/19/bin/pg_dump"
     with pytest.raises(BackupRefused, match="version 20 and the server of 21"):
         tools.find("pg_dump", server=21)
+    with pytest.raises(BackupRefused, match="Install postgresql-client-16"):
+        tools.find("pg_dump", server=16)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert tools.find("pg_dump", server=20) == tmp_path / "installed/20/bin/pg_dump"
 
@@ -553,31 +555,60 @@ def test_it_sorts_and_writes_as_the_live_one_does(live, locale):
 
 
 # --- What a killed command leaves -----------------------------------------------------------------
-KILLED = """
+FILLING = """
+from ops.backups.postgresql_dump import fill
+class Archive:
+    chunks = [b"person 7"]
+    def read(self, size):
+        return self.chunks.pop() if self.chunks else wait()
+with side_database.created(live) as side:
+    fill(side, Archive(), scratch=Path(sys.argv[1]))
+"""
+SWAPPING = """
+with side_database.created(live) as side:
+    say()
+    side.become_live(keep_as=live["dbname"] + "_before")
+"""
+COMMAND = """
 import os, sys, django
+from pathlib import Path
 django.setup()
 from ops.backups import side_database
-with side_database.created({**dict(part.split("=", 1) for part in os.environ["LIVE"].split())}):
-    print("made", flush=True)
+live = dict(part.split("=", 1) for part in os.environ["LIVE"].split())
+def say():
+    print("here", flush=True)
+def wait():
+    say()
     sys.stdin.read()
 """
 
 
-def test_what_a_killed_command_leaves_is_removed_and_nothing_else(engine, live):
+@contextmanager
+def command(live, *, which, scratch):
+    """A process that is at work on a side database, and says where it is."""
     environment = {
         **os.environ,
         "DJANGO_SETTINGS_MODULE": "config.settings",
         "LIVE": " ".join(f"{name}={one}" for name, one in live.items()),
     }
     with subprocess.Popen(
-        [sys.executable, "-c", KILLED],
+        [sys.executable, "-c", COMMAND + which, str(scratch)],
         env=environment,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-    ) as command:
-        assert command.stdout is not None
-        assert command.stdout.readline() == b"made\n"
-        command.send_signal(signal.SIGKILL)
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"here\n"
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_what_a_killed_command_leaves_is_removed_and_nothing_else(engine, live, tmp_path):
+    with command(live, which=FILLING, scratch=tmp_path) as process:
+        process.kill()
+    assert list(tmp_path.iterdir()) == [], "no plain text"
     assert len(scratch_of(live)) == 1
     name = live["dbname"]
     others = sorted(
@@ -602,6 +633,30 @@ def test_what_another_machine_is_at_work_on_stays(engine, backup, tmp_path):
     with engine.restored([backup], scratch=tmp_path) as alive:
         assert engine.remove_remains() == 0
         assert alive.count_rows() == ROWS
+
+
+def is_being_renamed(name):
+    return rows(
+        server(),
+        "SELECT 1 FROM pg_locks JOIN pg_database d ON d.oid = objid "
+        "WHERE classid = 'pg_database'::regclass AND mode = 'AccessExclusiveLock' AND granted "
+        "AND datname = %s",
+        name,
+    )
+
+
+def test_a_kill_while_databases_are_renamed_leaves_the_live_one_reachable(live, tmp_path):
+    with owned_by_a_plain_role(live) as parameters:
+        # A superuser's, which holds it up.
+        with (
+            psycopg.connect(**live),
+            command(parameters, which=SWAPPING, scratch=tmp_path) as process,
+        ):
+            wait_until(partial(is_being_renamed, live["dbname"]))
+            process.kill()
+        assert rows(parameters, "SELECT count(*) FROM entry") == [(100,)]
+        wait_until(DumpEngine(parameters=parameters).remove_remains)
+        is_untouched(live)
 
 
 def test_a_block_that_fails_leaves_nothing(engine, live, backup, tmp_path):
