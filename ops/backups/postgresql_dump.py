@@ -7,7 +7,7 @@ import logging
 import re
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -90,8 +90,9 @@ class DumpEngine:
             raise BackupRefused(
                 _("A dump shows the one moment at which it was made, and no other follows it.")
             )
-        with side_database.created(self.parameters) as side:
-            with chain[0].reading(DATABASE) as archive:
+        with ExitStack() as stack:
+            with _unpacked(chain[0], scratch) as archive:
+                side = stack.enter_context(side_database.created(self.parameters))
                 fill(side, archive, scratch=scratch)
             yield side
 
@@ -119,32 +120,56 @@ def dumping(parameters: Parameters, *, snapshot: str | None = None) -> Iterator[
         yield output
 
 
-def fill(side: SideDatabase, archive: Readable, *, scratch: Path) -> None:
-    """Restore an archive of pg_dump into an empty side database.
+@contextmanager
+def spooled(source: Readable, *, scratch: Path) -> Iterator[IO[bytes]]:
+    """An archive in a file, since pg_restore jumps about in it.
 
-    pg_restore jumps about in it, so it lies in `scratch` for as long as this takes: without a name,
-    so that nothing of it is left however this ends. Raises BackupRefused.
+    The file has no name: nothing of it is left however this process ends. Raises BackupRefused.
+    """
+    # Without a buffer, which would be written once more when it is closed, to a full disk as well.
+    with tempfile.TemporaryFile(dir=scratch, buffering=0) as file:
+        try:
+            while data := memoryview(source.read(CHUNK)):
+                while data:
+                    data = data[file.write(data) :]
+        except OSError as error:
+            said = {"folder": scratch, "reason": error.strerror or error}
+            raise BackupRefused(
+                _("The dump cannot be unpacked in %(folder)s: %(reason)s.") % said
+            ) from error
+        yield file
+
+
+def fill(side: SideDatabase, archive: IO[bytes], *, scratch: Path) -> None:
+    """Restore an archive, as `spooled` has it, into an empty side database. Raises BackupRefused.
+
+    The extensions are left out that the role may not make.
     """
     with (
-        tempfile.TemporaryFile(dir=scratch) as file,
-        tempfile.TemporaryFile(dir=scratch) as contents,
         tools.connected(side.parameters) as connection,
+        tempfile.TemporaryFile(dir=scratch) as contents,
     ):
-        while data := archive.read(CHUNK):
-            file.write(data)
-        file.flush()
         program = tools.find("pg_restore", server=tools.major_version(connection))
-        contents.writelines(_contents(connection, program, file))
+        contents.writelines(_contents(connection, program, archive))
         contents.flush()
         arguments = [
             *("--exit-on-error", "--no-owner", "--no-privileges", "--no-password"),
             *(f"--jobs={JOBS}", f"--use-list={_path(contents)}", f"--dbname={side.name}"),
-            _path(file),
+            _path(archive),
         ]
-        descriptors = [file.fileno(), contents.fileno()]
+        descriptors = [archive.fileno(), contents.fileno()]
         tools.run(program, arguments, side.parameters, pass_fds=descriptors)
         # Nobody has read it yet: the first ones would be read without a plan worth the name.
         connection.execute("ANALYZE")
+
+
+@contextmanager
+def _unpacked(link: Link, scratch: Path) -> Iterator[IO[bytes]]:
+    """The archive of a backup, once it was read to its end and found whole."""
+    with ExitStack() as stack:
+        with link.reading(DATABASE) as source:
+            archive = stack.enter_context(spooled(source, scratch=scratch))
+        yield archive
 
 
 def _contents(connection: Session, program: Path, archive: IO[bytes]) -> Iterator[bytes]:

@@ -1,6 +1,7 @@
 """A dump shows one moment, lives again beside the live database, and takes its place."""
 
 import os
+import resource
 import secrets
 import subprocess
 import sys
@@ -319,14 +320,43 @@ def test_a_server_that_does_not_let_in_is_said_in_one_line(live):
     assert password not in said
 
 
-def test_a_damaged_archive_is_refused_and_nothing_stays(live, tmp_path):
-    archive = BytesIO(b"PGDMP, but no more of it")
+def test_an_archive_that_is_none_is_refused_and_nothing_stays(live, tmp_path):
     with (
+        postgresql_dump.spooled(BytesIO(b"PGDMP, and no more"), scratch=tmp_path) as archive,
         pytest.raises(BackupRefused, match="pg_restore failed"),
         side_database.created(live) as side,
     ):
         postgresql_dump.fill(side, archive, scratch=tmp_path)
     is_untouched(live)
+
+
+@pytest.mark.parametrize("place", [0.5, -1])
+def test_a_damaged_backup_is_refused_before_anything_is_made(live, backup, tmp_path, place):
+    """The role may not even make a database."""
+    piece = backup.folder / "database"
+    content = bytearray(piece.read_bytes())
+    content[int(len(content) * place) if place > 0 else place] ^= 1
+    piece.write_bytes(content)
+    with own_role(of=live) as parameters:
+        with (
+            pytest.raises(BackupRefused, match=r"cannot be decrypted|无法解密"),
+            DumpEngine(parameters=parameters).restored([backup], scratch=tmp_path),
+        ):
+            pass
+        is_untouched(live)
+
+
+def test_a_disk_that_takes_no_more_is_said_in_one_line(tmp_path):
+    most, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, hard))
+    try:
+        with (
+            pytest.raises(BackupRefused, match=f"{tmp_path}: File too large"),
+            postgresql_dump.spooled(BytesIO(b"." * (3 << 19)), scratch=tmp_path),
+        ):
+            pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))
 
 
 def test_a_password_stands_on_no_command_line(engine, live, tmp_path):
@@ -556,13 +586,14 @@ def test_it_sorts_and_writes_as_the_live_one_does(live, locale):
 
 # --- What a killed command leaves -----------------------------------------------------------------
 FILLING = """
-from ops.backups.postgresql_dump import fill
+from ops.backups.postgresql_dump import spooled
 class Archive:
     chunks = [b"person 7"]
     def read(self, size):
         return self.chunks.pop() if self.chunks else wait()
-with side_database.created(live) as side:
-    fill(side, Archive(), scratch=Path(sys.argv[1]))
+with side_database.created(live):
+    with spooled(Archive(), scratch=Path(sys.argv[1])):
+        pass
 """
 SWAPPING = """
 with side_database.created(live) as side:
