@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import psycopg
 from django.db import connections
@@ -140,8 +141,8 @@ def rows(parameters, query, *values):
 
 
 def server():
-    """The server of the suite, at a database that nobody tests."""
-    return {**tools.live_parameters(), "dbname": "template1"}
+    """The server of the suite, at a database that is no test's, and no template of one."""
+    return {**tools.live_parameters(), "dbname": "postgres"}
 
 
 def named(part):
@@ -155,7 +156,7 @@ def own_database(*statements):
     """Lend a database with rows in it; whatever has its name in its own is dropped afterwards."""
     name = f"shop_{secrets.token_hex(6)}"
     try:
-        run(server(), f"CREATE DATABASE {name}")
+        run(server(), f"CREATE DATABASE {name} TEMPLATE template0")
         run({**server(), "dbname": name}, *statements)
         yield {**server(), "dbname": name}
     finally:
@@ -182,17 +183,18 @@ def own_role(options="", *, of):
 
 @contextmanager
 def default_connection(parameters):
-    """Let the default connection of this thread be one to another database of the server."""
+    """Let the default connection of this thread be one to another database, with its own pool."""
     real = connections["default"]
-    other = connections.create_connection("default")
-    options = {name: one for name, one in real.settings_dict["OPTIONS"].items() if name != "pool"}
-    other.settings_dict = {**real.settings_dict, "NAME": parameters["dbname"], "OPTIONS": options}
+    other: Any = connections.create_connection("default")
+    other.settings_dict = {**real.settings_dict, "NAME": parameters["dbname"]}
+    other.alias = parameters["dbname"]  # by which pools are kept
     connections["default"] = other
     try:
         yield other
     finally:
         connections["default"] = real
         other.close()
+        other.close_pool()
 
 
 DIGEST = """

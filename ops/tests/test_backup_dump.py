@@ -13,6 +13,7 @@ import psutil
 import psycopg
 import pytest
 from django.conf import settings as django_settings
+from django.db import connection
 from django.utils import translation
 
 from catalog.tests.factories import make_product
@@ -60,6 +61,12 @@ def fitting_programs(settings):
 def live():
     with own_database(SHOP) as parameters:
         yield parameters
+
+
+@pytest.fixture
+def big(live):
+    """More in the live database than a pipe takes: pg_dump waits until it is read."""
+    run(live, "CREATE TABLE big AS SELECT repeat(n::text, 99) FROM generate_series(1, 99999) n")
 
 
 @pytest.fixture
@@ -210,27 +217,26 @@ def test_it_makes_full_backups_alone(engine, backup, tmp_path):
             pass
 
 
-def test_a_dump_that_is_killed_half_way_is_refused(engine, live, tmp_path):
-    """The pipe is full long before the end of what there is to be written."""
-    run(live, "CREATE TABLE big AS SELECT repeat(n::text, 99) FROM generate_series(1, 99999) n")
-
+@pytest.mark.usefixtures("big")
+def test_a_dump_that_is_killed_half_way_is_refused(engine, tmp_path):
     class Killed:
         def __init__(self, source):
             self.source = source
 
         def read(self, size=-1):
+            data = self.source.read(size)
             for child in psutil.Process().children():
                 if child.name() == "pg_dump":
                     child.kill()
-            return self.source.read(size)
+            return data
 
     with pytest.raises(BackupRefused, match="pg_dump ended with status -9"):
         keep(engine, tmp_path / "backup", around=Killed)
     assert not (tmp_path / "backup" / "database").exists()
 
 
+@pytest.mark.usefixtures("big")
 def test_a_dump_that_nobody_reads_to_its_end_is_stopped(live):
-    run(live, "CREATE TABLE big AS SELECT repeat(n::text, 99) FROM generate_series(1, 99999) n")
     with postgresql_dump.dumping(live) as archive:
         archive.read(10)
     assert "pg_dump" not in [child.name() for child in psutil.Process().children()]
@@ -359,20 +365,14 @@ def test_a_disk_that_takes_no_more_is_said_in_one_line(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))
 
 
-def test_a_password_stands_on_no_command_line(engine, live, tmp_path):
-    seen: list[str] = []
-
-    class Watched:
-        def __init__(self, source):
-            self.source = source
-
-        def read(self, size=-1):
-            seen.extend(" ".join(child.cmdline()) for child in psutil.Process().children())
-            return self.source.read(size)
-
-    keep(engine, tmp_path / "backup", around=Watched)
-    assert any("--format=custom" in line for line in seen)
-    assert not any(live["password"] in line for line in seen)
+@pytest.mark.usefixtures("big")
+def test_a_password_stands_on_no_command_line(live):
+    with postgresql_dump.dumping(live) as archive:
+        archive.read(10)
+        (started,) = [one for one in psutil.Process().children() if one.name() == "pg_dump"]
+        assert "--format=custom" in started.cmdline()
+        assert live["password"] not in " ".join(started.cmdline())
+        assert started.environ()["PGPASSWORD"] == live["password"]
 
 
 # --- Rights ---------------------------------------------------------------------------------------
@@ -458,6 +458,20 @@ def test_it_takes_the_place_of_a_live_database_that_is_in_use(engine, live, back
     assert named(live["dbname"]) == [live["dbname"], before]
     with psycopg.connect(**live) as connection, pytest.raises(psycopg.errors.RaiseException):
         connection.execute("UPDATE entry SET points = 8")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_this_process_goes_on_with_the_restored_one(engine, live, backup, tmp_path):
+    def people():
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM person")
+            return cursor.fetchone()[0]
+
+    run(live, "INSERT INTO person (name) VALUES ('since')")
+    with default_connection(live), engine.restored([backup], scratch=tmp_path) as alive:
+        assert people() == 101
+        alive.become_live(keep_as=f"{live['dbname']}_before")
+        assert people() == 100
 
 
 @pytest.mark.parametrize("held", ["live", "side"])
@@ -651,7 +665,7 @@ def test_what_a_killed_command_leaves_is_removed_and_nothing_else(engine, live, 
             f"a_{name}_scratch_abcdef",
         ]
     )
-    run(server(), *(f"CREATE DATABASE {one}" for one in others))
+    run(server(), *(f"CREATE DATABASE {one} TEMPLATE template0" for one in others))
     # Others are at work in it, such as the pg_restore of that command.
     (remains,) = set(scratch_of(live)) - set(others)
     with psycopg.connect(**{**live, "dbname": remains}):
