@@ -234,7 +234,8 @@ def _reason(name: str, status: int, said: str) -> str:
     # The first error is the reason, the others follow from it; details say the values of rows.
     telling = [line for line in lines if "error:" in line.lower()] or lines[-1:]
     if telling:
-        return _("%(program)s failed: %(reason)s") % {"program": name, "reason": telling[0][:500]}
+        reason = telling[0].removeprefix(f"{name}: error: ")[:500]
+        return _("%(program)s failed: %(reason)s") % {"program": name, "reason": reason}
     return _("%(program)s ended with status %(status)d.") % {"program": name, "status": status}
 
 
