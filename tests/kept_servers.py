@@ -13,7 +13,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -71,8 +71,17 @@ class Account:
 
 
 @contextmanager
-def postgresql(folder: Path, account: Account, *, durable: bool) -> Iterator[str]:
-    """Run PostgreSQL with an empty database and a password nobody else knows."""
+def postgresql(
+    folder: Path,
+    account: Account,
+    *,
+    durable: bool,
+    more: Mapping[str, str] | None = None,
+) -> Iterator[str]:
+    """Run PostgreSQL with an empty database and a password nobody else knows.
+
+    `more` are options of its own.
+    """
     programs = postgresql_programs(folder, account)
     user, password = "tests", secrets.token_urlsafe(24)
     data = folder / "data"
@@ -105,7 +114,7 @@ def postgresql(folder: Path, account: Account, *, durable: bool) -> Iterator[str
     if initialise.returncode:
         raise ServerFailed(f"initdb failed:\n{initialise.stderr}")
 
-    options = POSTGRESQL_OPTIONS | ({} if durable else FORGETFUL_OPTIONS)
+    options = POSTGRESQL_OPTIONS | ({} if durable else FORGETFUL_OPTIONS) | dict(more or {})
     arguments = [f"--{name}={value}" for name, value in options.items()]
 
     def command(port: int) -> list[str]:

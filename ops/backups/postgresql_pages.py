@@ -1,0 +1,209 @@
+"""PostgreSQL's own copy of its pages: pg_basebackup, its increments, and moments in between.
+
+It is of a whole cluster, with all of its databases and roles.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from io import BytesIO
+from pathlib import Path
+from typing import Any, ClassVar, assert_never
+
+from django.utils.translation import gettext as _
+
+from ops.backups import base_backup, scratch_server
+from ops.backups.base_backup import DATABASE, MANIFEST
+from ops.backups.cluster import Cluster, Session, asked, count_rows
+from ops.backups.engine import Link, Put, Restored, Stored
+from ops.backups.manifest import Manifest
+from ops.backups.wal import SLOT, wait_until_archived
+from ops.backups.wal_folder import Archive
+from ops.models.backups import BackupKind
+
+INCREMENTS_SINCE = 17  # the first version of PostgreSQL that makes them
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PagesEngine:
+    """Backups by pg_basebackup."""
+
+    name: ClassVar[str] = "pg_basebackup"
+
+    cluster: Cluster = field(default_factory=Cluster.live)
+    # Where the WAL lies that `manage.py` of this platform takes away; None where nobody does.
+    archive: Archive | None = None
+    slot: str = SLOT
+
+    def kinds(self) -> Sequence[BackupKind]:
+        """What the server's settings and the role allow."""
+        return [
+            kind
+            for kind in (BackupKind.FULL, BackupKind.INCREMENTAL, BackupKind.POINT_IN_TIME)
+            if self._unable(kind) is None
+        ]
+
+    def refusal(self, kind: BackupKind, *, parent: Manifest | None) -> str | None:
+        """Why none of this kind can be made now; names the setting or the right that is missing."""
+        if unable := self._unable(kind):
+            return unable
+        if kind is not BackupKind.INCREMENTAL:
+            return None
+        if parent is None:
+            return _("An increment follows another backup: make a full one first.")
+        if parent.engine != self.name:
+            return _("Backup %(id)s was made by %(engine)s, which no increment follows.") % {
+                "id": parent.id,
+                "engine": parent.engine,
+            }
+        with self.cluster.connect() as connection:
+            identifier = _identifier(connection)
+        if parent.facts["system_identifier"] != identifier:
+            return (
+                _("Backup %s is of another cluster of PostgreSQL: make a full one first.")
+                % parent.id
+            )
+        return None
+
+    def store(self, put: Put, *, kind: BackupKind, parent: Link | None, scratch: Path) -> Stored:
+        """Write the pages of the whole cluster, or those that changed since the parent."""
+        with self.cluster.connect() as connection:
+            before = count_rows(connection)
+            facts = _facts(connection)
+            with (
+                _parent_manifest(parent, scratch) as arguments,
+                base_backup.running(self.cluster, scratch=scratch, arguments=arguments) as source,
+            ):
+                put(DATABASE, source)
+            put(MANIFEST, BytesIO(source.manifest))
+            (stopped_at,) = asked(connection, "SELECT clock_timestamp()")
+            after = count_rows(connection)
+            server_version = asked(connection, "SHOW server_version")[0]
+        way = json.loads(source.manifest)["WAL-Ranges"]
+        facts |= {
+            "start_lsn": way[0]["Start-LSN"],
+            "stop_lsn": way[-1]["End-LSN"],
+            "timeline": way[-1]["Timeline"],
+            "stopped_at": stopped_at.astimezone(UTC).isoformat(),
+        }
+        if kind is BackupKind.POINT_IN_TIME:
+            assert self.archive is not None  # noqa: S101  else it was refused
+            wait_until_archived(self.archive, facts)
+        return Stored(
+            server_version=server_version, row_counts=before, row_counts_after=after, facts=facts
+        )
+
+    def restored(
+        self, chain: Sequence[Link], *, scratch: Path, at: datetime | None = None
+    ) -> AbstractContextManager[Restored]:
+        """Let the cluster live again on a server of its own, which only this account reaches."""
+        return scratch_server.restored(
+            chain, live=self.cluster, scratch=scratch, at=at, archive=self.archive
+        )
+
+    def remove_remains(self) -> int:
+        """Stop the servers of killed commands, and remove their folders."""
+        return scratch_server.remove_remains()
+
+    def _unable(self, kind: BackupKind) -> str | None:
+        with self.cluster.connect() as connection:
+            return (
+                _role_refusal(connection)
+                or _server_refusal(connection)
+                or self._kind_refusal(connection, kind)
+            )
+
+    def _kind_refusal(self, connection: Session, kind: BackupKind) -> str | None:
+        match kind:
+            case BackupKind.FULL:
+                return None
+            case BackupKind.INCREMENTAL:
+                return _increment_refusal(connection)
+            case BackupKind.POINT_IN_TIME:
+                return self._archive_refusal(connection)
+            case _:
+                assert_never(kind)
+
+    def _archive_refusal(self, connection: Session) -> str | None:
+        receiving = connection.execute(
+            "SELECT 1 FROM pg_replication_slots WHERE slot_name = %s AND active", [self.slot]
+        ).fetchone()
+        if self.archive is None or receiving is None:
+            return _(
+                "Nobody receives the WAL by the slot %s: start the command that archives it first."
+            ) % (self.slot)
+        return None
+
+
+def _role_refusal(connection: Session) -> str | None:
+    role, allowed = asked(
+        connection,
+        "SELECT quote_ident(rolname), rolreplication OR rolsuper FROM pg_roles "
+        "WHERE rolname = current_user",
+    )
+    if allowed:
+        return None
+    return _("The role may not copy the pages of PostgreSQL: ALTER ROLE %s REPLICATION;") % str(
+        role
+    )
+
+
+def _server_refusal(connection: Session) -> str | None:
+    level, senders, elsewhere = asked(
+        connection,
+        "SELECT current_setting('wal_level'), current_setting('max_wal_senders')::int, "
+        "(SELECT min(spcname) FROM pg_tablespace WHERE oid >= 16384)",
+    )
+    if level == "minimal" or not senders:
+        return _(
+            "PostgreSQL sends no copies: set wal_level = replica and max_wal_senders = 10, "
+            "and restart it."
+        )
+    if elsewhere is not None:
+        return _("The tablespace %s lies outside of the cluster's folder: use pg_dump.") % str(
+            elsewhere
+        )
+    return None
+
+
+def _increment_refusal(connection: Session) -> str | None:
+    if connection.info.server_version < INCREMENTS_SINCE * 10_000:
+        return _("PostgreSQL makes increments from version %(first)d on; this is %(found)s.") % {
+            "first": INCREMENTS_SINCE,
+            "found": asked(connection, "SHOW server_version")[0],
+        }
+    if asked(connection, "SHOW summarize_wal")[0] != "on":
+        return _(
+            "PostgreSQL keeps no list of the pages that change: "
+            "ALTER SYSTEM SET summarize_wal = on; SELECT pg_reload_conf();"
+        )
+    return None
+
+
+def _identifier(connection: Session) -> str:
+    return str(asked(connection, "SELECT system_identifier FROM pg_control_system()")[0])
+
+
+def _facts(connection: Session) -> dict[str, Any]:
+    (size,) = asked(
+        connection, "SELECT setting::bigint FROM pg_settings WHERE name = 'wal_segment_size'"
+    )
+    return {"system_identifier": _identifier(connection), "segment_size": size}
+
+
+@contextmanager
+def _parent_manifest(parent: Link | None, scratch: Path) -> Iterator[list[str]]:
+    """The argument that names the parent's manifest, which lies in scratch as long."""
+    if parent is None:
+        yield []
+        return
+    path = scratch / f"{MANIFEST}-of-parent"
+    with path.open("wb") as target, parent.reading(MANIFEST) as source:
+        while data := source.read(1 << 20):
+            target.write(data)
+    try:
+        yield [f"--incremental={path}"]
+    finally:
+        path.unlink()
