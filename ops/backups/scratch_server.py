@@ -5,7 +5,6 @@ the settings of the cluster that was copied it takes none: their files lie elsew
 ask for (an archive, standbys, libraries) does not belong to a copy.
 """
 
-import json
 import os
 import pwd
 import secrets
@@ -16,7 +15,7 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -29,10 +28,12 @@ from django.utils.translation import gettext as _
 
 from ops.backups import wal_folder
 from ops.backups.base_backup import DATABASE
-from ops.backups.cluster import Cluster, count_rows, one_line
+from ops.backups.cluster import Cluster, asked, count_rows, one_line
 from ops.backups.engine import Link
 from ops.backups.errors import BackupRefused
+from ops.backups.manifest import Manifest
 from ops.backups.wal_folder import Archive, Recovery
+from ops.backups.wal_names import position
 
 CHUNK = 1 << 20  # bytes
 STOP_SECONDS = 30.0
@@ -146,25 +147,25 @@ def restored(
 
     Raises BackupRefused.
     """
+    _check_chain(chain)
     account = Account.for_servers()
     with _home(scratch, account) as home:
-        _check_reach(live.program("postgres"), home, account)
+        _check_programs(chain[-1].manifest, live.program("postgres"), home, account)
         recovery = None
         if at is not None:
             recovery = wal_folder.recovery(chain[-1].manifest, archive, at=at, folder=home / "wal")
             account.give(home / "wal")
         data = _unpacked(chain, live, home, account)
-        with (
-            _sockets(home, account) as sockets,
-            _running(live.program("postgres"), data, sockets, account, recovery=recovery),
-        ):
+        with _sockets(home, account) as sockets:
             parameters = {
                 "host": str(sockets),
                 "port": _OPTIONS["port"],
                 "user": live.parameters["user"],
                 "dbname": live.parameters["dbname"],
             }
-            yield ScratchServer(live=live, cluster=replace(live, parameters=parameters))
+            cluster = replace(live, parameters=parameters)
+            with _running(cluster, data, account, recovery=recovery):
+                yield ScratchServer(live=live, cluster=cluster)
 
 
 # --- Where it lives -------------------------------------------------------------------------------
@@ -181,9 +182,9 @@ def _home(scratch: Path, account: Account) -> Iterator[Path]:
     """
     inside = scratch if _is_open(scratch, account) else None
     home = Path(tempfile.mkdtemp(prefix="restored-", dir=inside))
-    record = _records() / f"{secrets.token_hex(8)}.json"
+    record = _records() / secrets.token_hex(8)
     record.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    record.write_text(json.dumps([str(home)]), encoding="utf-8")
+    record.symlink_to(home)
     try:
         yield account.give(home)
     finally:
@@ -198,14 +199,15 @@ def _is_open(folder: Path, account: Account) -> bool:
     return all(one.stat().st_mode & 0o001 for one in (folder, *folder.absolute().parents))
 
 
-def _check_reach(program: Path, home: Path, account: Account) -> None:
-    """Raise BackupRefused where the account cannot run PostgreSQL."""
+def _check_programs(manifest: Manifest, program: Path, home: Path, account: Account) -> None:
+    """Raise BackupRefused where the account cannot run PostgreSQL, or it is of another version."""
     try:
-        subprocess.run(  # noqa: S603
+        done = subprocess.run(  # noqa: S603
             [str(program), "--version"],
             cwd=home,
             check=True,
             capture_output=True,
+            text=True,
             **account.options,
         )
     except (OSError, subprocess.CalledProcessError) as error:
@@ -213,6 +215,17 @@ def _check_reach(program: Path, home: Path, account: Account) -> None:
             _("%(program)s does not run as the account %(account)d: %(reason)s")
             % {"program": program, "account": account.uid, "reason": one_line(error)}
         ) from error
+    # postgres (PostgreSQL) 18.6 (Debian 18.6-1)
+    here = done.stdout.split()[2]
+    if _major(here) != _major(manifest.server_version):
+        raise BackupRefused(
+            _("Backup %(id)s is of PostgreSQL %(theirs)s; installed here is %(here)s.")
+            % {"id": manifest.id, "theirs": manifest.server_version, "here": here}
+        )
+
+
+def _major(version: str) -> str:
+    return version.split(".")[0]
 
 
 @contextmanager
@@ -229,16 +242,15 @@ def _sockets(home: Path, account: Account) -> Iterator[Path]:
 
 def remove_remains() -> int:
     """Stop the servers of commands that were killed, and remove their folders; returns how many."""
-    found = 0
-    for record in _records().glob("*.json"):
-        (home,) = (Path(one) for one in json.loads(record.read_text(encoding="utf-8")))
+    records = list(_records().glob("*"))
+    for record in records:
+        home = record.readlink()
         _end_those_in(home)
-        with suppress(OSError):
+        with suppress(OSError):  # it was killed before, or its folder is gone
             shutil.rmtree((home / "sockets").readlink())
         shutil.rmtree(home, ignore_errors=True)
         record.unlink()
-        found += 1
-    return found
+    return len(records)
 
 
 def _end_those_in(home: Path) -> None:
@@ -250,6 +262,18 @@ def _end_those_in(home: Path) -> None:
                 process.kill()
                 gone.append(process)
     psutil.wait_procs(gone, timeout=STOP_SECONDS)
+
+
+def _check_chain(chain: Sequence[Link]) -> None:
+    """Raise BackupRefused, which names the link, unless each follows the one before it."""
+    earlier: str | None = None
+    for link in chain:
+        if link.manifest.parent != earlier:
+            raise BackupRefused(
+                _("Backup %(id)s follows backup %(parent)s, which is missing.")
+                % {"id": link.manifest.id, "parent": link.manifest.parent}
+            )
+        earlier = link.manifest.id
 
 
 # --- The pages ------------------------------------------------------------------------------------
@@ -315,43 +339,67 @@ def _run(live: Cluster, name: str, arguments: Sequence[str], home: Path, account
 # --- The server -----------------------------------------------------------------------------------
 @contextmanager
 def _running(
-    program: Path, data: Path, sockets: Path, account: Account, *, recovery: Recovery | None
+    cluster: Cluster, data: Path, account: Account, *, recovery: Recovery | None
 ) -> Iterator[None]:
-    _configure(data, account, recovery)
-    options = {**_OPTIONS, "unix_socket_directories": str(sockets)}
-    if recovery is not None:
-        options |= recovery.options
+    """Run PostgreSQL on a folder, by the socket of `cluster`, from the end of its recovery on."""
+    _configure(data, account, role=cluster.parameters["user"], recovery=recovery)
+    options = {**_OPTIONS, "unix_socket_directories": cluster.parameters["host"]}
+    with ExitStack() as stack:
+        if recovery is None:
+            stack.enter_context(_server(cluster, data, options, account))
+        else:
+            options |= recovery.options
+            try:
+                stack.enter_context(_server(cluster, data, options, account))
+            except _AllIsOlder:
+                # The end of the WAL shows the same, if it was read to its end.
+                options |= {"recovery_target_time": ""}
+                stack.enter_context(_server(cluster, data, options, account))
+                _check_end(cluster, recovery)
+        yield
+
+
+class _AllIsOlder(Exception):
+    """No commit of the WAL is younger than the moment that was asked for."""
+
+
+@contextmanager
+def _server(
+    cluster: Cluster, data: Path, options: Mapping[str, str], account: Account
+) -> Iterator[None]:
     log = data.with_name("log")
-    process = _started(program, data, options, account, log)
+    process = _started(cluster.program("postgres"), data, options, account, log)
     try:
-        if not _came_up(process, data) and _ALL_IS_OLDER in _said(log):
-            # Nothing was committed after the moment: the end of the WAL shows the same.
-            process = _started(program, data, {**options, "recovery_target_time": ""}, account, log)
-            _came_up(process, data)
-        if process.poll() is not None:
+        if not _came_up(process, data):
+            said = log.read_text(encoding="utf-8", errors="replace")
+            if _ALL_IS_OLDER in said:
+                raise _AllIsOlder
             raise BackupRefused(
-                _("PostgreSQL does not come up on the backup: %s") % one_line(_said(log)[-1000:])
+                _("PostgreSQL does not come up on the backup: %s") % one_line(said)[-1000:]
             )
         yield
     finally:
         # It is thrown away: nothing of it needs to be written.
         process.send_signal(signal.SIGQUIT)
-        try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:  # pragma: no cover  it hangs in the kernel
-            process.kill()
-            process.wait()
+        process.wait()
 
 
-def _configure(data: Path, account: Account, recovery: Recovery | None) -> None:
-    """Leave nothing of the copied cluster's settings, and let one account in."""
+def _check_end(cluster: Cluster, recovery: Recovery) -> None:
+    """Raise BackupRefused where a damaged record ended the recovery before the end of the WAL."""
+    with cluster.connect() as connection:
+        (last,) = asked(connection, "SELECT pg_last_wal_replay_lsn()::text")
+    if position(last) < recovery.end:
+        raise BackupRefused(_("The WAL is damaged behind %s: choose a moment before it.") % last)
+
+
+def _configure(data: Path, account: Account, *, role: str, recovery: Recovery | None) -> None:
+    """Leave nothing of the copied cluster's settings, and let one account in, as one role."""
     own = pwd.getpwuid(os.geteuid()).pw_name
     files = {
         "postgresql.conf": "",
         "postgresql.auto.conf": "",
-        "pg_hba.conf": "local all all peer map=own\n",
-        # /^ begins a regular expression: every role, to this account alone.
-        "pg_ident.conf": f"own {own} /^.*$\n",
+        "pg_hba.conf": f"local all {_quoted(role)} peer map=own\n",
+        "pg_ident.conf": f"own {_quoted(own)} {_quoted(role)}\n",
     }
     for name in ("standby.signal", "recovery.signal"):
         (data / name).unlink(missing_ok=True)
@@ -360,6 +408,11 @@ def _configure(data: Path, account: Account, recovery: Recovery | None) -> None:
     for name, content in files.items():
         (data / name).write_text(content, encoding="utf-8")
         account.give(data / name)
+
+
+def _quoted(name: str) -> str:
+    """A name as the files of PostgreSQL's sign-in take it, whatever signs it has."""
+    return '"' + name.replace('"', '""') + '"'
 
 
 def _started(
@@ -389,7 +442,3 @@ def _came_up(process: "subprocess.Popen[bytes]", data: Path) -> bool:
                 return True
         time.sleep(LOOK_AGAIN_SECONDS)
     return False
-
-
-def _said(log: Path) -> str:
-    return log.read_text(encoding="utf-8", errors="replace")

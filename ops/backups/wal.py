@@ -21,8 +21,8 @@ from django.utils.translation import gettext as _
 from ops.backups.cluster import Cluster, Session, asked, one_line
 from ops.backups.engine import Readable
 from ops.backups.errors import BackupRefused
-from ops.backups.wal_folder import PARTIAL, REACHED, Archive, Reached, problems, reached
-from ops.backups.wal_names import HISTORY, SEGMENT, position
+from ops.backups.wal_folder import REACHED, Archive, Reached, problems, reached
+from ops.backups.wal_names import HISTORY, PARTIAL, SEGMENT, end_of_record, position
 
 logger = logging.getLogger("points.backups")
 
@@ -53,7 +53,9 @@ class WalReceiver:
     synchronous: bool = False
     every: float = EVERY
     told: Callable[[Reached], None] = lambda _reached: None
-    _taken: dict[str, int] = field(default_factory=dict)
+    # When what was taken away of a file that stays was written, in nanoseconds.
+    _taken: dict[str, int] = field(default_factory=dict, init=False)
+    _complained: tuple[str, ...] = field(default=(), init=False)
 
     def receive(self, stop: threading.Event) -> None:
         """Receive until `stop` is set; a server that goes away is waited for.
@@ -68,9 +70,14 @@ class WalReceiver:
             try:
                 self._stream(stop, facts)
             except BackupRefused as error:
-                logger.warning("The WAL is not received: %s", one_line(error))
-                self._take_all()
+                self._complain("The WAL is not received: %s", one_line(error))
             stop.wait(BEGIN_AGAIN)
+
+    def _complain(self, what: str, *facts: str) -> None:
+        """Log it, once for as long as nothing else is wrong."""
+        if self._complained != (what, *facts):
+            logger.warning(what, *facts)
+        self._complained = (what, *facts)
 
     def _begin(self, connection: Session) -> dict[str, Any]:
         identifier, size = asked(
@@ -141,7 +148,7 @@ class WalReceiver:
             now, written, timeline, received = asked(connection, _POSITIONS, [self.slot])
             if asked_for is None:
                 asked_for = Reached(at=now.astimezone(UTC), lsn=written, timeline=timeline, **facts)
-            if received is not None and position(received) >= position(asked_for.lsn):
+            if received is not None and position(received) >= end_of_record(asked_for.lsn):
                 has, asked_for = asked_for, None
             if time.monotonic() >= due:
                 if self._take_all() and has is not None:
@@ -151,6 +158,7 @@ class WalReceiver:
 
     def _tell(self, has: Reached) -> None:
         if self._take_one(REACHED, BytesIO(has.written())):
+            self._complained = ()
             self.told(has)
 
     def _take_all(self) -> bool:
@@ -186,16 +194,17 @@ class WalReceiver:
         try:
             self.take(name, source)
         except Exception as error:  # noqa: BLE001  whatever a place says: it is tried again
-            logger.warning("%s of the WAL is not taken away: %s", name, one_line(error))
+            self._complain("%s of the WAL is not taken away: %s", name, one_line(error))
             return False
         return True
 
 
+# What is written down here is not yet on the server's disk, nor sent; nothing of it is on its way.
 _POSITIONS = """
     SELECT clock_timestamp(), written::text,
         ('x' || left(pg_walfile_name(written), 8))::bit(32)::int,
         (SELECT write_lsn::text FROM pg_stat_replication WHERE pid = slot.active_pid)
-    FROM pg_current_wal_flush_lsn() AS written
+    FROM pg_current_wal_insert_lsn() AS written
     LEFT JOIN pg_replication_slots AS slot ON slot_name = %s
 """
 

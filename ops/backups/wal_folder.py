@@ -1,6 +1,7 @@
 """The WAL that was taken away, and how PostgreSQL reads of it up to a moment."""
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
@@ -13,10 +14,9 @@ from django.utils.translation import gettext as _
 from ops.backups.engine import Readable
 from ops.backups.errors import BackupRefused
 from ops.backups.manifest import Manifest
-from ops.backups.wal_names import HISTORY, Segment, verify_chain
+from ops.backups.wal_names import HISTORY, PARTIAL, Segment, end_of_record, verify_chain
 
 REACHED = "reached.json"
-PARTIAL = ".partial"
 CHUNK = 1 << 20  # bytes
 
 
@@ -61,6 +61,8 @@ class Recovery:
     """What PostgreSQL is told of the moment at which it ends its recovery."""
 
     options: Mapping[str, str]
+    # The byte of the WAL before which nothing may be left out, where no commit is younger.
+    end: int
 
 
 def reached(archive: Archive) -> Reached | None:
@@ -115,14 +117,15 @@ def recovery(
     folder.mkdir(mode=0o700)
     _unpack(archive, facts, folder)
     return Recovery(
-        {
-            # %f and %p are PostgreSQL's; the folder's name is ours and has no sign of the shell.
-            "restore_command": f'cp "{folder}/%f" "%p"',
+        end=end_of_record(newest.lsn),
+        options={
+            # %f and %p are PostgreSQL's, and a % of the folder's name is not.
+            "restore_command": f"cp {shlex.quote(str(folder)).replace('%', '%%')}/%f %p",
             "recovery_target_time": at.isoformat(),
             "recovery_target_inclusive": "on",
             "recovery_target_action": "promote",
             "recovery_target_timeline": str(newest.timeline),
-        }
+        },
     )
 
 

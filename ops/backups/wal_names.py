@@ -10,6 +10,9 @@ from django.utils.translation import gettext as _
 
 SEGMENT = re.compile(r"([0-9A-F]{8})([0-9A-F]{8})([0-9A-F]{8})(\.partial)?")
 HISTORY = re.compile(r"([0-9A-F]{8})\.history")
+PARTIAL = ".partial"
+PAGE = 8192  # bytes of a page of the WAL
+_HEADERS = (24, 40)  # bytes of a page's header, and of that of a segment's first page
 _FILE = 1 << 32  # bytes that the second number of a name counts
 
 
@@ -19,9 +22,13 @@ def position(text: str) -> int:
     return int(high, 16) << 32 | int(low, 16)
 
 
-def lsn(byte: int) -> str:
-    """A byte of the WAL as PostgreSQL writes it."""
-    return f"{byte >> 32:X}/{byte & 0xFFFFFFFF:X}"
+def end_of_record(text: str) -> int:
+    """The byte behind the last record before the place where the next one will begin.
+
+    Where that is the first of a page, its header lies between them.
+    """
+    byte = position(text)
+    return byte - byte % PAGE if byte % PAGE in _HEADERS else byte
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -90,20 +97,42 @@ def verify_chain(
             _("Timeline %(later)s of the WAL does not come from timeline %(earlier)d.")
             % {"later": to_timeline, "earlier": timeline}
         ]
+    # In which the next timeline begins: it has the bytes before its fork as well.
+    forked = {begin // size: line for line, begin, _end in way[1:]}
     problems = []
     for line, begin, end in way:
         # A position at the very end of a segment is the first byte that is not needed.
         for number in range(begin // size, max(begin, end - 1) // size + 1):
             name = Segment(line, number).name(size=size)
-            if max(told[name], told[f"{name}.partial"]) > 1:
+            whole, part = told[name], told[f"{name}{PARTIAL}"]
+            last = (number + 1) * size >= end
+            if max(whole, part) > 1:
                 problems.append(_("Segment %s of the WAL is there twice.") % name)
-            elif told[name] or (told[f"{name}.partial"] and (number + 1) * size >= end):
+            elif whole or (last and (part or forked.get(number, line) != line)):
                 continue
-            elif told[f"{name}.partial"]:
+            elif part:
                 problems.append(_("Segment %s of the WAL is there in part only.") % name)
             else:
                 problems.append(_("Segment %s of the WAL is missing.") % name)
     return problems
+
+
+def unneeded(names: Iterable[str], *, from_lsn: str, size: int) -> list[str]:
+    """Which files no backup needs whose way begins at `from_lsn` or later.
+
+    Those of segments before it, and parts of segments that are there as a whole.
+    """
+    known = set(names)
+    first = position(from_lsn) // size
+    found = []
+    for name in sorted(known):
+        segment = Segment.named(name, size=size)
+        if segment is None:
+            continue
+        finished = name.endswith(PARTIAL) and name.removesuffix(PARTIAL) in known
+        if finished or segment.number < first:
+            found.append(name)
+    return found
 
 
 def _way(

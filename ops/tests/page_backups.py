@@ -18,7 +18,7 @@ from ops.backups.engine import Restored
 from ops.backups.errors import BackupRefused
 from ops.backups.manifest import Manifest, Piece
 from ops.models.backups import BackupKind, BackupTrigger, new_identifier
-from tests.kept_servers import Account, _postgresql_programs, postgresql
+from tests.kept_servers import Account, postgresql, postgresql_programs
 
 OPTIONS = {"wal_level": "replica", "summarize_wal": "on", "track_commit_timestamp": "on"}
 
@@ -65,7 +65,7 @@ def own_server(**options: str) -> Iterator[Server]:
     with tempfile.TemporaryDirectory(prefix="pages-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         folder.chmod(0o711)
-        programs = _postgresql_programs(account.folder(folder / "programs"), account)
+        programs = postgresql_programs(account.folder(folder / "programs"), account)
         home = account.folder(folder / "postgresql")
         with postgresql(home, account, durable=False, more={**OPTIONS, **options}) as address:
             parameters = {name: str(one) for name, one in conninfo_to_dict(address).items()}
