@@ -23,8 +23,6 @@ from ops.backups.wal import SLOT, wait_until_archived
 from ops.backups.wal_folder import Archive
 from ops.models.backups import BackupKind
 
-INCREMENTS_SINCE = 17  # the first version of PostgreSQL that makes them
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PagesEngine:
@@ -169,12 +167,14 @@ def _server_refusal(connection: Session) -> str | None:
 
 
 def _increment_refusal(connection: Session) -> str | None:
-    if connection.info.server_version < INCREMENTS_SINCE * 10_000:
-        return _("PostgreSQL makes increments from version %(first)d on; this is %(found)s.") % {
-            "first": INCREMENTS_SINCE,
-            "found": asked(connection, "SHOW server_version")[0],
-        }
-    if asked(connection, "SHOW summarize_wal")[0] != "on":
+    setting, found = asked(
+        connection,
+        "SELECT (SELECT setting FROM pg_settings WHERE name = 'summarize_wal'), "
+        "current_setting('server_version')",
+    )
+    if setting is None:
+        return _("PostgreSQL makes increments from version 17 on; this is %s.") % (found,)
+    if setting == "off":
         return _(
             "PostgreSQL keeps no list of the pages that change: "
             "ALTER SYSTEM SET summarize_wal = on; SELECT pg_reload_conf();"

@@ -3,7 +3,8 @@
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -21,6 +22,16 @@ from ops.models.backups import BackupKind, BackupTrigger, new_identifier
 from tests.kept_servers import Account, postgresql, postgresql_programs
 
 OPTIONS = {"wal_level": "replica", "summarize_wal": "on", "track_commit_timestamp": "on"}
+PATIENCE = 60.0  # seconds
+
+
+def wait_for[Found](condition: Callable[[], Found]) -> Found:
+    """Look again until it is so."""
+    deadline = time.monotonic() + PATIENCE
+    while not (found := condition()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return found
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,30 @@
 """PostgreSQL's pages are kept, all or those that changed, and live again beside the server."""
 
+import io
+import os
+import shutil
+import signal
+import subprocess
+import tarfile
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import psycopg
 import pytest
 
+from config.environment_reader import EnvironmentReader
+from config.plaintext import plaintext_hosts_of_postgresql
+from ops.backups import scratch_server
+from ops.backups.base_backup import BaseBackup
+from ops.backups.cluster import Cluster, count_rows
+from ops.backups.errors import BackupRefused
 from ops.backups.postgresql_pages import PagesEngine
 from ops.models.backups import BackupKind
-from ops.tests.page_backups import kept, own_server, rows_of
+from ops.tests.page_backups import Kept, kept, own_server, rows_of, wait_for
 
 FULL, INCREMENTAL = BackupKind.FULL, BackupKind.INCREMENTAL
+POINT_IN_TIME = BackupKind.POINT_IN_TIME
 
 
 @pytest.fixture(scope="module")
@@ -14,7 +32,13 @@ def server():
     with own_server() as lent:
         lent.run(
             "CREATE TABLE entry AS "
-            "SELECT n AS id, 'row ' || n AS text FROM generate_series(1, 1000) AS n"
+            "SELECT n AS id, 'row ' || n AS text FROM generate_series(1, 1000) AS n",
+            "CREATE TABLE part (id int) PARTITION BY RANGE (id)",
+            "CREATE TABLE part_1 PARTITION OF part FOR VALUES FROM (0) TO (9)",
+            "CREATE ROLE reader LOGIN PASSWORD 'reader'",
+            # Of these a copy wants nothing.
+            "ALTER SYSTEM SET synchronous_standby_names = ''",
+            "ALTER SYSTEM SET archive_command = 'cp %p /elsewhere/%f'",
         )
         yield lent
 
@@ -24,20 +48,354 @@ def engine(server):
     return PagesEngine(cluster=server.cluster)
 
 
-def test_a_full_backup_lives_again(engine, server, tmp_path):
-    made = kept(engine, FULL, tmp_path)
-    assert made.manifest.row_counts["entry"] == 1000
-    assert made.manifest.row_counts_after == made.manifest.row_counts
-    with engine.restored([made], scratch=tmp_path) as alive:
-        assert alive.count_rows() == made.manifest.row_counts
+@pytest.fixture(scope="module")
+def full(server, tmp_path_factory):
+    """A full backup of the first thousand rows and more."""
+    return kept(PagesEngine(cluster=server.cluster), FULL, tmp_path_factory.mktemp("full"))
+
+
+def changed(backup: Kept, **changes) -> Kept:
+    """The same backup, of which its manifest says something else."""
+    return replace(backup, manifest=replace(backup.manifest, **changes))
+
+
+# --- What is kept comes back ----------------------------------------------------------------------
+def test_a_full_backup_lives_again(engine, full, tmp_path):
+    assert full.manifest.row_counts["part"] == 0
+    assert full.manifest.row_counts["entry"] >= 1000
+    assert full.manifest.row_counts_after == full.manifest.row_counts
+    assert "part_1" not in full.manifest.row_counts  # its rows are those of part
+    with engine.restored([full], scratch=tmp_path) as alive:
+        assert alive.count_rows() == full.manifest.row_counts
         assert rows_of(alive, "SELECT text FROM entry WHERE id = 7") == [("row 7",)]
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_increments_follow_one_another(engine, server, tmp_path):
-    made = [kept(engine, FULL, tmp_path)]
+def test_increments_follow_one_another(engine, server, full, tmp_path):
+    made = [full]
     for _number in range(2):
         server.run("INSERT INTO entry VALUES (2000, 'later')")
         made.append(kept(engine, INCREMENTAL, tmp_path, parent=made[-1]))
     with engine.restored(made, scratch=tmp_path) as alive:
         assert alive.count_rows() == made[-1].manifest.row_counts
         assert rows_of(alive, "SELECT count(*) FROM entry WHERE text = 'later'") == [(2,)]
+    with engine.restored(made[:2], scratch=tmp_path) as alive:
+        assert rows_of(alive, "SELECT count(*) FROM entry WHERE text = 'later'") == [(1,)]
+
+
+def bytes_of_tables(backup: Kept) -> int:
+    """How many bytes of tables and indexes it has; small maps of them are always kept."""
+    with tarfile.open(fileobj=io.BytesIO(backup.pieces["database"])) as pages:
+        return sum(
+            one.size
+            for one in pages
+            if one.name.startswith("base/") and not one.name.endswith(("_fsm", "_vm"))
+        )
+
+
+def test_an_increment_is_small(engine, full, tmp_path):
+    made = kept(engine, INCREMENTAL, tmp_path, parent=full)
+    assert bytes_of_tables(made) < bytes_of_tables(full) / 10
+
+
+def test_what_is_said_of_a_backup(server, full):
+    facts = full.manifest.facts
+    (identifier,) = server.rows("SELECT system_identifier::text FROM pg_control_system()")
+    assert facts["system_identifier"] == identifier[0]
+    assert facts["timeline"] == 1
+    assert facts["segment_size"] == 16 << 20
+    (order,) = server.rows(f"SELECT '{facts['start_lsn']}'::pg_lsn < '{facts['stop_lsn']}'::pg_lsn")
+    assert order == (True,)
+    assert full.manifest.server_version == server.rows("SHOW server_version")[0][0]
+    assert set(full.pieces) == {"database", "backup_manifest"}
+
+
+def test_the_copy_has_settings_of_its_own(engine, full, tmp_path):
+    with engine.restored([full], scratch=tmp_path) as alive:
+        said = dict(
+            rows_of(
+                alive,
+                "SELECT name, setting FROM pg_settings WHERE name IN ('archive_command', "
+                "'archive_mode', 'listen_addresses', 'synchronous_standby_names', 'fsync')",
+            )
+        )
+        assert said.pop("archive_command") in {"", "(disabled)"}
+        assert said == {
+            "archive_mode": "off",
+            "listen_addresses": "",
+            "synchronous_standby_names": "",
+            "fsync": "off",
+        }
+        assert rows_of(
+            alive, "SELECT type, database, user_name, auth_method FROM pg_hba_file_rules"
+        ) == [("local", ["all"], ["tests"], "peer")]
+
+
+def test_only_this_account_gets_in(engine, full, tmp_path):
+    with engine.restored([full], scratch=tmp_path) as alive:
+        address = alive.environment["DATABASE_URL"]
+        with pytest.raises(psycopg.OperationalError, match=r"no pg_hba\.conf entry"):
+            psycopg.connect(address, user="reader")
+        folder = Path(EnvironmentReader.db_url_config(address)["OPTIONS"]["host"])
+        assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_the_settings_understand_its_address(engine, full, tmp_path):
+    with engine.restored([full], scratch=tmp_path) as alive:
+        database = EnvironmentReader.db_url_config(alive.environment["DATABASE_URL"])
+    assert plaintext_hosts_of_postgresql(database) == set()
+    assert database["USER"] == "tests"
+    assert database["NAME"] == "postgres"
+    assert len(database["OPTIONS"]["host"]) < 80
+
+
+# --- What is refused before anything is written ---------------------------------------------------
+def test_a_role_that_may_not(server, full, tmp_path):
+    engine = PagesEngine(cluster=server.seen_by(user="reader", password="reader"))
+    assert engine.kinds() == []
+    for kind in BackupKind:
+        assert "ALTER ROLE reader REPLICATION;" in str(engine.refusal(kind, parent=full.manifest))
+
+
+def test_a_server_that_is_away(server):
+    engine = PagesEngine(cluster=server.seen_by(port="1"))
+    with pytest.raises(BackupRefused, match=r"PostgreSQL says: .*refused"):
+        engine.kinds()
+
+
+def test_the_kinds_of_a_server(engine, server):
+    assert engine.kinds() == [FULL, INCREMENTAL]
+    assert "start the command" in str(engine.refusal(POINT_IN_TIME, parent=None))
+
+
+@pytest.mark.parametrize(
+    ("shown", "said"),
+    [
+        ("'off'", "ALTER SYSTEM SET summarize_wal = on; SELECT pg_reload_conf();"),
+        ("NULL", "from version 17 on"),  # an older one has never heard of it
+    ],
+)
+def test_no_increments_without_summaries(server, full, shown, said):
+    # To this role the settings are those of another server.
+    server.run(
+        "CREATE SCHEMA other",
+        "CREATE VIEW other.pg_settings AS SELECT name, CASE name WHEN 'summarize_wal' "  # noqa: S608
+        f"THEN {shown} ELSE setting END AS setting FROM pg_catalog.pg_settings",
+        "CREATE ROLE other LOGIN SUPERUSER PASSWORD 'other'",
+        "ALTER ROLE other SET search_path = other, pg_catalog, public",
+    )
+    try:
+        engine = PagesEngine(cluster=server.seen_by(user="other", password="other"))
+        assert engine.kinds() == [FULL]
+        assert said in str(engine.refusal(INCREMENTAL, parent=full.manifest))
+    finally:
+        server.run("DROP SCHEMA other CASCADE", "DROP ROLE other")
+
+
+def test_an_increment_follows_a_backup_of_the_same_cluster(engine, full):
+    assert "make a full one first" in str(engine.refusal(INCREMENTAL, parent=None))
+    dumped = replace(full.manifest, engine="pg_dump")
+    assert "made by pg_dump" in str(engine.refusal(INCREMENTAL, parent=dumped))
+    another = replace(full.manifest, facts={**full.manifest.facts, "system_identifier": "1"})
+    assert "another cluster" in str(engine.refusal(INCREMENTAL, parent=another))
+
+
+def test_tablespaces_are_refused(engine, server):
+    server.run("SET allow_in_place_tablespaces = on", "CREATE TABLESPACE aside LOCATION ''")
+    try:
+        assert "tablespace aside" in str(engine.refusal(FULL, parent=None))
+    finally:
+        server.run("DROP TABLESPACE aside")
+    assert engine.refusal(FULL, parent=None) is None
+
+
+def test_a_server_that_sends_nothing():
+    with own_server(wal_level="minimal", summarize_wal="off", max_wal_senders="0") as silent:
+        engine = PagesEngine(cluster=silent.cluster)
+        assert engine.kinds() == []
+        assert "wal_level = replica" in str(engine.refusal(FULL, parent=None))
+        assert count_rows_of(silent.cluster) == {}
+
+
+def count_rows_of(cluster: Cluster):
+    with cluster.connect() as connection:
+        return count_rows(connection)
+
+
+# --- What breaks off while it is made -------------------------------------------------------------
+def test_what_pg_basebackup_refuses_is_said(engine, full, tmp_path):
+    unreadable = Kept(full.manifest, {"backup_manifest": b"{"})
+    with pytest.raises(BackupRefused, match=r"pg_basebackup failed: .*manifest"):
+        kept(engine, INCREMENTAL, tmp_path, parent=unreadable)
+
+
+def test_a_place_that_is_full_ends_the_copy(engine, server, tmp_path):
+    def put(_name, source):
+        source.read(1000)
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        engine.store(put, kind=FULL, parent=None, scratch=tmp_path)
+    wait_for(
+        lambda: (
+            server.rows(
+                "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pg_basebackup'"
+            )
+            == [(0,)]
+        )
+    )
+
+
+@pytest.fixture
+def sending(tmp_path):
+    """What is read of a program that writes these bytes, and ends with this status."""
+
+    processes = []
+
+    def send(content: bytes, status: int = 0) -> BaseBackup:
+        file, errors = tmp_path / "sent", tmp_path / "errors"
+        file.write_bytes(content)
+        errors.write_text("it said why\n")
+        command = ["sh", "-c", 'cat "$0"; exit "$1"', str(file), str(status)]
+        processes.append(subprocess.Popen(command, stdout=subprocess.PIPE))
+        return BaseBackup(processes[-1], errors)
+
+    yield send
+    for process in processes:
+        process.communicate()
+
+
+def archived(**members: bytes) -> bytes:
+    written = io.BytesIO()
+    with tarfile.open(fileobj=written, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        for name, content in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return written.getvalue()
+
+
+@pytest.mark.parametrize("size", [1, 511, 512, 4096, -1])
+def test_the_manifest_is_taken_out_however_it_is_read(sending, size):
+    sent = archived(table=b"x" * 700, empty=b"", backup_manifest=b"y" * 513)
+    source = sending(sent)
+    read = b""
+    while data := source.read(size):
+        read += data
+        if size < 0:
+            break
+    assert read == sent
+    assert source.manifest == b"y" * 513
+
+
+@pytest.mark.parametrize(
+    ("content", "status"),
+    [
+        (archived(table=b"x"), 0),  # no manifest
+        (archived(backup_manifest=b"y" * 600)[:1000], 0),  # half of it
+        (archived(backup_manifest=b"y"), 1),  # and the program failed
+    ],
+)
+def test_a_copy_that_is_not_whole_is_no_backup(sending, content, status):
+    with pytest.raises(BackupRefused, match="it said why"):
+        shutil.copyfileobj(sending(content, status), io.BytesIO())
+
+
+# --- What is refused when it should live again ----------------------------------------------------
+def refused(engine, chain, scratch) -> str:
+    """Why a chain does not live; nothing of it is left."""
+    with pytest.raises(BackupRefused) as why, engine.restored(chain, scratch=scratch):
+        pass
+    assert list(scratch.iterdir()) == []
+    assert list(scratch_server._records().glob("*")) == []
+    return str(why.value)
+
+
+def test_a_link_that_is_missing_is_named(engine, server, full, tmp_path):
+    made, scratch = [full], tmp_path / "scratch"
+    for _number in range(2):
+        made.append(kept(engine, INCREMENTAL, tmp_path, parent=made[-1]))
+    scratch.mkdir()
+    for missing in range(2):
+        chain = [link for link in made if link is not made[missing]]
+        assert f"{made[missing].manifest.id}, which is missing" in refused(engine, chain, scratch)
+
+
+def test_a_damaged_page_is_named(engine, full, tmp_path):
+    content = bytearray(full.pieces["database"])
+    with tarfile.open(fileobj=io.BytesIO(content)) as pages:
+        member = next(one for one in pages if "base/" in one.name and one.size > 100_000)
+    content[member.offset_data + 5000] ^= 1
+    damaged = Kept(full.manifest, {"database": bytes(content)})
+    said = refused(engine, [damaged], tmp_path)
+    assert said.startswith("pg_verifybackup: ")
+    assert member.name in said
+
+
+def test_an_archive_that_is_cut_off(engine, full, tmp_path):
+    cut = Kept(full.manifest, {"database": full.pieces["database"][:1_000_000]})
+    assert "cannot be unpacked" in refused(engine, [cut], tmp_path)
+
+
+def test_nothing_is_unpacked_outside(engine, full, tmp_path):
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    wicked = Kept(full.manifest, {"database": archived(**{"../../outside": b"x"})})
+    assert "cannot be unpacked" in refused(engine, [wicked], scratch)
+    assert not list(tmp_path.rglob("outside"))
+
+
+def test_another_version_of_postgresql(engine, full, tmp_path):
+    older = changed(full, server_version="15.4 (Debian 15.4-1)")
+    assert "is of PostgreSQL 15.4" in refused(engine, [older], tmp_path)
+
+
+def test_no_programs_of_postgresql(engine, full, tmp_path):
+    without = PagesEngine(cluster=replace(engine.cluster, program=Path("/nowhere").joinpath))
+    assert "/nowhere/postgres does not run" in refused(without, [full], tmp_path)
+
+
+# --- What a killed command leaves behind ----------------------------------------------------------
+def test_a_killed_command_leaves_nothing_for_long(engine, full, tmp_path, settings):
+    reading_end, writing_end = os.pipe()
+    pid = os.fork()
+    if not pid:  # pragma: no cover  in the child
+        signal.alarm(60)
+        try:
+            with engine.restored([full], scratch=tmp_path) as alive:
+                os.write(writing_end, alive.environment["DATABASE_URL"].encode())
+                signal.pause()
+        finally:
+            os._exit(1)
+    os.close(writing_end)
+    with os.fdopen(reading_end) as pipe:
+        os.set_blocking(pipe.fileno(), True)
+        address = os.read(pipe.fileno(), 1000).decode()
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    psycopg.connect(address).close()  # it lives on
+
+    assert engine.remove_remains() == 1
+
+    folder = Path(EnvironmentReader.db_url_config(address)["OPTIONS"]["host"])
+    assert not folder.exists()
+    assert not [
+        one
+        for one in psutil.process_iter(["cmdline"])
+        if str(folder) in " ".join(one.info["cmdline"] or [])
+    ]
+    assert engine.remove_remains() == 0
+
+
+def test_nothing_of_others_is_removed(engine, full, tmp_path):
+    with engine.restored([full], scratch=tmp_path):
+        assert len(list(scratch_server._records().iterdir())) == 1
+    assert engine.remove_remains() == 0
+
+
+def test_remains_of_which_little_is_left(engine, settings, tmp_path):
+    records = scratch_server._records()
+    records.mkdir()
+    (records / "one").symlink_to(tmp_path / "gone")
+    assert engine.remove_remains() == 1
+    assert list(records.iterdir()) == []
