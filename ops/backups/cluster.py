@@ -18,6 +18,8 @@ from psycopg import sql
 
 from ops.backups.errors import BackupRefused
 
+INSTALLED = Path("/usr/lib/postgresql")
+
 type Session = psycopg.Connection[tuple[Any, ...]]
 
 # What libpq calls a parameter, and where its programs look for it.
@@ -37,9 +39,8 @@ VARIABLES = {
 
 def found_program(name: str) -> Path:
     """A program of PostgreSQL. Raises BackupRefused where there is none."""
-    installed = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), reverse=True)
-    if installed:
-        return installed[0]
+    if installed := sorted(INSTALLED.glob(f"*/bin/{name}")):
+        return installed[-1]
     if path := shutil.which(name):
         return Path(path)
     raise BackupRefused(

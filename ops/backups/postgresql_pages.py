@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
-from typing import Any, ClassVar, assert_never
+from typing import Any, ClassVar
 
 from django.utils.translation import gettext as _
 
@@ -114,15 +114,11 @@ class PagesEngine:
             )
 
     def _kind_refusal(self, connection: Session, kind: BackupKind) -> str | None:
-        match kind:
-            case BackupKind.FULL:
-                return None
-            case BackupKind.INCREMENTAL:
-                return _increment_refusal(connection)
-            case BackupKind.POINT_IN_TIME:
-                return self._archive_refusal(connection)
-            case _:
-                assert_never(kind)
+        if kind is BackupKind.INCREMENTAL:
+            return _increment_refusal(connection)
+        if kind is BackupKind.POINT_IN_TIME:
+            return self._archive_refusal(connection)
+        return None
 
     def _archive_refusal(self, connection: Session) -> str | None:
         receiving = connection.execute(

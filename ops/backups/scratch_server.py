@@ -344,18 +344,21 @@ def _running(
     """Run PostgreSQL on a folder, by the socket of `cluster`, from the end of its recovery on."""
     _configure(data, account, role=cluster.parameters["user"], recovery=recovery)
     options = {**_OPTIONS, "unix_socket_directories": cluster.parameters["host"]}
+    if recovery is None:
+        with _server(cluster, data, options, account):
+            yield
+        return
+    options |= recovery.options
     with ExitStack() as stack:
-        if recovery is None:
-            stack.enter_context(_server(cluster, data, options, account))
-        else:
-            options |= recovery.options
-            try:
-                stack.enter_context(_server(cluster, data, options, account))
-            except _AllIsOlder:
-                # The end of the WAL shows the same, if it was read to its end.
-                options |= {"recovery_target_time": ""}
-                stack.enter_context(_server(cluster, data, options, account))
-                _check_end(cluster, recovery)
+        if recovery.at is not None:
+            moment = {"recovery_target_time": recovery.at.isoformat()}
+            with suppress(_AllIsOlder):
+                stack.enter_context(_server(cluster, data, {**options, **moment}, account))
+                yield
+                return
+        # What the end of the WAL shows, if it was read to its end.
+        stack.enter_context(_server(cluster, data, options, account))
+        _check_end(cluster, recovery)
         yield
 
 
@@ -388,7 +391,7 @@ def _check_end(cluster: Cluster, recovery: Recovery) -> None:
     """Raise BackupRefused where a damaged record ended the recovery before the end of the WAL."""
     with cluster.connect() as connection:
         (last,) = asked(connection, "SELECT pg_last_wal_replay_lsn()::text")
-    if position(last) < recovery.end:
+    if position(last) < position(recovery.end):
         raise BackupRefused(_("The WAL is damaged behind %s: choose a moment before it.") % last)
 
 

@@ -27,9 +27,10 @@ from ops.backups.wal_names import HISTORY, PARTIAL, SEGMENT, end_of_record, posi
 logger = logging.getLogger("points.backups")
 
 SLOT = "wal_archive"
-# Half of what may be lost at most: a round of taking away has the other half.
-EVERY = 2.5  # seconds
-LOOK_AGAIN = 0.2  # seconds between two questions to the server
+# Less than half of what may be lost at most: a round of taking away has the rest.
+EVERY = 2.0  # seconds
+LOOK_AGAIN = 0.1  # seconds between two questions to the server
+STEP = 50_000_000  # nanoseconds, more than one step of the clock of a file system
 BEGIN_AGAIN = 1.0  # seconds after a connection was lost
 PATIENCE = 60.0  # seconds that a backup waits for its last segment
 
@@ -49,8 +50,6 @@ class WalReceiver:
     folder: Path
     take: Take
     slot: str = SLOT
-    # Whether the server waits for it: where synchronous_standby_names names the slot.
-    synchronous: bool = False
     every: float = EVERY
     told: Callable[[Reached], None] = lambda _reached: None
     # When what was taken away of a file that stays was written, in nanoseconds.
@@ -112,8 +111,9 @@ class WalReceiver:
         command = [
             str(self.cluster.program("pg_receivewal")),
             *(f"--directory={self.folder}", f"--slot={self.slot}", "--no-loop", "--no-password"),
-            "--status-interval=1",
-            *(["--synchronous"] if self.synchronous else []),
+            # What was received is on the disk, and the server told so, at once: by that it is known
+            # how far this is, and the server may wait for it (synchronous_standby_names).
+            *("--synchronous", "--status-interval=1"),
         ]
         with errors.open("wb") as output:
             process = subprocess.Popen(  # noqa: S603  a program of PostgreSQL, and no shell
@@ -147,8 +147,10 @@ class WalReceiver:
         while process.poll() is None and not stop.wait(LOOK_AGAIN):
             now, written, timeline, received = asked(connection, _POSITIONS, [self.slot])
             if asked_for is None:
-                asked_for = Reached(at=now.astimezone(UTC), lsn=written, timeline=timeline, **facts)
-            if received is not None and position(received) >= end_of_record(asked_for.lsn):
+                asked_for = Reached(
+                    at=now.astimezone(UTC), lsn=end_of_record(written), timeline=timeline, **facts
+                )
+            if received is not None and position(received) >= position(asked_for.lsn):
                 has, asked_for = asked_for, None
             if time.monotonic() >= due:
                 if self._take_all() and has is not None:
@@ -175,7 +177,7 @@ class WalReceiver:
     def _take_file(self, name: str) -> bool:
         path = self.folder / name
         try:
-            written_at = path.stat().st_mtime_ns
+            asked_at, written_at = time.time_ns(), path.stat().st_mtime_ns
             if self._taken.get(name) == written_at:
                 return True
             with path.open("rb") as source:
@@ -187,7 +189,9 @@ class WalReceiver:
             path.unlink()
             self._taken.pop(f"{name}{PARTIAL}", None)
         else:
-            self._taken[name] = written_at
+            # The clock of files goes in steps: what is written in the same one is not seen by it.
+            settled = asked_at - written_at > STEP
+            self._taken[name] = written_at if settled else 0
         return True
 
     def _take_one(self, name: str, source: Readable) -> bool:
@@ -203,7 +207,7 @@ class WalReceiver:
 _POSITIONS = """
     SELECT clock_timestamp(), written::text,
         ('x' || left(pg_walfile_name(written), 8))::bit(32)::int,
-        (SELECT write_lsn::text FROM pg_stat_replication WHERE pid = slot.active_pid)
+        slot.restart_lsn::text
     FROM pg_current_wal_insert_lsn() AS written
     LEFT JOIN pg_replication_slots AS slot ON slot_name = %s
 """

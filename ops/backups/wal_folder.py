@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -14,9 +14,11 @@ from django.utils.translation import gettext as _
 from ops.backups.engine import Readable
 from ops.backups.errors import BackupRefused
 from ops.backups.manifest import Manifest
-from ops.backups.wal_names import HISTORY, PARTIAL, Segment, end_of_record, verify_chain
+from ops.backups.wal_names import HISTORY, PARTIAL, Segment, verify_chain
 
 REACHED = "reached.json"
+# Not a moment, but all that is there: even what came after the archive last said how far it is.
+NEWEST = datetime.max.replace(tzinfo=UTC)
 CHUNK = 1 << 20  # bytes
 
 
@@ -61,8 +63,10 @@ class Recovery:
     """What PostgreSQL is told of the moment at which it ends its recovery."""
 
     options: Mapping[str, str]
-    # The byte of the WAL before which nothing may be left out, where no commit is younger.
-    end: int
+    # None for the end of the WAL.
+    at: datetime | None
+    # Before which nothing of the WAL may be left out, where no commit is younger.
+    end: str
 
 
 def reached(archive: Archive) -> Reached | None:
@@ -93,8 +97,8 @@ def recovery(
 ) -> Recovery:
     """Unpack into `folder` what PostgreSQL needs to go from a backup to a moment after it.
 
-    Raises BackupRefused for a moment before the backup or after the newest WAL, and where a part of
-    the way is missing.
+    With `at` NEWEST it is the end of all that is there. Raises BackupRefused for a moment before
+    the backup or after the newest WAL, and where a part of the way is missing.
     """
     newest = reached(archive) if archive is not None else None
     if archive is None or newest is None:
@@ -107,7 +111,7 @@ def recovery(
             _("The archive of the WAL is of another cluster than backup %s.") % manifest.id
         )
     oldest = datetime.fromisoformat(facts["stopped_at"])
-    if not oldest <= at <= newest.at:
+    if at != NEWEST and not oldest <= at <= newest.at:
         raise BackupRefused(
             _("From backup %(id)s on, the moments from %(oldest)s to %(newest)s can be restored.")
             % {"id": manifest.id, "oldest": oldest.isoformat(), "newest": newest.at.isoformat()}
@@ -117,15 +121,15 @@ def recovery(
     folder.mkdir(mode=0o700)
     _unpack(archive, facts, folder)
     return Recovery(
-        end=end_of_record(newest.lsn),
         options={
             # %f and %p are PostgreSQL's, and a % of the folder's name is not.
             "restore_command": f"cp {shlex.quote(str(folder)).replace('%', '%%')}/%f %p",
-            "recovery_target_time": at.isoformat(),
             "recovery_target_inclusive": "on",
             "recovery_target_action": "promote",
             "recovery_target_timeline": str(newest.timeline),
         },
+        at=None if at == NEWEST else at,
+        end=newest.lsn,
     )
 
 

@@ -22,13 +22,15 @@ def position(text: str) -> int:
     return int(high, 16) << 32 | int(low, 16)
 
 
-def end_of_record(text: str) -> int:
-    """The byte behind the last record before the place where the next one will begin.
+def end_of_record(text: str) -> str:
+    """The place behind the last record, where the next one will begin at this one.
 
-    Where that is the first of a page, its header lies between them.
+    Where that is the first of a page, the header of the page lies between them.
     """
     byte = position(text)
-    return byte - byte % PAGE if byte % PAGE in _HEADERS else byte
+    if byte % PAGE in _HEADERS:
+        byte -= byte % PAGE
+    return f"{byte >> 32:X}/{byte & 0xFFFFFFFF:X}"
 
 
 @dataclass(frozen=True, slots=True, order=True)

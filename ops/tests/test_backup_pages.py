@@ -6,20 +6,24 @@ import shutil
 import signal
 import subprocess
 import tarfile
-from dataclasses import replace
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
 import psycopg
 import pytest
+from django.db import connections
 
 from config.environment_reader import EnvironmentReader
 from config.plaintext import plaintext_hosts_of_postgresql
-from ops.backups import scratch_server
+from ops.backups import cluster, scratch_server
 from ops.backups.base_backup import BaseBackup
 from ops.backups.cluster import Cluster, count_rows
 from ops.backups.errors import BackupRefused
 from ops.backups.postgresql_pages import PagesEngine
+from ops.backups.scratch_server import Account
 from ops.models.backups import BackupKind
 from ops.tests.page_backups import Kept, kept, own_server, rows_of, wait_for
 
@@ -353,6 +357,87 @@ def test_another_version_of_postgresql(engine, full, tmp_path):
 def test_no_programs_of_postgresql(engine, full, tmp_path):
     without = PagesEngine(cluster=replace(engine.cluster, program=Path("/nowhere").joinpath))
     assert "/nowhere/postgres does not run" in refused(without, [full], tmp_path)
+
+
+@dataclass
+class CutOff(Kept):
+    """A backup whose piece tells whoever reads to its end that it is not whole."""
+
+    @contextmanager
+    def reading(self, name):
+        source = io.BytesIO(self.pieces[name] + bytes(5 << 20))
+        yield source
+        if not source.read(1):
+            raise BackupRefused("It was cut off.")
+
+
+def test_a_piece_is_read_to_its_end(engine, full, tmp_path):
+    cut = CutOff(full.manifest, full.pieces)
+    assert refused(engine, [cut], tmp_path) == "It was cut off."
+
+
+# --- The server and the account -------------------------------------------------------------------
+def test_the_server_of_the_settings(monkeypatch):
+    settings = {
+        "HOST": "db.example.com",
+        "PORT": 5433,
+        "USER": "platform",
+        "PASSWORD": "secret",
+        "NAME": "points",
+        "OPTIONS": {"sslmode": "verify-full", "connect_timeout": 5, "pool": {"min_size": 1}},
+    }
+    monkeypatch.setattr(connections["default"], "settings_dict", settings)
+    monkeypatch.setenv("PGSERVICE", "another")
+    said = Cluster.live().environment
+    assert {name: one for name, one in said.items() if name.startswith("PG")} == {
+        "PGHOST": "db.example.com",
+        "PGPORT": "5433",
+        "PGUSER": "platform",
+        "PGPASSWORD": "secret",
+        "PGDATABASE": "points",
+        "PGSSLMODE": "verify-full",
+        "PGCONNECT_TIMEOUT": "5",
+    }
+
+
+def test_where_programs_are_found(monkeypatch, tmp_path):
+    monkeypatch.setattr(cluster, "INSTALLED", tmp_path / "installed")
+    monkeypatch.setenv("PATH", str(tmp_path / "path"))
+    with pytest.raises(BackupRefused, match="pg_basebackup is missing"):
+        cluster.found_program("pg_basebackup")
+    for folder in ("path", "installed/17/bin", "installed/18/bin"):
+        program = tmp_path / folder / "pg_basebackup"
+        program.parent.mkdir(parents=True)
+        program.touch(mode=0o755)
+        if folder != "installed/17/bin":
+            assert cluster.found_program("pg_basebackup") == program
+
+
+def test_root_has_another_account_for_servers(monkeypatch):
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    account = Account.for_servers()
+    assert account.is_another
+    assert account.options == {"user": account.uid, "group": account.gid, "extra_groups": []}
+
+
+def test_everybody_else_is_the_account_of_servers(monkeypatch, tmp_path):
+    monkeypatch.setattr(os, "geteuid", lambda: 4711)
+    account = Account.for_servers()
+    assert account.options == {}
+    assert account.give(tmp_path).stat().st_uid != 4711  # nothing to give
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    assert scratch_server._is_open(closed, account)
+
+
+def test_a_folder_that_is_open_to_the_account_of_servers():
+    # Not in pytest's folder, which is closed to others.
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        another = Account(os.geteuid() + 1, os.getegid())
+        assert not scratch_server._is_open(folder, another)
+        folder.chmod(0o711)
+        assert scratch_server._is_open(folder, another)
 
 
 # --- What a killed command leaves behind ----------------------------------------------------------

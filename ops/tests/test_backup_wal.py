@@ -12,9 +12,8 @@ import pytest
 from ops.backups.errors import BackupRefused
 from ops.backups.postgresql_pages import PagesEngine
 from ops.backups.wal import SLOT, WalReceiver, wait_until_archived
-from ops.backups.wal_folder import REACHED, problems, reached
+from ops.backups.wal_folder import NEWEST, REACHED, Reached, problems, reached
 from ops.backups.wal_names import (
-    PAGE,
     Segment,
     end_of_record,
     forks,
@@ -29,20 +28,24 @@ FULL, POINT_IN_TIME = BackupKind.FULL, BackupKind.POINT_IN_TIME
 MB = 1 << 20
 SIZE = 16 * MB
 INSERT = "INSERT INTO entry DEFAULT VALUES"
+HAS_IT = "SELECT restart_lsn >= pg_current_wal_flush_lsn() FROM pg_replication_slots"
 SWITCH = "SELECT pg_switch_wal()"
 
 
 @pytest.fixture(scope="module")
 def running():
     with own_server() as lent:
-        lent.run("CREATE ROLE reader LOGIN PASSWORD 'reader'")
+        lent.run(
+            "CREATE ROLE reader LOGIN PASSWORD 'reader'",
+            "CREATE ROLE platform LOGIN REPLICATION PASSWORD 'platform'",
+        )
         yield lent
 
 
 @pytest.fixture
 def server(running):
     """The server with an empty table, and no slot afterwards."""
-    running.run("CREATE TABLE entry (id serial PRIMARY KEY)")
+    running.run("CREATE TABLE entry (id serial PRIMARY KEY)", "ALTER TABLE entry OWNER TO platform")
     yield running
     running.run(
         "DROP TABLE entry",
@@ -58,15 +61,19 @@ def archive(tmp_path):
 
 
 @pytest.fixture
-def receiver(server, archive, tmp_path):
-    return WalReceiver(
-        cluster=server.cluster, folder=tmp_path / "wal", take=archive.take, every=0.1
-    )
+def cluster(server):
+    """The server for a role that has no more rights than it needs."""
+    return server.seen_by(user="platform", password="platform")
 
 
 @pytest.fixture
-def engine(server, archive):
-    return PagesEngine(cluster=server.cluster, archive=archive)
+def receiver(cluster, archive, tmp_path):
+    return WalReceiver(cluster=cluster, folder=tmp_path / "wal", take=archive.take, every=0.15)
+
+
+@pytest.fixture
+def engine(cluster, archive):
+    return PagesEngine(cluster=cluster, archive=archive)
 
 
 @pytest.fixture
@@ -124,6 +131,19 @@ def test_every_moment_between_the_backup_and_the_newest_wal(
         assert ids == set(range(1, last))
     # No commit is younger than that.
     assert restored_ids(engine, [made], scratch, newest(archive).at) == set(times)
+
+
+def test_all_that_is_there(server, archive, receiver, engine, scratch):
+    with receiving(receiver, engine):
+        made = kept(engine, POINT_IN_TIME, scratch)
+        wait_until_all_is_away(server, archive)
+        before = newest(archive)
+        server.run("SET synchronous_commit = on", *[INSERT] * 3)
+        wait_for(lambda: server.rows(HAS_IT) == [(True,)])
+    # The last of it came when the receiver ended, and nobody said to which moment that goes.
+    archive.take(REACHED, io.BytesIO(before.written()))
+    assert restored_ids(engine, [made], scratch, before.at) == set()
+    assert restored_ids(engine, [made], scratch, NEWEST) == {1, 2, 3}
 
 
 def test_moments_that_nobody_kept_are_refused_with_both_limits(
@@ -206,7 +226,7 @@ def test_damaged_wal_is_noticed(server, archive, receiver, engine, scratch):
         ((middle,),) = server.rows("SELECT pg_current_wal_insert_lsn()::text")
         server.run(*[INSERT] * 5)
         wait_until_all_is_away(server, archive)
-    (partial,) = (name for name in archive.names() if name.endswith(".partial"))
+    partial = max(name for name in archive.names() if name.endswith(".partial"))
     content = bytearray((archive.folder / partial).read_bytes())
     # Beyond the header of a page, should it begin here.
     content[position(middle) % SIZE + 48] ^= 0xFF
@@ -259,9 +279,11 @@ def test_a_receiver_that_was_away_for_a_while(server, archive, receiver, engine,
 
 def test_a_place_that_is_full_for_a_while(server, archive, receiver, engine, scratch, caplog):
     full = threading.Event()
+    refusals: list[str] = []
 
     def take(name, source):
         if full.is_set():
+            refusals.append(name)
             raise OSError(28, "No space left on device")
         archive.take(name, source)
 
@@ -270,7 +292,8 @@ def test_a_place_that_is_full_for_a_while(server, archive, receiver, engine, scr
         made = kept(engine, POINT_IN_TIME, scratch)
         full.set()
         server.run(INSERT, SWITCH, INSERT)
-        wait_for(lambda: "No space left" in caplog.text)
+        wait_for(lambda: len(refusals) >= 5)
+        assert "No space left" in caplog.text
         before = newest(archive)
         wait_for(lambda: [one for one in receiver.folder.iterdir() if len(one.name) == 24])
         assert newest(archive) == before  # it promises nothing that it does not have
@@ -281,8 +304,25 @@ def test_a_place_that_is_full_for_a_while(server, archive, receiver, engine, scr
     assert caplog.text.count("is not taken away") <= 3
 
 
+def test_nobody_is_told_what_the_archive_does_not_know(server, archive, receiver, engine):
+    told: list[Reached] = []
+    refusals: list[str] = []
+
+    def take(name, source):
+        if name == REACHED and len(refusals) < 2:
+            refusals.append(name)
+            raise OSError(28, "No space left on device")
+        archive.take(name, source)
+
+    receiver.take, receiver.told = take, told.append
+    with receiving(receiver, engine):
+        wait_for(lambda: len(refusals) == 2)
+        wait_for(lambda: told)
+    assert newest(archive) in told
+
+
 def test_somebody_is_told_how_far_it_is(server, archive, receiver, engine):
-    told = []
+    told: list[Reached] = []
     receiver.told = told.append
     with receiving(receiver, engine):
         wait_for(lambda: len(told) >= 2)
@@ -293,7 +333,6 @@ def test_somebody_is_told_how_far_it_is(server, archive, receiver, engine):
 
 
 def test_a_commit_waits_for_a_receiver_that_is_a_standby(server, archive, receiver, engine):
-    receiver.synchronous = True
     with receiving(receiver, engine):
         wait_for(
             lambda: server.rows("SELECT application_name FROM pg_stat_replication") == [(SLOT,)]
@@ -360,9 +399,9 @@ def test_the_names_are_postgresqls(server):
 
 
 def test_where_a_record_ends():
-    assert end_of_record(f"0/{3 * PAGE + 24:X}") == 3 * PAGE
-    assert end_of_record(f"1/{40:X}") == 1 << 32
-    assert end_of_record(f"0/{3 * PAGE + 64:X}") == 3 * PAGE + 64
+    assert end_of_record("0/6018") == "0/6000"  # behind the header of a page
+    assert end_of_record("1/A000028") == "1/A000000"  # and that of a segment
+    assert end_of_record("0/6040") == "0/6040"
 
 
 WAY: dict[str, Any] = {"from_lsn": "0/3000028", "to_lsn": "0/5000100", "timeline": 1, "size": SIZE}

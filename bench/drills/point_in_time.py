@@ -1,0 +1,218 @@
+"""PostgreSQL is lost under load, and lives again to a moment: nothing before it is missing.
+
+Two writers commit as fast as they can while their WAL is received and taken away, packed. Once the
+server and the receiver are killed together, as when their machine is lost; once the server alone,
+which waited for the receiver with each commit. Then the state of a chosen second is restored, and
+compared with the moments at which the commits were made, commit by commit.
+"""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+
+import psycopg
+
+from bench.drills import DidNotHold, Say
+from bench.drills._pages import Packed, keep, live, platform, restored
+from bench.drills.cluster import KILLED, Cluster
+
+LOST_AT_MOST = 5.0  # seconds of acknowledged commits
+WRITERS = 2
+LOAD, LOAD_SMALL = 20.0, 4.0  # seconds
+PATIENCE = 60.0
+FREE = timedelta(milliseconds=1)  # without a commit, around a second that is chosen
+
+
+class Load:
+    """Writers who commit one row after another until the server is gone."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        # When each row was acknowledged, by the clock of this process.
+        self.acknowledged: dict[int, float] = {}
+        self._threads = [threading.Thread(target=self._write) for _number in range(WRITERS)]
+        self._stopped = threading.Event()
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Write until the block ends."""
+        for thread in self._threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            self._stopped.set()
+            for thread in self._threads:
+                thread.join()
+
+    def _write(self) -> None:
+        with (
+            suppress(psycopg.OperationalError),
+            psycopg.connect(self.cluster.url, autocommit=True) as connection,
+        ):
+            while not self._stopped.is_set():
+                row = connection.execute("INSERT INTO entry DEFAULT VALUES RETURNING id").fetchone()
+                assert row
+                self.acknowledged[row[0]] = time.monotonic()
+
+
+def drill(*, small: bool, say: Say) -> None:
+    seconds = LOAD_SMALL if small else LOAD
+    with platform(track_commit_timestamp="on") as (folder, cluster):
+        _lose_a_machine(folder, cluster, seconds, say)
+    with platform() as (folder, cluster):
+        _lose_a_server(folder, cluster, seconds / 2, say)
+
+
+def _lose_a_machine(folder: Path, cluster: Cluster, seconds: float, say: Say) -> None:
+    from ops.backups.postgresql_pages import PagesEngine
+    from ops.backups.wal_folder import NEWEST, reached
+    from ops.models.backups import BackupKind
+
+    _make_table(cluster)
+    archive = Packed(folder / "archive")
+    engine = PagesEngine(cluster=live(cluster), archive=archive)
+    # Before there are threads: it is a process of its own, to be killed.
+    receiver = _receiver(folder, cluster, archive)
+    try:
+        _wait_for_receiver(cluster)
+        load = Load(cluster)
+        with load.running():
+            made = keep(engine, BackupKind.POINT_IN_TIME, folder)
+            time.sleep(seconds)
+            commits = _commits(cluster)
+            killed_at = time.monotonic()
+            cluster.stop(KILLED)
+            os.killpg(receiver, signal.SIGKILL)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(receiver, signal.SIGKILL)
+        os.waitpid(receiver, 0)
+
+    begun = time.monotonic()
+    with restored(engine, [made], folder, at=NEWEST) as ask:
+        found = {one for (one,) in ask("SELECT id FROM entry")}
+        took = time.monotonic() - begun
+    lost = {one: at for one, at in load.acknowledged.items() if one not in found}
+    behind = killed_at - min(lost.values(), default=killed_at)
+    say(
+        f"Server and receiver killed at once under load: {len(load.acknowledged):,} commits were "
+        f"acknowledged, {len(lost):,} are lost, those of the last {behind:.2f} s "
+        f"(promised: at most {LOST_AT_MOST:.0f} s); restored in {took:.1f} s."
+    )
+    if behind > LOST_AT_MOST:
+        raise DidNotHold(f"{behind:.2f} s of acknowledged commits are lost.")
+
+    has = reached(archive)
+    assert has
+    second = _free_second(commits, until=has.at)
+    begun = time.monotonic()
+    with restored(engine, [made], folder, at=second) as ask:
+        found = {one for (one,) in ask("SELECT id FROM entry")}
+        took = time.monotonic() - begun
+    wanted = {one for one, at in commits.items() if at <= second}
+    say(
+        f"Restored to {second:%H:%M:%S}: {len(found & wanted):,} of {len(wanted):,} commits "
+        f"until then, {len(found - wanted):,} of those after it; in {took:.1f} s."
+    )
+    if found != wanted:
+        raise DidNotHold(f"To {second} differs by {len(found ^ wanted)} commits.")
+
+
+def _lose_a_server(folder: Path, cluster: Cluster, seconds: float, say: Say) -> None:
+    from ops.backups.postgresql_pages import PagesEngine
+    from ops.backups.wal import SLOT, WalReceiver
+    from ops.backups.wal_folder import NEWEST
+    from ops.models.backups import BackupKind
+
+    _make_table(cluster)
+    archive = Packed(folder / "archive")
+    engine = PagesEngine(cluster=live(cluster), archive=archive)
+    receiver = WalReceiver(cluster=live(cluster), folder=folder / "wal", take=archive.take)
+    stop = threading.Event()
+    receiving = threading.Thread(target=receiver.receive, args=(stop,))
+    receiving.start()
+    try:
+        _wait_for_receiver(cluster)
+        cluster.sql(
+            f"ALTER SYSTEM SET synchronous_standby_names = '{SLOT}'", "SELECT pg_reload_conf()"
+        )
+        _wait_for(cluster, "SELECT 1 FROM pg_stat_replication WHERE sync_state = 'sync'")
+        load = Load(cluster)
+        with load.running():
+            made = keep(engine, BackupKind.POINT_IN_TIME, folder)
+            time.sleep(seconds)
+            cluster.stop(KILLED)
+    finally:
+        stop.set()
+        receiving.join()
+    with restored(engine, [made], folder, at=NEWEST) as ask:
+        found = {one for (one,) in ask("SELECT id FROM entry")}
+    lost = load.acknowledged.keys() - found
+    say(
+        f"Server killed that waits for the receiver (synchronous_standby_names): "
+        f"{len(load.acknowledged):,} commits were acknowledged, {len(lost):,} are lost."
+    )
+    if lost:
+        raise DidNotHold(f"{len(lost)} acknowledged commits are lost.")
+
+
+def _make_table(cluster: Cluster) -> None:
+    with psycopg.connect(cluster.url, autocommit=True) as connection:
+        connection.execute("CREATE TABLE entry (id bigserial PRIMARY KEY, said text DEFAULT 'x')")
+
+
+def _receiver(folder: Path, cluster: Cluster, archive: Packed) -> int:
+    """A process that receives, and what it starts: a group of its own."""
+    from ops.backups.wal import WalReceiver
+
+    pid = os.fork()
+    if not pid:
+        os.setsid()
+        try:
+            WalReceiver(cluster=live(cluster), folder=folder / "wal", take=archive.take).receive(
+                threading.Event()
+            )
+        finally:
+            os._exit(1)
+    return pid
+
+
+def _wait_for_receiver(cluster: Cluster) -> None:
+    _wait_for(cluster, "SELECT 1 FROM pg_replication_slots WHERE active")
+
+
+def _wait_for(cluster: Cluster, query: str) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not cluster.sql(query):
+        if time.monotonic() > deadline:
+            raise DidNotHold(f"Never: {query}")
+        time.sleep(0.05)
+
+
+def _commits(cluster: Cluster) -> dict[int, datetime]:
+    return dict(cluster.sql(_COMMITS, database="platform"))
+
+
+_COMMITS = "SELECT id, pg_xact_commit_timestamp(xmin) FROM entry"
+
+
+def _free_second(commits: dict[int, datetime], *, until: datetime) -> datetime:
+    """The last whole second around which nobody commits: two at once have no order."""
+    times = sorted(commits.values())
+    candidates = []
+    for earlier, later in pairwise(times):
+        second = later.astimezone(UTC).replace(microsecond=0)
+        if earlier + FREE < second < min(later - FREE, until):
+            candidates.append(second)
+    if candidates:
+        return candidates[-1]
+    # Two writers leave hardly a moment free: then any that lies between two commits.
+    between = [at for at in times if at < until][-1]
+    return between.astimezone(UTC).replace(microsecond=0)
