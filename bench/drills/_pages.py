@@ -5,7 +5,7 @@ Nothing is kept in plain bytes, so that sizes are those that a backup really tak
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,6 +16,7 @@ import django
 from psycopg.conninfo import conninfo_to_dict
 
 from bench.drills.cluster import PLATFORM, Cluster, clusters, running
+from bench.programs import free_port
 
 if TYPE_CHECKING:  # they want Django's settings
     from ops.backups.cluster import Cluster as Live
@@ -26,30 +27,30 @@ if TYPE_CHECKING:  # they want Django's settings
 
 
 @contextmanager
-def platform(**options: str | int) -> Iterator[tuple[Path, Cluster]]:
-    """A folder, and a PostgreSQL whose pages the role of the platform may copy."""
-    with clusters() as folder, tempfile.TemporaryDirectory(prefix="drill-data-") as data_dir:
-        # Of the platform itself only its keys are wanted, which it makes by itself.
+def settings_of_its_own() -> Iterator[None]:
+    """The platform's settings, of which only the keys are wanted, which it makes by itself."""
+    with tempfile.TemporaryDirectory(prefix="drill-data-") as data_dir:
         os.environ |= {
             "DJANGO_SETTINGS_MODULE": "config.settings",
             "DATABASE_URL": "",
             "REDIS_URL": "",
             "DATA_DIR": data_dir,
+            "LOG_DIR": "",
             "DEBUG": "1",
         }
         django.setup()
-        cluster = Cluster(folder / "postgresql", 0, wal_level="replica", **options)
-        cluster.port = _free_port()
+        yield
+
+
+@contextmanager
+def platform(**options: str | int) -> Iterator[tuple[Path, Cluster]]:
+    """A folder, and a PostgreSQL whose pages the role of the platform may copy."""
+    with clusters() as folder:
+        cluster = Cluster(folder / "postgresql", free_port(), wal_level="replica", **options)
         with running(cluster):
             cluster.make()
             cluster.sql(f"ALTER ROLE {PLATFORM} REPLICATION")
             yield folder, cluster
-
-
-def _free_port() -> int:
-    from bench.programs import free_port
-
-    return free_port()
 
 
 def live(cluster: Cluster) -> "Live":
@@ -168,7 +169,7 @@ def keep(
 
 @contextmanager
 def restored(
-    engine: "PagesEngine", chain: "list[Link]", folder: Path, *, at: datetime | None = None
+    engine: "PagesEngine", chain: "Sequence[Link]", folder: Path, *, at: datetime | None = None
 ) -> Iterator[Callable[[str], list[tuple[Any, ...]]]]:
     """Let a chain live again; what is yielded asks it."""
     import psycopg

@@ -19,8 +19,8 @@ from pathlib import Path
 import psycopg
 
 from bench.drills import DidNotHold, Say
-from bench.drills._pages import Packed, keep, live, platform, restored
-from bench.drills.cluster import KILLED, Cluster
+from bench.drills._pages import Packed, keep, live, platform, restored, settings_of_its_own
+from bench.drills.cluster import KILLED, PLATFORM, Cluster
 
 LOST_AT_MOST = 5.0  # seconds of acknowledged commits
 WRITERS = 2
@@ -64,10 +64,11 @@ class Load:
 
 def drill(*, small: bool, say: Say) -> None:
     seconds = LOAD_SMALL if small else LOAD
-    with platform(track_commit_timestamp="on") as (folder, cluster):
-        _lose_a_machine(folder, cluster, seconds, say)
-    with platform() as (folder, cluster):
-        _lose_a_server(folder, cluster, seconds / 2, say)
+    with settings_of_its_own():
+        with platform(track_commit_timestamp="on") as (folder, cluster):
+            _lose_a_machine(folder, cluster, seconds, say)
+        with platform() as (folder, cluster):
+            _lose_a_server(folder, cluster, seconds / 2, say)
 
 
 def _lose_a_machine(folder: Path, cluster: Cluster, seconds: float, say: Say) -> None:
@@ -197,7 +198,7 @@ def _wait_for(cluster: Cluster, query: str) -> None:
 
 
 def _commits(cluster: Cluster) -> dict[int, datetime]:
-    return dict(cluster.sql(_COMMITS, database="platform"))
+    return dict(cluster.sql(_COMMITS, database=PLATFORM))
 
 
 _COMMITS = "SELECT id, pg_xact_commit_timestamp(xmin) FROM entry"

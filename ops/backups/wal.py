@@ -24,7 +24,7 @@ from ops.backups.errors import BackupRefused
 from ops.backups.wal_folder import REACHED, Archive, Reached, problems, reached
 from ops.backups.wal_names import HISTORY, PARTIAL, SEGMENT, end_of_record, position
 
-logger = logging.getLogger("points.backups")
+logger = logging.getLogger(__name__)
 
 SLOT = "wal_archive"
 # Less than half of what may be lost at most: a round of taking away has the rest.
