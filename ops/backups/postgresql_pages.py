@@ -18,10 +18,15 @@ from ops.backups import base_backup, scratch_server
 from ops.backups.base_backup import DATABASE, MANIFEST
 from ops.backups.cluster import Cluster, Session, asked, count_rows
 from ops.backups.engine import Link, Put, Restored, Stored
+from ops.backups.errors import BackupRefused
 from ops.backups.manifest import Manifest
+from ops.backups.scratch_server import Pour
 from ops.backups.wal import SLOT, wait_until_archived
 from ops.backups.wal_folder import Archive
 from ops.models.backups import BackupKind
+
+# A backup that could not live again would be of no use: what makes it, and what tries it.
+PROGRAMS = ("pg_basebackup", "pg_verifybackup", "pg_combinebackup", "postgres")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +39,8 @@ class PagesEngine:
     # Where the WAL lies that `manage.py` of this platform takes away; None where nobody does.
     archive: Archive | None = None
     slot: str = SLOT
+    # How a server that lives beside becomes a database of the live one; None where none may.
+    pour: Pour | None = None
 
     def kinds(self) -> Sequence[BackupKind]:
         """What the server's settings and the role allow."""
@@ -98,7 +105,12 @@ class PagesEngine:
     ) -> AbstractContextManager[Restored]:
         """Let the cluster live again on a server of its own, which only this account reaches."""
         return scratch_server.restored(
-            chain, live=self.cluster, scratch=scratch, at=at, archive=self.archive
+            chain,
+            live=self.cluster,
+            scratch=scratch,
+            at=at,
+            archive=self.archive,
+            pour=self.pour,
         )
 
     def remove_remains(self) -> int:
@@ -106,12 +118,29 @@ class PagesEngine:
         return scratch_server.remove_remains()
 
     def _unable(self, kind: BackupKind) -> str | None:
-        with self.cluster.connect() as connection:
-            return (
-                _role_refusal(connection)
-                or _server_refusal(connection)
-                or self._kind_refusal(connection, kind)
-            )
+        try:
+            for name in PROGRAMS:
+                self.cluster.program(name)
+            with self.cluster.connect() as connection:
+                return (
+                    _role_refusal(connection)
+                    or _server_refusal(connection)
+                    or self._kind_refusal(connection, kind)
+                    or self._way_refusal()
+                )
+        except BackupRefused as refusal:
+            return str(refusal)
+
+    def _way_refusal(self) -> str | None:
+        """Whether the server lets nobody in who copies it: it asks other lines for that."""
+        try:
+            with self.cluster.connect(replication="true"):
+                return None
+        except BackupRefused as refusal:
+            return _(
+                "PostgreSQL lets in nobody who copies its pages: add such as `hostssl replication "
+                "%(role)s samenet scram-sha-256` to its pg_hba.conf. %(reason)s"
+            ) % {"role": self.cluster.parameters["user"], "reason": refusal}
 
     def _kind_refusal(self, connection: Session, kind: BackupKind) -> str | None:
         if kind is BackupKind.INCREMENTAL:

@@ -15,11 +15,11 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 from urllib.parse import quote
 
 import psutil
@@ -104,6 +104,28 @@ class Account:
         return path
 
 
+class Beside(Protocol):
+    """A database beside the live one, on the same server, filled; see `Restored`."""
+
+    def become(self, name: str) -> None:
+        """Stay, as another database of this name."""
+        ...
+
+    def become_live(self, *, keep_as: str) -> str:
+        """Take the place of the live database."""
+        ...
+
+
+class Pour(Protocol):
+    """Fill a database beside the live one with all that another server has."""
+
+    def __call__(
+        self, *, here: Cluster, live: Cluster, scratch: Path
+    ) -> AbstractContextManager[Beside]:
+        """It is gone when the block is left, unless it became something."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScratchServer:
     """A backup of pages that lives again, until the block is left."""
@@ -111,6 +133,8 @@ class ScratchServer:
     live: Cluster
     # The same database on the server of its own.
     cluster: Cluster
+    scratch: Path
+    pour: Pour | None
 
     @property
     def environment(self) -> Mapping[str, str]:
@@ -127,11 +151,19 @@ class ScratchServer:
 
     def become(self, name: str) -> None:
         """Stay, as another database of the live server."""
-        raise NotImplementedError(name)
+        with self._beside() as side:
+            side.become(name)
 
     def become_live(self, *, keep_as: str) -> str:
-        """Take the place of the live database."""
-        raise NotImplementedError(keep_as)
+        """Take the place of the live database, which is kept; returns where, in words."""
+        with self._beside() as side:
+            return side.become_live(keep_as=keep_as)
+
+    def _beside(self) -> AbstractContextManager[Beside]:
+        # Pages are of a whole cluster: what is wanted of it is poured, by pg_dump, into the live.
+        if self.pour is None:
+            raise BackupRefused(_("Here it can be looked at only."))
+        return self.pour(here=self.cluster, live=self.live, scratch=self.scratch)
 
 
 @contextmanager
@@ -142,6 +174,7 @@ def restored(
     scratch: Path,
     at: datetime | None = None,
     archive: Archive | None = None,
+    pour: Pour | None = None,
 ) -> Iterator[ScratchServer]:
     """Unpack and verify the backups of a chain, and run PostgreSQL on them until the block ends.
 
@@ -165,7 +198,7 @@ def restored(
             }
             cluster = replace(live, parameters=parameters)
             with _running(cluster, data, account, recovery=recovery):
-                yield ScratchServer(live=live, cluster=cluster)
+                yield ScratchServer(live=live, cluster=cluster, scratch=scratch, pour=pour)
 
 
 # --- Where it lives -------------------------------------------------------------------------------
@@ -397,7 +430,13 @@ def _check_end(cluster: Cluster, recovery: Recovery) -> None:
 
 def _configure(data: Path, account: Account, *, role: str, recovery: Recovery | None) -> None:
     """Leave nothing of the copied cluster's settings, and let one account in, as one role."""
-    own = pwd.getpwuid(os.geteuid()).pw_name
+    try:
+        own = pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError as error:
+        raise BackupRefused(
+            _("The account %d of this process has no name, by which PostgreSQL would let it in.")
+            % os.geteuid()
+        ) from error
     files = {
         "postgresql.conf": "",
         "postgresql.auto.conf": "",

@@ -213,6 +213,21 @@ _POSITIONS = """
 """
 
 
+def drop_slot(cluster: Cluster, *, slot: str = SLOT) -> bool:
+    """Receive no more for good: else the server would keep its WAL until its disk is full.
+
+    Returns whether there was one. Raises BackupRefused while somebody receives by it.
+    """
+    with cluster.connect() as connection:
+        return bool(
+            connection.execute(
+                "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots "
+                "WHERE slot_name = %s",
+                [slot],
+            ).rowcount
+        )
+
+
 def wait_until_archived(
     archive: Archive, facts: Mapping[str, Any], *, patience: float = PATIENCE
 ) -> None:

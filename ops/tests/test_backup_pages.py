@@ -2,6 +2,7 @@
 
 import io
 import os
+import pwd
 import shutil
 import signal
 import subprocess
@@ -153,6 +154,48 @@ def test_the_settings_understand_its_address(engine, full, tmp_path):
     assert len(database["OPTIONS"]["host"]) < 80
 
 
+# --- What becomes of it ---------------------------------------------------------------------------
+class Poured:
+    """A database beside the live one, which remembers what it should become."""
+
+    def __init__(self):
+        self.became = []
+
+    @contextmanager
+    def __call__(self, *, here, live, scratch):
+        assert scratch.is_dir()
+        with here.connect() as there, live.connect() as connection:
+            self.rows = count_rows(there)
+            assert (
+                there.info.port != connection.info.port or there.info.host != connection.info.host
+            )
+        yield self
+
+    def become(self, name):
+        self.became.append(name)
+
+    def become_live(self, *, keep_as):
+        self.became.append(keep_as)
+        return f"the database {keep_as}"
+
+
+def test_it_becomes_a_database_of_the_live_server(engine, full, tmp_path):
+    poured = Poured()
+    with replace(engine, pour=poured).restored([full], scratch=tmp_path) as alive:
+        alive.become("other")
+        assert alive.become_live(keep_as="before") == "the database before"
+        assert poured.rows == alive.count_rows()
+    assert poured.became == ["other", "before"]
+
+
+def test_where_nothing_may_become_of_it(engine, full, tmp_path):
+    with engine.restored([full], scratch=tmp_path) as alive:
+        with pytest.raises(BackupRefused, match="looked at only"):
+            alive.become("other")
+        with pytest.raises(BackupRefused, match="looked at only"):
+            alive.become_live(keep_as="before")
+
+
 # --- What is refused before anything is written ---------------------------------------------------
 def test_a_role_that_may_not(server, full, tmp_path):
     engine = PagesEngine(cluster=server.seen_by(user="reader", password="reader"))
@@ -163,8 +206,36 @@ def test_a_role_that_may_not(server, full, tmp_path):
 
 def test_a_server_that_is_away(server):
     engine = PagesEngine(cluster=server.seen_by(port="1"))
-    with pytest.raises(BackupRefused, match=r"PostgreSQL says: .*refused"):
-        engine.kinds()
+    assert engine.kinds() == []
+    assert "refused" in str(engine.refusal(FULL, parent=None))
+
+
+def test_a_server_that_lets_nobody_copy(server, engine):
+    server.run("CREATE ROLE shut LOGIN REPLICATION PASSWORD 'shut'")
+    lines = server.data / "pg_hba.conf"
+    before = lines.read_text()
+    try:
+        lines.write_text(f"host replication shut all reject\n{before}")
+        server.run("SELECT pg_reload_conf()")
+        shut = PagesEngine(cluster=server.seen_by(user="shut", password="shut"))
+        said = wait_for(lambda: shut.refusal(FULL, parent=None))
+        assert "hostssl replication shut samenet scram-sha-256" in str(said)
+        assert "rejects replication connection" in str(said)
+        assert engine.refusal(FULL, parent=None) is None
+    finally:
+        lines.write_text(before)
+        server.run("SELECT pg_reload_conf()", "DROP ROLE shut")
+
+
+def test_a_program_that_is_missing(server):
+    def program(name):
+        if name == "pg_verifybackup":
+            raise BackupRefused("pg_verifybackup is missing.")
+        return server.cluster.program(name)
+
+    engine = PagesEngine(cluster=replace(server.cluster, program=program))
+    assert engine.kinds() == []
+    assert engine.refusal(FULL, parent=None) == "pg_verifybackup is missing."
 
 
 def test_the_kinds_of_a_server(engine, server):
@@ -418,6 +489,20 @@ def test_root_has_another_account_for_servers(monkeypatch):
     account = Account.for_servers()
     assert account.is_another
     assert account.options == {"user": account.uid, "group": account.gid, "extra_groups": []}
+
+
+def test_the_account_of_servers_gets_all_that_is_in_a_folder(monkeypatch, tmp_path):
+    given = []
+    monkeypatch.setattr(os, "chown", lambda path, *_ids, **_options: given.append(Path(path)))
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "file").touch()
+    Account(os.geteuid() + 1, os.getegid()).give(tmp_path)
+    assert given == [tmp_path, tmp_path / "folder", tmp_path / "folder" / "file"]
+
+
+def test_an_account_without_a_name(engine, full, tmp_path, monkeypatch):
+    monkeypatch.setattr(pwd, "getpwuid", {}.__getitem__)
+    assert "has no name" in refused(engine, [full], tmp_path)
 
 
 def test_everybody_else_is_the_account_of_servers(monkeypatch, tmp_path):

@@ -11,7 +11,7 @@ import pytest
 
 from ops.backups.errors import BackupRefused
 from ops.backups.postgresql_pages import PagesEngine
-from ops.backups.wal import SLOT, WalReceiver, wait_until_archived
+from ops.backups.wal import SLOT, WalReceiver, drop_slot, wait_until_archived
 from ops.backups.wal_folder import NEWEST, REACHED, Reached, problems, reached
 from ops.backups.wal_names import (
     Segment,
@@ -380,6 +380,14 @@ def test_a_slot_that_somebody_else_has(server, archive, receiver, engine, tmp_pa
     with receiving(receiver, engine), receiving(second):
         wait_for(lambda: "is active for PID" in caplog.text)
         wait_until_all_is_away(server, archive)
+
+
+def test_a_slot_that_is_wanted_no_more(server, cluster, archive, receiver, engine):
+    with receiving(receiver, engine), pytest.raises(BackupRefused, match="is active for PID"):
+        drop_slot(cluster)
+    assert drop_slot(cluster)
+    assert not drop_slot(cluster)
+    assert server.rows("SELECT count(*) FROM pg_replication_slots") == [(0,)]
 
 
 # --- Names ----------------------------------------------------------------------------------------
