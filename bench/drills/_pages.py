@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import django
+from django.conf import settings
 from psycopg.conninfo import conninfo_to_dict
 
 from bench.drills.cluster import PLATFORM, Cluster, clusters, running
 from bench.programs import free_port
 
 if TYPE_CHECKING:  # they want Django's settings
-    from ops.backups.cluster import Cluster as Live
     from ops.backups.engine import Link, Readable
     from ops.backups.manifest import Manifest, Piece
     from ops.backups.postgresql_pages import PagesEngine
@@ -35,7 +35,6 @@ def settings_of_its_own() -> Iterator[None]:
             "DATABASE_URL": "",
             "REDIS_URL": "",
             "DATA_DIR": data_dir,
-            "LOG_DIR": "",
             "DEBUG": "1",
         }
         django.setup()
@@ -49,16 +48,14 @@ def platform(**options: str | int) -> Iterator[tuple[Path, Cluster]]:
         cluster = Cluster(folder / "postgresql", free_port(), wal_level="replica", **options)
         with running(cluster):
             cluster.make()
+            settings.PG_TOOLS_DIR = str(cluster.programs)
             cluster.sql(f"ALTER ROLE {PLATFORM} REPLICATION")
             yield folder, cluster
 
 
-def live(cluster: Cluster) -> "Live":
-    """The server as an engine of backups knows it."""
-    from ops.backups.cluster import Cluster as Live
-
-    parameters = {name: str(one) for name, one in conninfo_to_dict(cluster.url).items()}
-    return Live(parameters=parameters, program=cluster.programs.joinpath)
+def live(cluster: Cluster) -> dict[str, str]:
+    """Where the platform's database is, as libpq names it."""
+    return {name: str(one) for name, one in conninfo_to_dict(cluster.url).items()}
 
 
 @dataclass

@@ -68,7 +68,7 @@ def _keep_changes(folder: Path, cluster: Cluster, say: Say) -> None:
     ((rows, pages),) = cluster.sql(
         "SELECT count(*), pg_relation_size('entry') / 8192 FROM entry", database=PLATFORM
     )
-    engine = PagesEngine(cluster=live(cluster))
+    engine = PagesEngine(parameters=live(cluster))
     chain = [keep(engine, BackupKind.FULL, folder)]
     say(f"{_told('Full', chain[0])}: {rows:,} rows, {pages:,} pages of the table")
 

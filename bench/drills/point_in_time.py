@@ -80,7 +80,7 @@ def _lose_a_machine(folder: Path, cluster: Cluster, seconds: float, say: Say) ->
 
     _make_table(cluster)
     archive = Packed(folder / "archive")
-    engine = PagesEngine(cluster=live(cluster), archive=archive)
+    engine = PagesEngine(parameters=live(cluster), archive=archive)
     # Before there are threads: it is a process of its own, to be killed.
     receiver = _receiver(folder, cluster, archive)
     try:
@@ -137,8 +137,8 @@ def _lose_a_server(folder: Path, cluster: Cluster, seconds: float, say: Say) -> 
 
     _make_table(cluster)
     archive = Packed(folder / "archive")
-    engine = PagesEngine(cluster=live(cluster), archive=archive)
-    receiver = WalReceiver(cluster=live(cluster), folder=folder / "wal", take=archive.take)
+    engine = PagesEngine(parameters=live(cluster), archive=archive)
+    receiver = WalReceiver(parameters=live(cluster), folder=folder / "wal", take=archive.take)
     stop = threading.Event()
     receiving = threading.Thread(target=receiver.receive, args=(stop,))
     receiving.start()
@@ -180,7 +180,7 @@ def _receiver(folder: Path, cluster: Cluster, archive: Packed) -> int:
     if not pid:
         os.setsid()
         try:
-            WalReceiver(cluster=live(cluster), folder=folder / "wal", take=archive.take).receive(
+            WalReceiver(parameters=live(cluster), folder=folder / "wal", take=archive.take).receive(
                 threading.Event()
             )
         finally:

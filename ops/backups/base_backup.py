@@ -3,17 +3,16 @@
 Nothing of it touches a disk of ours in plain bytes.
 """
 
-import subprocess
 import tarfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import IO
 
 from django.utils.translation import gettext as _
 
-from ops.backups.cluster import Cluster, one_line
+from ops.backups import postgresql_tools as tools
+from ops.backups.engine import Readable
 from ops.backups.errors import BackupRefused
+from ops.backups.postgresql_tools import Parameters
 
 # The pieces: the tar archive, and what it says of itself, by the name that PostgreSQL gives it.
 DATABASE = "database"
@@ -24,12 +23,11 @@ _BLOCK = tarfile.BLOCKSIZE
 class BaseBackup:
     """A tar archive that passes through, and what its member `backup_manifest` said.
 
-    Reading its end raises BackupRefused unless the program succeeded and the manifest came.
+    Reading its end raises BackupRefused where the manifest did not come, and what the source does.
     """
 
-    def __init__(self, process: "subprocess.Popen[bytes]", errors: Path) -> None:
-        assert process.stdout is not None  # noqa: S101  it was asked for
-        self._process, self._source, self._errors = process, process.stdout, errors
+    def __init__(self, source: Readable) -> None:
+        self._source = source
         self._header = b""
         self._left = 0  # bytes of the member that still come, its padding included
         self._wanted = 0  # of those, the ones that are the manifest's
@@ -44,8 +42,8 @@ class BaseBackup:
         """Read on."""
         data = self._source.read(size)
         self._look(data)
-        if not data or size < 0:
-            self._end()
+        if (not data or size < 0) and (self._wanted or not self._taken):
+            raise BackupRefused(_("pg_basebackup sent no manifest, or a part of it."))
         return data
 
     def _look(self, data: bytes) -> None:
@@ -74,43 +72,16 @@ class BaseBackup:
         if member.name == MANIFEST:
             self._wanted = member.size
 
-    def _end(self) -> None:
-        if self._process.wait() or not self._taken or self._wanted:
-            said = self._errors.read_text(encoding="utf-8", errors="replace")
-            raise BackupRefused(_("pg_basebackup failed: %s") % one_line(said))
-
 
 @contextmanager
-def running(
-    cluster: Cluster, *, scratch: Path, arguments: Sequence[str] = ()
-) -> Iterator[BaseBackup]:
+def running(parameters: Parameters, *, arguments: Sequence[str] = ()) -> Iterator[BaseBackup]:
     """Run pg_basebackup and read what it sends; it is stopped when the block is left early."""
-    errors = scratch / "pg_basebackup.log"
+    with tools.connected(parameters) as connection:
+        program = tools.find("pg_basebackup", server=tools.major_version(connection))
     command = [
-        str(cluster.program("pg_basebackup")),
         *("--pgdata=-", "--format=tar", "--wal-method=fetch", "--checkpoint=fast"),
         *("--manifest-checksums=SHA256", "--no-password"),
         *arguments,
     ]
-    with errors.open("wb") as output, _stopped(command, cluster, output) as process:
-        yield BaseBackup(process, errors)
-
-
-@contextmanager
-def _stopped(
-    command: Sequence[str], cluster: Cluster, errors: IO[bytes]
-) -> "Iterator[subprocess.Popen[bytes]]":
-    process = subprocess.Popen(  # noqa: S603  a program of PostgreSQL, and no shell
-        command,
-        env=cluster.environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=errors,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()  # does nothing if it has ended
-        assert process.stdout is not None  # noqa: S101
-        process.stdout.close()
-        process.wait()
+    with tools.running(program, command, parameters) as output:
+        yield BaseBackup(output)

@@ -5,22 +5,24 @@ It is of a whole cluster, with all of its databases and roles.
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 from typing import Any, ClassVar
 
+import psycopg
 from django.utils.translation import gettext as _
 
-from ops.backups import base_backup, scratch_server
+from ops.backups import base_backup, scratch_server, side_database
+from ops.backups import postgresql_tools as tools
 from ops.backups.base_backup import DATABASE, MANIFEST
-from ops.backups.cluster import Cluster, Session, asked, count_rows
 from ops.backups.engine import Link, Put, Restored, Stored
 from ops.backups.errors import BackupRefused
 from ops.backups.manifest import Manifest
-from ops.backups.scratch_server import Pour
+from ops.backups.postgresql_tools import Parameters, Session, one_line, row
+from ops.backups.side_database import count_rows
 from ops.backups.wal import SLOT, wait_until_archived
 from ops.backups.wal_folder import Archive
 from ops.models.backups import BackupKind
@@ -35,12 +37,11 @@ class PagesEngine:
 
     name: ClassVar[str] = "pg_basebackup"
 
-    cluster: Cluster = field(default_factory=Cluster.live)
+    # Of the live database, as libpq names them.
+    parameters: Parameters = field(default_factory=tools.live_parameters)
     # Where the WAL lies that `manage.py` of this platform takes away; None where nobody does.
     archive: Archive | None = None
     slot: str = SLOT
-    # How a server that lives beside becomes a database of the live one; None where none may.
-    pour: Pour | None = None
 
     def kinds(self) -> Sequence[BackupKind]:
         """What the server's settings and the role allow."""
@@ -63,7 +64,7 @@ class PagesEngine:
                 "id": parent.id,
                 "engine": parent.engine,
             }
-        with self.cluster.connect() as connection:
+        with tools.connected(self.parameters) as connection:
             identifier = _identifier(connection)
         if parent.facts["system_identifier"] != identifier:
             return (
@@ -74,18 +75,18 @@ class PagesEngine:
 
     def store(self, put: Put, *, kind: BackupKind, parent: Link | None, scratch: Path) -> Stored:
         """Write the pages of the whole cluster, or those that changed since the parent."""
-        with self.cluster.connect() as connection:
+        with tools.connected(self.parameters) as connection:
             before = count_rows(connection)
             facts = _facts(connection)
             with (
                 _parent_manifest(parent, scratch) as arguments,
-                base_backup.running(self.cluster, scratch=scratch, arguments=arguments) as source,
+                base_backup.running(self.parameters, arguments=arguments) as source,
             ):
                 put(DATABASE, source)
             put(MANIFEST, BytesIO(source.manifest))
-            (stopped_at,) = asked(connection, "SELECT clock_timestamp()")
+            (stopped_at,) = row(connection, "SELECT clock_timestamp()")
             after = count_rows(connection)
-            server_version = asked(connection, "SHOW server_version")[0]
+            server_version = row(connection, "SHOW server_version")[0]
         way = json.loads(source.manifest)["WAL-Ranges"]
         facts |= {
             "start_lsn": way[0]["Start-LSN"],
@@ -106,41 +107,45 @@ class PagesEngine:
         """Let the cluster live again on a server of its own, which only this account reaches."""
         return scratch_server.restored(
             chain,
-            live=self.cluster,
+            live=self.parameters,
             scratch=scratch,
             at=at,
             archive=self.archive,
-            pour=self.pour,
         )
 
     def remove_remains(self) -> int:
-        """Stop the servers of killed commands, and remove their folders."""
-        return scratch_server.remove_remains()
+        """Remove the servers of killed commands, and the databases they were poured into."""
+        found = scratch_server.remove_remains()
+        # Where the live server is lost, nothing is on it.
+        with suppress(BackupRefused):
+            found += side_database.remove_remains(self.parameters)
+        return found
 
     def _unable(self, kind: BackupKind) -> str | None:
         try:
-            for name in PROGRAMS:
-                self.cluster.program(name)
-            with self.cluster.connect() as connection:
+            with tools.connected(self.parameters) as connection:
+                for name in PROGRAMS:
+                    tools.find(name, server=tools.major_version(connection))
                 return (
                     _role_refusal(connection)
                     or _server_refusal(connection)
                     or self._kind_refusal(connection, kind)
-                    or self._way_refusal()
+                    or self._way_refusal(connection.info.user)
                 )
         except BackupRefused as refusal:
             return str(refusal)
 
-    def _way_refusal(self) -> str | None:
+    def _way_refusal(self, role: str) -> str | None:
         """Whether the server lets nobody in who copies it: it asks other lines for that."""
+        asked: dict[str, Any] = {**self.parameters, "replication": "true"}
         try:
-            with self.cluster.connect(replication="true"):
-                return None
-        except BackupRefused as refusal:
+            psycopg.connect(**asked, autocommit=True).close()
+        except psycopg.OperationalError as error:
             return _(
                 "PostgreSQL lets in nobody who copies its pages: add such as `hostssl replication "
                 "%(role)s samenet scram-sha-256` to its pg_hba.conf. %(reason)s"
-            ) % {"role": self.cluster.parameters["user"], "reason": refusal}
+            ) % {"role": role, "reason": one_line(error)}
+        return None
 
     def _kind_refusal(self, connection: Session, kind: BackupKind) -> str | None:
         if kind is BackupKind.INCREMENTAL:
@@ -161,7 +166,7 @@ class PagesEngine:
 
 
 def _role_refusal(connection: Session) -> str | None:
-    role, allowed = asked(
+    role, allowed = row(
         connection,
         "SELECT quote_ident(rolname), rolreplication OR rolsuper FROM pg_roles "
         "WHERE rolname = current_user",
@@ -174,7 +179,7 @@ def _role_refusal(connection: Session) -> str | None:
 
 
 def _server_refusal(connection: Session) -> str | None:
-    level, senders, elsewhere = asked(
+    level, senders, elsewhere = row(
         connection,
         "SELECT current_setting('wal_level'), current_setting('max_wal_senders')::int, "
         "(SELECT min(spcname) FROM pg_tablespace WHERE oid >= 16384)",
@@ -192,7 +197,7 @@ def _server_refusal(connection: Session) -> str | None:
 
 
 def _increment_refusal(connection: Session) -> str | None:
-    setting, found = asked(
+    setting, found = row(
         connection,
         "SELECT (SELECT setting FROM pg_settings WHERE name = 'summarize_wal'), "
         "current_setting('server_version')",
@@ -208,11 +213,11 @@ def _increment_refusal(connection: Session) -> str | None:
 
 
 def _identifier(connection: Session) -> str:
-    return str(asked(connection, "SELECT system_identifier FROM pg_control_system()")[0])
+    return str(row(connection, "SELECT system_identifier FROM pg_control_system()")[0])
 
 
 def _facts(connection: Session) -> dict[str, Any]:
-    (size,) = asked(
+    (size,) = row(
         connection, "SELECT setting::bigint FROM pg_settings WHERE name = 'wal_segment_size'"
     )
     return {"system_identifier": _identifier(connection), "segment_size": size}

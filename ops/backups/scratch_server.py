@@ -15,23 +15,25 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol, Self
-from urllib.parse import quote
+from typing import Any, Self
 
 import psutil
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from ops.backups import wal_folder
+from ops.backups import postgresql_tools as tools
+from ops.backups import side_database, wal_folder
 from ops.backups.base_backup import DATABASE
-from ops.backups.cluster import Cluster, asked, count_rows, one_line
 from ops.backups.engine import Link
 from ops.backups.errors import BackupRefused
 from ops.backups.manifest import Manifest
+from ops.backups.postgresql_dump import dumping, fill
+from ops.backups.postgresql_tools import Parameters, one_line, row
+from ops.backups.side_database import SideDatabase, count_rows
 from ops.backups.wal_folder import Archive, Recovery
 from ops.backups.wal_names import position
 
@@ -104,49 +106,23 @@ class Account:
         return path
 
 
-class Beside(Protocol):
-    """A database beside the live one, on the same server, filled; see `Restored`."""
-
-    def become(self, name: str) -> None:
-        """Stay, as another database of this name."""
-        ...
-
-    def become_live(self, *, keep_as: str) -> str:
-        """Take the place of the live database."""
-        ...
-
-
-class Pour(Protocol):
-    """Fill a database beside the live one with all that another server has."""
-
-    def __call__(
-        self, *, here: Cluster, live: Cluster, scratch: Path
-    ) -> AbstractContextManager[Beside]:
-        """It is gone when the block is left, unless it became something."""
-        ...
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScratchServer:
     """A backup of pages that lives again, until the block is left."""
 
-    live: Cluster
+    live: Parameters
     # The same database on the server of its own.
-    cluster: Cluster
+    here: Parameters
     scratch: Path
-    pour: Pour | None
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """DATABASE_URL, by the socket of this server."""
-        name, user, folder = (
-            quote(self.cluster.parameters[part], safe="") for part in ("dbname", "user", "host")
-        )
-        return {"DATABASE_URL": f"postgres://{user}@/{name}?host={folder}"}
+        """The variables with which `manage.py` works on it, by the socket of this server."""
+        return {"DATABASE_URL": tools.address(self.here), "DATABASE_URL_FILE": ""}
 
     def count_rows(self) -> Mapping[str, int]:
         """How many rows each table has."""
-        with self.cluster.connect() as connection:
+        with tools.connected(self.here) as connection:
             return count_rows(connection)
 
     def become(self, name: str) -> None:
@@ -159,22 +135,23 @@ class ScratchServer:
         with self._beside() as side:
             return side.become_live(keep_as=keep_as)
 
-    def _beside(self) -> AbstractContextManager[Beside]:
-        # Pages are of a whole cluster: what is wanted of it is poured, by pg_dump, into the live.
-        if self.pour is None:
-            raise BackupRefused(_("Here it can be looked at only."))
-        return self.pour(here=self.cluster, live=self.live, scratch=self.scratch)
+    @contextmanager
+    def _beside(self) -> Iterator[SideDatabase]:
+        """Pages are of a whole cluster: what is wanted of it goes into a database of the live."""
+        with side_database.created(self.live) as side:
+            with dumping(self.here) as archive:
+                fill(side, archive, scratch=self.scratch)
+            yield side
 
 
 @contextmanager
 def restored(
     chain: Sequence[Link],
     *,
-    live: Cluster,
+    live: Parameters,
     scratch: Path,
     at: datetime | None = None,
     archive: Archive | None = None,
-    pour: Pour | None = None,
 ) -> Iterator[ScratchServer]:
     """Unpack and verify the backups of a chain, and run PostgreSQL on them until the block ends.
 
@@ -183,22 +160,22 @@ def restored(
     _check_chain(chain)
     account = Account.for_servers()
     with _home(scratch, account) as home:
-        _check_programs(chain[-1].manifest, live.program("postgres"), home, account)
+        server = _major(chain[-1].manifest.server_version)
+        _check_programs(chain[-1].manifest, home, account)
         recovery = None
         if at is not None:
             recovery = wal_folder.recovery(chain[-1].manifest, archive, at=at, folder=home / "wal")
             account.give(home / "wal")
-        data = _unpacked(chain, live, home, account)
+        data = _unpacked(chain, server, home, account)
         with _sockets(home, account) as sockets:
-            parameters = {
+            here = {
                 "host": str(sockets),
                 "port": _OPTIONS["port"],
-                "user": live.parameters["user"],
-                "dbname": live.parameters["dbname"],
+                **{name: live[name] for name in ("user", "dbname")},
             }
-            cluster = replace(live, parameters=parameters)
-            with _running(cluster, data, account, recovery=recovery):
-                yield ScratchServer(live=live, cluster=cluster, scratch=scratch, pour=pour)
+            program = tools.find("postgres", server=server)
+            with _running(program, here, data, account, recovery=recovery):
+                yield ScratchServer(live=live, here=here, scratch=scratch)
 
 
 # --- Where it lives -------------------------------------------------------------------------------
@@ -232,8 +209,9 @@ def _is_open(folder: Path, account: Account) -> bool:
     return all(one.stat().st_mode & 0o001 for one in (folder, *folder.absolute().parents))
 
 
-def _check_programs(manifest: Manifest, program: Path, home: Path, account: Account) -> None:
+def _check_programs(manifest: Manifest, home: Path, account: Account) -> None:
     """Raise BackupRefused where the account cannot run PostgreSQL, or it is of another version."""
+    program = tools.find("postgres", server=_major(manifest.server_version))
     try:
         done = subprocess.run(  # noqa: S603
             [str(program), "--version"],
@@ -257,8 +235,8 @@ def _check_programs(manifest: Manifest, program: Path, home: Path, account: Acco
         )
 
 
-def _major(version: str) -> str:
-    return version.split(".")[0]
+def _major(version: str) -> int:
+    return int(version.split(".")[0])
 
 
 @contextmanager
@@ -310,7 +288,7 @@ def _check_chain(chain: Sequence[Link]) -> None:
 
 
 # --- The pages ------------------------------------------------------------------------------------
-def _unpacked(chain: Sequence[Link], live: Cluster, home: Path, account: Account) -> Path:
+def _unpacked(chain: Sequence[Link], server: int, home: Path, account: Account) -> Path:
     """The folder of a cluster, verified and put together from its increments."""
     folders = []
     for number, link in enumerate(chain):
@@ -318,13 +296,13 @@ def _unpacked(chain: Sequence[Link], live: Cluster, home: Path, account: Account
         folder.mkdir(mode=0o700)
         _extract(link, folder)
         account.give(folder)
-        _run(live, "pg_verifybackup", ["--exit-on-error", "--quiet", str(folder)], home, account)
+        _run(server, "pg_verifybackup", ["--exit-on-error", "--quiet", str(folder)], home, account)
         folders.append(folder)
     if len(folders) == 1:
         return folders[0]
     data = home / "data"
     _run(
-        live,
+        server,
         "pg_combinebackup",
         [*map(str, folders), f"--output={data}", "--no-sync"],
         home,
@@ -350,35 +328,21 @@ def _extract(link: Link, folder: Path) -> None:
         ) from error
 
 
-def _run(live: Cluster, name: str, arguments: Sequence[str], home: Path, account: Account) -> None:
+def _run(server: int, name: str, arguments: Sequence[str], home: Path, account: Account) -> None:
     """Run a program of PostgreSQL as the account. Raises BackupRefused when it fails."""
-    done = subprocess.run(  # noqa: S603  a program of PostgreSQL, and no shell
-        [str(live.program(name)), *arguments],
-        cwd=home,
-        env={**os.environ, "LC_ALL": "C"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        **account.options,
-    )
-    if done.returncode:
-        raise BackupRefused(
-            _("%(program)s: %(reason)s")
-            % {"program": name, "reason": one_line(done.stderr)[-1000:]}
-        )
+    tools.run(tools.find(name, server=server), arguments, {}, cwd=home, **account.options)
 
 
 # --- The server -----------------------------------------------------------------------------------
 @contextmanager
 def _running(
-    cluster: Cluster, data: Path, account: Account, *, recovery: Recovery | None
+    program: Path, here: Parameters, data: Path, account: Account, *, recovery: Recovery | None
 ) -> Iterator[None]:
-    """Run PostgreSQL on a folder, by the socket of `cluster`, from the end of its recovery on."""
-    _configure(data, account, role=cluster.parameters["user"], recovery=recovery)
-    options = {**_OPTIONS, "unix_socket_directories": cluster.parameters["host"]}
+    """Run PostgreSQL on a folder, by the socket of `here`, from the end of its recovery on."""
+    _configure(data, account, role=here["user"], recovery=recovery)
+    options = {**_OPTIONS, "unix_socket_directories": here["host"]}
     if recovery is None:
-        with _server(cluster, data, options, account):
+        with _server(program, data, options, account):
             yield
         return
     options |= recovery.options
@@ -386,12 +350,12 @@ def _running(
         if recovery.at is not None:
             moment = {"recovery_target_time": recovery.at.isoformat()}
             with suppress(_AllIsOlder):
-                stack.enter_context(_server(cluster, data, {**options, **moment}, account))
+                stack.enter_context(_server(program, data, {**options, **moment}, account))
                 yield
                 return
         # What the end of the WAL shows, if it was read to its end.
-        stack.enter_context(_server(cluster, data, options, account))
-        _check_end(cluster, recovery)
+        stack.enter_context(_server(program, data, options, account))
+        _check_end(here, recovery)
         yield
 
 
@@ -401,10 +365,10 @@ class _AllIsOlder(Exception):
 
 @contextmanager
 def _server(
-    cluster: Cluster, data: Path, options: Mapping[str, str], account: Account
+    program: Path, data: Path, options: Mapping[str, str], account: Account
 ) -> Iterator[None]:
     log = data.with_name("log")
-    process = _started(cluster.program("postgres"), data, options, account, log)
+    process = _started(program, data, options, account, log)
     try:
         if not _came_up(process, data):
             said = log.read_text(encoding="utf-8", errors="replace")
@@ -420,10 +384,10 @@ def _server(
         process.wait()
 
 
-def _check_end(cluster: Cluster, recovery: Recovery) -> None:
+def _check_end(here: Parameters, recovery: Recovery) -> None:
     """Raise BackupRefused where a damaged record ended the recovery before the end of the WAL."""
-    with cluster.connect() as connection:
-        (last,) = asked(connection, "SELECT pg_last_wal_replay_lsn()::text")
+    with tools.connected(here) as connection:
+        (last,) = row(connection, "SELECT pg_last_wal_replay_lsn()::text")
     if position(last) < position(recovery.end):
         raise BackupRefused(_("The WAL is damaged behind %s: choose a moment before it.") % last)
 

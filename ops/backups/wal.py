@@ -18,9 +18,10 @@ from typing import Any
 import psycopg
 from django.utils.translation import gettext as _
 
-from ops.backups.cluster import Cluster, Session, asked, one_line
+from ops.backups import postgresql_tools as tools
 from ops.backups.engine import Readable
 from ops.backups.errors import BackupRefused
+from ops.backups.postgresql_tools import Parameters, Session, one_line, row
 from ops.backups.wal_folder import REACHED, Archive, Reached, problems, reached
 from ops.backups.wal_names import HISTORY, PARTIAL, SEGMENT, end_of_record, position
 
@@ -45,7 +46,8 @@ class WalReceiver:
     replaced. It may raise: then the file is kept, and taken in the next round.
     """
 
-    cluster: Cluster
+    # Of the live database, as libpq names them.
+    parameters: Parameters
     # Of this receiver alone, and kept between two runs of it.
     folder: Path
     take: Take
@@ -63,7 +65,7 @@ class WalReceiver:
         the folder is of another cluster.
         """
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with self.cluster.connect() as connection:
+        with tools.connected(self.parameters) as connection:
             facts = self._begin(connection)
         while not stop.is_set():
             try:
@@ -79,7 +81,7 @@ class WalReceiver:
         self._complained = (what, *facts)
 
     def _begin(self, connection: Session) -> dict[str, Any]:
-        identifier, size = asked(
+        identifier, size = row(
             connection,
             "SELECT (SELECT system_identifier::text FROM pg_control_system()), "
             "(SELECT setting::bigint FROM pg_settings WHERE name = 'wal_segment_size')",
@@ -108,8 +110,10 @@ class WalReceiver:
     def _stream(self, stop: threading.Event, facts: Mapping[str, Any]) -> None:
         """Receive until `stop` is set or the stream ends."""
         errors = self.folder / "pg_receivewal.log"
+        with tools.connected(self.parameters) as connection:
+            program = tools.find("pg_receivewal", server=tools.major_version(connection))
         command = [
-            str(self.cluster.program("pg_receivewal")),
+            str(program),
             *(f"--directory={self.folder}", f"--slot={self.slot}", "--no-loop", "--no-password"),
             # What was received is on the disk, and the server told so, at once: by that it is known
             # how far this is, and the server may wait for it (synchronous_standby_names).
@@ -118,13 +122,13 @@ class WalReceiver:
         with errors.open("wb") as output:
             process = subprocess.Popen(  # noqa: S603  a program of PostgreSQL, and no shell
                 command,
-                env={**self.cluster.environment, "PGAPPNAME": self.slot},
+                env={**tools.environment(self.parameters), "PGAPPNAME": self.slot},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=output,
             )
         try:
-            with self.cluster.connect() as connection:
+            with tools.connected(self.parameters) as connection:
                 self._follow(connection, process, stop, facts)
             if process.poll() is not None:
                 said = errors.read_text(encoding="utf-8", errors="replace")
@@ -145,7 +149,7 @@ class WalReceiver:
         has: Reached | None = None
         due = time.monotonic()
         while process.poll() is None and not stop.wait(LOOK_AGAIN):
-            now, written, timeline, received = asked(connection, _POSITIONS, [self.slot])
+            now, written, timeline, received = row(connection, _POSITIONS, self.slot)
             if asked_for is None:
                 asked_for = Reached(
                     at=now.astimezone(UTC), lsn=end_of_record(written), timeline=timeline, **facts
@@ -213,12 +217,12 @@ _POSITIONS = """
 """
 
 
-def drop_slot(cluster: Cluster, *, slot: str = SLOT) -> bool:
+def drop_slot(parameters: Parameters, *, slot: str = SLOT) -> bool:
     """Receive no more for good: else the server would keep its WAL until its disk is full.
 
     Returns whether there was one. Raises BackupRefused while somebody receives by it.
     """
-    with cluster.connect() as connection:
+    with tools.connected(parameters) as connection:
         return bool(
             connection.execute(
                 "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots "

@@ -6,18 +6,19 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 
 import psycopg
+from django.test import override_settings
 from psycopg.conninfo import conninfo_to_dict
 
-from ops.backups.cluster import Cluster
 from ops.backups.engine import Restored
 from ops.backups.errors import BackupRefused
 from ops.backups.manifest import Manifest, Piece
+from ops.backups.postgresql_tools import Parameters
 from ops.models.backups import BackupKind, BackupTrigger, new_identifier
 from tests.kept_servers import Account, postgresql, postgresql_programs
 
@@ -40,7 +41,7 @@ class Server:
 
     address: str
     data: Path
-    cluster: Cluster
+    parameters: Parameters
 
     def run(self, *statements: str) -> None:
         """Run statements, each for itself."""
@@ -52,9 +53,9 @@ class Server:
         """What a query finds."""
         return rows(self.address, query)
 
-    def seen_by(self, **parameters: str) -> Cluster:
+    def seen_by(self, **parameters: str) -> Parameters:
         """The same server for another role or database."""
-        return replace(self.cluster, parameters={**self.cluster.parameters, **parameters})
+        return {**self.parameters, **parameters}
 
 
 def rows(address: str, query: str) -> list[tuple]:
@@ -76,12 +77,17 @@ def own_server(**options: str) -> Iterator[Server]:
     with tempfile.TemporaryDirectory(prefix="pages-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         folder.chmod(0o711)
-        programs = postgresql_programs(account.folder(folder / "programs"), account)
         home = account.folder(folder / "postgresql")
-        with postgresql(home, account, durable=False, more={**OPTIONS, **options}) as address:
+        programs = postgresql_programs(account.folder(folder / "programs"), account)
+        with (
+            override_settings(PG_TOOLS_DIR=str(programs)),
+            postgresql(home, account, durable=False, more={**OPTIONS, **options}) as first,
+        ):
+            with psycopg.connect(first, autocommit=True) as connection:
+                connection.execute("CREATE DATABASE shop")
+            address = first.removesuffix("postgres") + "shop"
             parameters = {name: str(one) for name, one in conninfo_to_dict(address).items()}
-            cluster = Cluster(parameters=parameters, program=programs.joinpath)
-            yield Server(address, home / "data", cluster)
+            yield Server(address, home / "data", parameters)
 
 
 @dataclass
@@ -119,7 +125,7 @@ def kept(engine, kind: BackupKind, scratch: Path, *, parent: Kept | None = None)
         trigger=BackupTrigger.HAND,
         parent=parent.manifest.id if parent else None,
         parent_seal=None,
-        database="postgres",
+        database="shop",
         started_at=started_at,
         finished_at=datetime.now(UTC),
         code_version="test",

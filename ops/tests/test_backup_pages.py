@@ -5,31 +5,37 @@ import os
 import pwd
 import shutil
 import signal
-import subprocess
 import tarfile
 import tempfile
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
 import psycopg
 import pytest
-from django.db import connections
+from django.utils import translation
 
 from config.environment_reader import EnvironmentReader
 from config.plaintext import plaintext_hosts_of_postgresql
-from ops.backups import cluster, scratch_server
+from ops.backups import postgresql_tools as tools
+from ops.backups import scratch_server, side_database
 from ops.backups.base_backup import BaseBackup
-from ops.backups.cluster import Cluster, count_rows
 from ops.backups.errors import BackupRefused
 from ops.backups.postgresql_pages import PagesEngine
 from ops.backups.scratch_server import Account
 from ops.models.backups import BackupKind
 from ops.tests.page_backups import Kept, kept, own_server, rows_of, wait_for
 
+SHELL = Path("/bin/sh")
 FULL, INCREMENTAL = BackupKind.FULL, BackupKind.INCREMENTAL
 POINT_IN_TIME = BackupKind.POINT_IN_TIME
+
+
+@pytest.fixture(autouse=True)
+def english():
+    with translation.override("en"):
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -50,13 +56,13 @@ def server():
 
 @pytest.fixture
 def engine(server):
-    return PagesEngine(cluster=server.cluster)
+    return PagesEngine(parameters=server.parameters)
 
 
 @pytest.fixture(scope="module")
 def full(server, tmp_path_factory):
     """A full backup of the first thousand rows and more."""
-    return kept(PagesEngine(cluster=server.cluster), FULL, tmp_path_factory.mktemp("full"))
+    return kept(PagesEngine(parameters=server.parameters), FULL, tmp_path_factory.mktemp("full"))
 
 
 def changed(backup: Kept, **changes) -> Kept:
@@ -150,62 +156,45 @@ def test_the_settings_understand_its_address(engine, full, tmp_path):
         database = EnvironmentReader.db_url_config(alive.environment["DATABASE_URL"])
     assert plaintext_hosts_of_postgresql(database) == set()
     assert database["USER"] == "tests"
-    assert database["NAME"] == "postgres"
+    assert database["NAME"] == "shop"
     assert len(database["OPTIONS"]["host"]) < 80
 
 
 # --- What becomes of it ---------------------------------------------------------------------------
-class Poured:
-    """A database beside the live one, which remembers what it should become."""
-
-    def __init__(self):
-        self.became = []
-
-    @contextmanager
-    def __call__(self, *, here, live, scratch):
-        assert scratch.is_dir()
-        with here.connect() as there, live.connect() as connection:
-            self.rows = count_rows(there)
-            assert (
-                there.info.port != connection.info.port or there.info.host != connection.info.host
-            )
-        yield self
-
-    def become(self, name):
-        self.became.append(name)
-
-    def become_live(self, *, keep_as):
-        self.became.append(keep_as)
-        return f"the database {keep_as}"
-
-
-def test_it_becomes_a_database_of_the_live_server(engine, full, tmp_path):
-    poured = Poured()
-    with replace(engine, pour=poured).restored([full], scratch=tmp_path) as alive:
-        alive.become("other")
-        assert alive.become_live(keep_as="before") == "the database before"
-        assert poured.rows == alive.count_rows()
-    assert poured.became == ["other", "before"]
-
-
-def test_where_nothing_may_become_of_it(engine, full, tmp_path):
+def test_it_becomes_a_database_of_the_live_server(engine, server, full, tmp_path):
     with engine.restored([full], scratch=tmp_path) as alive:
-        with pytest.raises(BackupRefused, match="looked at only"):
-            alive.become("other")
-        with pytest.raises(BackupRefused, match="looked at only"):
-            alive.become_live(keep_as="before")
+        alive.become("other")
+    try:
+        with tools.connected(server.seen_by(dbname="other")) as connection:
+            assert side_database.count_rows(connection) == full.manifest.row_counts
+        databases = server.rows("SELECT datname FROM pg_database WHERE NOT datistemplate")
+        assert set(databases) == {("postgres",), ("shop",), ("other",)}
+    finally:
+        server.run("DROP DATABASE other")
+
+
+@pytest.mark.postgresql  # it closes this process' own connections, which SQLite has none of
+def test_it_takes_the_place_of_the_live_database(engine, server, full, tmp_path):
+    server.run("CREATE TABLE of_today (id int)")
+    with engine.restored([full], scratch=tmp_path) as alive:
+        assert "before" in alive.become_live(keep_as="before")
+    assert server.rows("SELECT to_regclass('of_today')") == [(None,)]
+    assert count_rows_of(server.parameters) == full.manifest.row_counts
+    before = count_rows_of(server.seen_by(dbname="before"))
+    assert "of_today" in before
+    server.run("DROP DATABASE before")
 
 
 # --- What is refused before anything is written ---------------------------------------------------
 def test_a_role_that_may_not(server, full, tmp_path):
-    engine = PagesEngine(cluster=server.seen_by(user="reader", password="reader"))
+    engine = PagesEngine(parameters=server.seen_by(user="reader", password="reader"))
     assert engine.kinds() == []
     for kind in BackupKind:
         assert "ALTER ROLE reader REPLICATION;" in str(engine.refusal(kind, parent=full.manifest))
 
 
 def test_a_server_that_is_away(server):
-    engine = PagesEngine(cluster=server.seen_by(port="1"))
+    engine = PagesEngine(parameters=server.seen_by(port="1"))
     assert engine.kinds() == []
     assert "refused" in str(engine.refusal(FULL, parent=None))
 
@@ -217,7 +206,7 @@ def test_a_server_that_lets_nobody_copy(server, engine):
     try:
         lines.write_text(f"host replication shut all reject\n{before}")
         server.run("SELECT pg_reload_conf()")
-        shut = PagesEngine(cluster=server.seen_by(user="shut", password="shut"))
+        shut = PagesEngine(parameters=server.seen_by(user="shut", password="shut"))
         said = wait_for(lambda: shut.refusal(FULL, parent=None))
         assert "hostssl replication shut samenet scram-sha-256" in str(said)
         assert "rejects replication connection" in str(said)
@@ -227,15 +216,13 @@ def test_a_server_that_lets_nobody_copy(server, engine):
         server.run("SELECT pg_reload_conf()", "DROP ROLE shut")
 
 
-def test_a_program_that_is_missing(server):
-    def program(name):
-        if name == "pg_verifybackup":
-            raise BackupRefused("pg_verifybackup is missing.")
-        return server.cluster.program(name)
-
-    engine = PagesEngine(cluster=replace(server.cluster, program=program))
+def test_programs_that_are_missing(engine, full, tmp_path, settings):
+    settings.PG_TOOLS_DIR = str(tmp_path)
     assert engine.kinds() == []
-    assert engine.refusal(FULL, parent=None) == "pg_verifybackup is missing."
+    assert "pg_basebackup is missing" in str(engine.refusal(FULL, parent=None))
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    assert "postgres is missing" in refused(engine, [full], scratch)
 
 
 def test_the_kinds_of_a_server(engine, server):
@@ -260,7 +247,7 @@ def test_no_increments_without_summaries(server, full, shown, said):
         "ALTER ROLE other SET search_path = other, pg_catalog, public",
     )
     try:
-        engine = PagesEngine(cluster=server.seen_by(user="other", password="other"))
+        engine = PagesEngine(parameters=server.seen_by(user="other", password="other"))
         assert engine.kinds() == [FULL]
         assert said in str(engine.refusal(INCREMENTAL, parent=full.manifest))
     finally:
@@ -286,15 +273,15 @@ def test_tablespaces_are_refused(engine, server):
 
 def test_a_server_that_sends_nothing():
     with own_server(wal_level="minimal", summarize_wal="off", max_wal_senders="0") as silent:
-        engine = PagesEngine(cluster=silent.cluster)
+        engine = PagesEngine(parameters=silent.parameters)
         assert engine.kinds() == []
         assert "wal_level = replica" in str(engine.refusal(FULL, parent=None))
-        assert count_rows_of(silent.cluster) == {}
+        assert count_rows_of(silent.parameters) == {}
 
 
-def count_rows_of(cluster: Cluster):
-    with cluster.connect() as connection:
-        return count_rows(connection)
+def count_rows_of(parameters):
+    with tools.connected(parameters) as connection:
+        return side_database.count_rows(connection)
 
 
 # --- What breaks off while it is made -------------------------------------------------------------
@@ -324,20 +311,15 @@ def test_a_place_that_is_full_ends_the_copy(engine, server, tmp_path):
 @pytest.fixture
 def sending(tmp_path):
     """What is read of a program that writes these bytes, and ends with this status."""
+    with ExitStack() as running:
 
-    processes = []
+        def send(content: bytes, status: int = 0) -> BaseBackup:
+            file = tmp_path / "sent"
+            file.write_bytes(content)
+            arguments = ["-c", 'cat "$0"; echo "it failed" >&2; exit "$1"', str(file), str(status)]
+            return BaseBackup(running.enter_context(tools.running(SHELL, arguments, {})))
 
-    def send(content: bytes, status: int = 0) -> BaseBackup:
-        file, errors = tmp_path / "sent", tmp_path / "errors"
-        file.write_bytes(content)
-        errors.write_text("it said why\n")
-        command = ["sh", "-c", 'cat "$0"; exit "$1"', str(file), str(status)]
-        processes.append(subprocess.Popen(command, stdout=subprocess.PIPE))
-        return BaseBackup(processes[-1], errors)
-
-    yield send
-    for process in processes:
-        process.communicate()
+        yield send
 
 
 def archived(**members: bytes) -> bytes:
@@ -364,15 +346,15 @@ def test_the_manifest_is_taken_out_however_it_is_read(sending, size):
 
 
 @pytest.mark.parametrize(
-    ("content", "status"),
+    ("content", "status", "said"),
     [
-        (archived(table=b"x"), 0),  # no manifest
-        (archived(backup_manifest=b"y" * 600)[:1000], 0),  # half of it
-        (archived(backup_manifest=b"y"), 1),  # and the program failed
+        (archived(table=b"x"), 0, "sent no manifest"),
+        (archived(backup_manifest=b"y" * 600)[:1000], 0, "or a part of it"),
+        (archived(backup_manifest=b"y"), 1, "it failed"),
     ],
 )
-def test_a_copy_that_is_not_whole_is_no_backup(sending, content, status):
-    with pytest.raises(BackupRefused, match="it said why"):
+def test_a_copy_that_is_not_whole_is_no_backup(sending, content, status, said):
+    with pytest.raises(BackupRefused, match=said):
         shutil.copyfileobj(sending(content, status), io.BytesIO())
 
 
@@ -403,7 +385,7 @@ def test_a_damaged_page_is_named(engine, full, tmp_path):
     content[member.offset_data + 5000] ^= 1
     damaged = Kept(full.manifest, {"database": bytes(content)})
     said = refused(engine, [damaged], tmp_path)
-    assert said.startswith("pg_verifybackup: ")
+    assert said.startswith("pg_verifybackup failed: ")
     assert member.name in said
 
 
@@ -420,14 +402,31 @@ def test_nothing_is_unpacked_outside(engine, full, tmp_path):
     assert not list(tmp_path.rglob("outside"))
 
 
-def test_another_version_of_postgresql(engine, full, tmp_path):
-    older = changed(full, server_version="15.4 (Debian 15.4-1)")
-    assert "is of PostgreSQL 15.4" in refused(engine, [older], tmp_path)
+@pytest.mark.parametrize(
+    ("version", "said"),
+    [
+        ("17.2 (Debian 17.2-1)", "is of PostgreSQL 17.2 (Debian 17.2-1); installed here is"),
+        ("15.4", "and the server of 15"),
+    ],
+)
+def test_another_version_of_postgresql(engine, full, tmp_path, version, said):
+    older = changed(full, server_version=version)
+    assert said in refused(engine, [older], tmp_path)
 
 
-def test_no_programs_of_postgresql(engine, full, tmp_path):
-    without = PagesEngine(cluster=replace(engine.cluster, program=Path("/nowhere").joinpath))
-    assert "/nowhere/postgres does not run" in refused(without, [full], tmp_path)
+def test_a_program_that_does_not_run(engine, full, tmp_path, settings):
+    folder = tmp_path / "programs"
+    folder.mkdir()
+    # It says which version it is, and no account but ours may run it.
+    (folder / "postgres").write_text(
+        f'#!/bin/sh\n[ "$PWD" = "{Path.cwd()}" ] || exit 3\n'
+        f'exec "{settings.PG_TOOLS_DIR}/postgres" "$@"\n'
+    )
+    (folder / "postgres").chmod(0o755)
+    settings.PG_TOOLS_DIR = str(folder)
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    assert "does not run as the account" in refused(engine, [full], scratch)
 
 
 @dataclass
@@ -448,42 +447,6 @@ def test_a_piece_is_read_to_its_end(engine, full, tmp_path):
 
 
 # --- The server and the account -------------------------------------------------------------------
-def test_the_server_of_the_settings(monkeypatch):
-    settings = {
-        "HOST": "db.example.com",
-        "PORT": 5433,
-        "USER": "platform",
-        "PASSWORD": "secret",
-        "NAME": "points",
-        "OPTIONS": {"sslmode": "verify-full", "connect_timeout": 5, "pool": {"min_size": 1}},
-    }
-    monkeypatch.setattr(connections["default"], "settings_dict", settings)
-    monkeypatch.setenv("PGSERVICE", "another")
-    said = Cluster.live().environment
-    assert {name: one for name, one in said.items() if name.startswith("PG")} == {
-        "PGHOST": "db.example.com",
-        "PGPORT": "5433",
-        "PGUSER": "platform",
-        "PGPASSWORD": "secret",
-        "PGDATABASE": "points",
-        "PGSSLMODE": "verify-full",
-        "PGCONNECT_TIMEOUT": "5",
-    }
-
-
-def test_where_programs_are_found(monkeypatch, tmp_path):
-    monkeypatch.setattr(cluster, "INSTALLED", tmp_path / "installed")
-    monkeypatch.setenv("PATH", str(tmp_path / "path"))
-    with pytest.raises(BackupRefused, match="pg_basebackup is missing"):
-        cluster.found_program("pg_basebackup")
-    for folder in ("path", "installed/17/bin", "installed/18/bin"):
-        program = tmp_path / folder / "pg_basebackup"
-        program.parent.mkdir(parents=True)
-        program.touch(mode=0o755)
-        if folder != "installed/17/bin":
-            assert cluster.found_program("pg_basebackup") == program
-
-
 def test_root_has_another_account_for_servers(monkeypatch):
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     account = Account.for_servers()

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.utils import translation
 
 from ops.backups.errors import BackupRefused
 from ops.backups.postgresql_pages import PagesEngine
@@ -30,6 +31,12 @@ SIZE = 16 * MB
 INSERT = "INSERT INTO entry DEFAULT VALUES"
 HAS_IT = "SELECT restart_lsn >= pg_current_wal_flush_lsn() FROM pg_replication_slots"
 SWITCH = "SELECT pg_switch_wal()"
+
+
+@pytest.fixture(autouse=True)
+def english():
+    with translation.override("en"):
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -61,19 +68,21 @@ def archive(tmp_path):
 
 
 @pytest.fixture
-def cluster(server):
+def parameters(server):
     """The server for a role that has no more rights than it needs."""
     return server.seen_by(user="platform", password="platform")
 
 
 @pytest.fixture
-def receiver(cluster, archive, tmp_path):
-    return WalReceiver(cluster=cluster, folder=tmp_path / "wal", take=archive.take, every=0.15)
+def receiver(parameters, archive, tmp_path):
+    return WalReceiver(
+        parameters=parameters, folder=tmp_path / "wal", take=archive.take, every=0.15
+    )
 
 
 @pytest.fixture
-def engine(cluster, archive):
-    return PagesEngine(cluster=cluster, archive=archive)
+def engine(parameters, archive):
+    return PagesEngine(parameters=parameters, archive=archive)
 
 
 @pytest.fixture
@@ -369,7 +378,7 @@ def test_the_folder_of_another_cluster(receiver):
 
 
 def test_a_role_that_may_not_receive(server, receiver):
-    receiver.cluster = server.seen_by(user="reader", password="reader")
+    receiver.parameters = server.seen_by(user="reader", password="reader")
     with pytest.raises(BackupRefused, match=f"slot {SLOT} cannot be made: permission denied"):
         receiver.receive(threading.Event())
     assert server.rows("SELECT count(*) FROM pg_replication_slots") == [(0,)]
@@ -382,11 +391,11 @@ def test_a_slot_that_somebody_else_has(server, archive, receiver, engine, tmp_pa
         wait_until_all_is_away(server, archive)
 
 
-def test_a_slot_that_is_wanted_no_more(server, cluster, archive, receiver, engine):
+def test_a_slot_that_is_wanted_no_more(server, parameters, archive, receiver, engine):
     with receiving(receiver, engine), pytest.raises(BackupRefused, match="is active for PID"):
-        drop_slot(cluster)
-    assert drop_slot(cluster)
-    assert not drop_slot(cluster)
+        drop_slot(parameters)
+    assert drop_slot(parameters)
+    assert not drop_slot(parameters)
     assert server.rows("SELECT count(*) FROM pg_replication_slots") == [(0,)]
 
 
