@@ -98,11 +98,13 @@ def _keep_changes(folder: Path, cluster: Cluster, say: Say) -> None:
     if found != wanted:
         raise DidNotHold(f"Restored is {found}, live is {wanted}.")
     for missing in chain[:-1]:
-        _check_refusal(engine, chain, missing, folder)
+        _check_refusal(engine, chain, folder, missing=missing)
     say(f"Without any one of {len(chain) - 1} links: refused, and the link named")
 
 
-def _check_refusal(engine: "PagesEngine", chain: list[Kept], missing: Kept, folder: Path) -> None:
+def _check_refusal(
+    engine: "PagesEngine", chain: list[Kept], folder: Path, *, missing: Kept
+) -> None:
     from ops.backups.errors import BackupRefused
 
     try:

@@ -10,7 +10,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -68,12 +68,12 @@ def drill(*, small: bool, say: Say) -> None:
     seconds = LOAD_SMALL if small else LOAD
     with settings_of_its_own():
         with platform(track_commit_timestamp="on") as (folder, cluster):
-            _lose_a_machine(folder, cluster, seconds, say)
+            _lose_a_machine(folder, cluster, say, seconds=seconds)
         with platform() as (folder, cluster):
-            _lose_a_server(folder, cluster, seconds / 2, say)
+            _lose_a_server(folder, cluster, say, seconds=seconds / 2)
 
 
-def _lose_a_machine(folder: Path, cluster: Cluster, seconds: float, say: Say) -> None:
+def _lose_a_machine(folder: Path, cluster: Cluster, say: Say, *, seconds: float) -> None:
     from ops.backups.postgresql_pages import PagesEngine
     from ops.backups.wal_folder import NEWEST, reached
     from ops.models.backups import BackupKind
@@ -84,7 +84,7 @@ def _lose_a_machine(folder: Path, cluster: Cluster, seconds: float, say: Say) ->
     # Before there are threads: it is a process of its own, to be killed.
     receiver = _receiver(folder, cluster, archive)
     try:
-        _wait_for_receiver(cluster)
+        _wait_for(lambda: BackupKind.POINT_IN_TIME in engine.kinds())
         load = Load(cluster)
         with load.running():
             made = keep(engine, BackupKind.POINT_IN_TIME, folder)
@@ -129,7 +129,7 @@ def _lose_a_machine(folder: Path, cluster: Cluster, seconds: float, say: Say) ->
         raise DidNotHold(f"To {second} differs by {len(found ^ wanted)} commits.")
 
 
-def _lose_a_server(folder: Path, cluster: Cluster, seconds: float, say: Say) -> None:
+def _lose_a_server(folder: Path, cluster: Cluster, say: Say, *, seconds: float) -> None:
     from ops.backups.postgresql_pages import PagesEngine
     from ops.backups.wal import SLOT, WalReceiver
     from ops.backups.wal_folder import NEWEST
@@ -143,11 +143,12 @@ def _lose_a_server(folder: Path, cluster: Cluster, seconds: float, say: Say) -> 
     receiving = threading.Thread(target=receiver.receive, args=(stop,))
     receiving.start()
     try:
-        _wait_for_receiver(cluster)
+        _wait_for(lambda: BackupKind.POINT_IN_TIME in engine.kinds())
         cluster.sql(
             f"ALTER SYSTEM SET synchronous_standby_names = '{SLOT}'", "SELECT pg_reload_conf()"
         )
-        _wait_for(cluster, "SELECT 1 FROM pg_stat_replication WHERE sync_state = 'sync'")
+        standby = "SELECT 1 FROM pg_stat_replication WHERE sync_state = 'sync'"
+        _wait_for(lambda: cluster.sql(standby))
         load = Load(cluster)
         with load.running():
             made = keep(engine, BackupKind.POINT_IN_TIME, folder)
@@ -188,15 +189,11 @@ def _receiver(folder: Path, cluster: Cluster, archive: Packed) -> int:
     return pid
 
 
-def _wait_for_receiver(cluster: Cluster) -> None:
-    _wait_for(cluster, "SELECT 1 FROM pg_replication_slots WHERE active")
-
-
-def _wait_for(cluster: Cluster, query: str) -> None:
+def _wait_for(condition: Callable[[], object]) -> None:
     deadline = time.monotonic() + PATIENCE
-    while not cluster.sql(query):
+    while not condition():
         if time.monotonic() > deadline:
-            raise DidNotHold(f"Never: {query}")
+            raise DidNotHold(f"It was waited for {PATIENCE:.0f} s, and never so.")
         time.sleep(0.05)
 
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
 from typing import Any, ClassVar
@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import psycopg
 from django.utils.translation import gettext as _
 
-from ops.backups import base_backup, scratch_server, side_database
+from ops.backups import base_backup, scratch_home, scratch_server, side_database
 from ops.backups import postgresql_tools as tools
 from ops.backups.base_backup import DATABASE, MANIFEST
 from ops.backups.engine import Link, Put, Restored, Stored
@@ -23,10 +23,12 @@ from ops.backups.errors import BackupRefused
 from ops.backups.manifest import Manifest
 from ops.backups.postgresql_tools import Parameters, Session, one_line, row
 from ops.backups.side_database import count_rows
-from ops.backups.wal import SLOT, wait_until_archived
-from ops.backups.wal_folder import Archive
+from ops.backups.wal import wait_until_archived
+from ops.backups.wal_folder import Archive, reached
 from ops.models.backups import BackupKind
 
+# So long ago the archive may have said last how far it is: a receiver connects again in less.
+FRESH = timedelta(minutes=1)
 # A backup that could not live again would be of no use: what makes it, and what tries it.
 PROGRAMS = ("pg_basebackup", "pg_verifybackup", "pg_combinebackup", "postgres")
 
@@ -41,7 +43,6 @@ class PagesEngine:
     parameters: Parameters = field(default_factory=tools.live_parameters)
     # Where the WAL lies that `manage.py` of this platform takes away; None where nobody does.
     archive: Archive | None = None
-    slot: str = SLOT
 
     def kinds(self) -> Sequence[BackupKind]:
         """What the server's settings and the role allow."""
@@ -115,7 +116,7 @@ class PagesEngine:
 
     def remove_remains(self) -> int:
         """Remove the servers of killed commands, and the databases they were poured into."""
-        found = scratch_server.remove_remains()
+        found = scratch_home.remove_remains()
         # Where the live server is lost, nothing is on it.
         with suppress(BackupRefused):
             found += side_database.remove_remains(self.parameters)
@@ -155,13 +156,11 @@ class PagesEngine:
         return None
 
     def _archive_refusal(self, connection: Session) -> str | None:
-        receiving = connection.execute(
-            "SELECT 1 FROM pg_replication_slots WHERE slot_name = %s AND active", [self.slot]
-        ).fetchone()
-        if self.archive is None or receiving is None:
-            return _(
-                "Nobody receives the WAL by the slot %s: start the command that archives it first."
-            ) % (self.slot)
+        has = reached(self.archive) if self.archive is not None else None
+        identifier = _identifier(connection)
+        (now,) = row(connection, "SELECT clock_timestamp()")
+        if has is None or has.system_identifier != identifier or now - has.at > FRESH:
+            return _("Nobody takes the WAL away: start the command that archives it first.")
         return None
 
 
@@ -217,10 +216,17 @@ def _identifier(connection: Session) -> str:
 
 
 def _facts(connection: Session) -> dict[str, Any]:
-    (size,) = row(
-        connection, "SELECT setting::bigint FROM pg_settings WHERE name = 'wal_segment_size'"
+    size, role, database = row(
+        connection,
+        "SELECT setting::bigint, current_user::text, current_database()::text FROM pg_settings "
+        "WHERE name = 'wal_segment_size'",
     )
-    return {"system_identifier": _identifier(connection), "segment_size": size}
+    return {
+        "system_identifier": _identifier(connection),
+        "segment_size": size,
+        "role": role,
+        "database": database,
+    }
 
 
 @contextmanager

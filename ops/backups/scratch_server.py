@@ -7,22 +7,17 @@ ask for (an archive, standbys, libraries) does not belong to a copy.
 
 import os
 import pwd
-import secrets
 import shutil
 import signal
 import subprocess
 import tarfile
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Self
 
-import psutil
-from django.conf import settings
 from django.utils.translation import gettext as _
 
 from ops.backups import postgresql_tools as tools
@@ -30,15 +25,14 @@ from ops.backups import side_database, wal_folder
 from ops.backups.base_backup import DATABASE
 from ops.backups.engine import Link
 from ops.backups.errors import BackupRefused
-from ops.backups.manifest import Manifest
 from ops.backups.postgresql_dump import dumping, fill
 from ops.backups.postgresql_tools import Parameters, one_line, row
+from ops.backups.scratch_home import Account, Home, home, major
 from ops.backups.side_database import SideDatabase, count_rows
 from ops.backups.wal_folder import Archive, Recovery
 from ops.backups.wal_names import position
 
 CHUNK = 1 << 20  # bytes
-STOP_SECONDS = 30.0
 LOOK_AGAIN_SECONDS = 0.02
 # What PostgreSQL says when no commit of the WAL is younger than the moment that is asked for.
 _ALL_IS_OLDER = "recovery ended before configured recovery target was reached"
@@ -67,43 +61,6 @@ _OPTIONS = {
     "lc_messages": "C",
     "timezone": "UTC",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """Who the server runs as: PostgreSQL refuses to run as root, and root has `nobody` for that."""
-
-    uid: int
-    gid: int
-
-    @classmethod
-    def for_servers(cls) -> Self:
-        """This process' own, or that of `nobody`."""
-        if os.geteuid():
-            return cls(os.geteuid(), os.getegid())
-        nobody = pwd.getpwnam("nobody")
-        return cls(nobody.pw_uid, nobody.pw_gid)
-
-    @property
-    def is_another(self) -> bool:
-        """Whether it is not that of this process."""
-        return self.uid != os.geteuid()
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """What `subprocess` needs to start a program as this account."""
-        if not self.is_another:
-            return {}
-        return {"user": self.uid, "group": self.gid, "extra_groups": []}
-
-    def give(self, path: Path) -> Path:
-        """Give it a file, or a folder with all that is in it."""
-        if self.is_another:
-            os.chown(path, self.uid, self.gid)
-            for folder, folders, files in os.walk(path):
-                for name in (*folders, *files):
-                    os.chown(Path(folder, name), self.uid, self.gid, follow_symlinks=False)
-        return path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,121 +115,24 @@ def restored(
     Raises BackupRefused.
     """
     _check_chain(chain)
-    account = Account.for_servers()
-    with _home(scratch, account) as home:
-        server = _major(chain[-1].manifest.server_version)
-        _check_programs(chain[-1].manifest, home, account)
+    manifest = chain[-1].manifest
+    with home(scratch, version=major(manifest.server_version)) as place, place.sockets() as sockets:
+        place.check_programs(manifest)
         recovery = None
         if at is not None:
-            recovery = wal_folder.recovery(chain[-1].manifest, archive, at=at, folder=home / "wal")
-            account.give(home / "wal")
-        data = _unpacked(chain, server, home, account)
-        with _sockets(home, account) as sockets:
-            here = {
-                "host": str(sockets),
-                "port": _OPTIONS["port"],
-                **{name: live[name] for name in ("user", "dbname")},
-            }
-            program = tools.find("postgres", server=server)
-            with _running(program, here, data, account, recovery=recovery):
-                yield ScratchServer(live=live, here=here, scratch=scratch)
-
-
-# --- Where it lives -------------------------------------------------------------------------------
-def _records() -> Path:
-    return Path(settings.DATA_DIR) / "scratch_servers"
-
-
-@contextmanager
-def _home(scratch: Path, account: Account) -> Iterator[Path]:
-    """A folder of the account: in scratch, if it gets there.
-
-    As root it may not: a folder that is closed to others is closed to `nobody`. Then it is in the
-    folder for temporary files.
-    """
-    inside = scratch if _is_open(scratch, account) else None
-    home = Path(tempfile.mkdtemp(prefix="restored-", dir=inside))
-    record = _records() / secrets.token_hex(8)
-    record.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    record.symlink_to(home)
-    try:
-        yield account.give(home)
-    finally:
-        shutil.rmtree(home)
-        record.unlink()
-
-
-def _is_open(folder: Path, account: Account) -> bool:
-    """Whether another account gets through to this folder."""
-    if not account.is_another:
-        return True
-    return all(one.stat().st_mode & 0o001 for one in (folder, *folder.absolute().parents))
-
-
-def _check_programs(manifest: Manifest, home: Path, account: Account) -> None:
-    """Raise BackupRefused where the account cannot run PostgreSQL, or it is of another version."""
-    program = tools.find("postgres", server=_major(manifest.server_version))
-    try:
-        done = subprocess.run(  # noqa: S603
-            [str(program), "--version"],
-            cwd=home,
-            check=True,
-            capture_output=True,
-            text=True,
-            **account.options,
-        )
-    except (OSError, subprocess.CalledProcessError) as error:
-        raise BackupRefused(
-            _("%(program)s does not run as the account %(account)d: %(reason)s")
-            % {"program": program, "account": account.uid, "reason": one_line(error)}
-        ) from error
-    # postgres (PostgreSQL) 18.6 (Debian 18.6-1)
-    here = done.stdout.split()[2]
-    if _major(here) != _major(manifest.server_version):
-        raise BackupRefused(
-            _("Backup %(id)s is of PostgreSQL %(theirs)s; installed here is %(here)s.")
-            % {"id": manifest.id, "theirs": manifest.server_version, "here": here}
-        )
-
-
-def _major(version: str) -> int:
-    return int(version.split(".")[0])
-
-
-@contextmanager
-def _sockets(home: Path, account: Account) -> Iterator[Path]:
-    """A folder for the socket, whose path may have about a hundred characters and no more."""
-    folder = Path(tempfile.mkdtemp(prefix="pg-"))
-    # A killed command's is found by the one in its home.
-    (home / "sockets").symlink_to(folder)
-    try:
-        yield account.give(folder)
-    finally:
-        shutil.rmtree(folder)
-
-
-def remove_remains() -> int:
-    """Stop the servers of commands that were killed, and remove their folders; returns how many."""
-    records = list(_records().glob("*"))
-    for record in records:
-        home = record.readlink()
-        _end_those_in(home)
-        with suppress(OSError):  # it was killed before, or its folder is gone
-            shutil.rmtree((home / "sockets").readlink())
-        shutil.rmtree(home, ignore_errors=True)
-        record.unlink()
-    return len(records)
-
-
-def _end_those_in(home: Path) -> None:
-    """Kill the processes that work in this folder: PostgreSQL works in that of its data."""
-    gone = []
-    for process in psutil.process_iter(["cwd"]):
-        if str(process.info["cwd"] or "").startswith(f"{home}/"):
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
-                gone.append(process)
-    psutil.wait_procs(gone, timeout=STOP_SECONDS)
+            folder = place.folder / "wal"
+            recovery = wal_folder.recovery(manifest, archive, at=at, folder=folder)
+            place.account.give(folder)
+        data = _unpacked(chain, place)
+        here = {
+            "host": str(sockets),
+            "port": _OPTIONS["port"],
+            # Those of the copy, whatever the live ones are called today.
+            "user": manifest.facts["role"],
+            "dbname": manifest.facts["database"],
+        }
+        with _running(place, data, here, recovery=recovery):
+            yield ScratchServer(live=live, here=here, scratch=scratch)
 
 
 def _check_chain(chain: Sequence[Link]) -> None:
@@ -288,26 +148,20 @@ def _check_chain(chain: Sequence[Link]) -> None:
 
 
 # --- The pages ------------------------------------------------------------------------------------
-def _unpacked(chain: Sequence[Link], server: int, home: Path, account: Account) -> Path:
+def _unpacked(chain: Sequence[Link], place: Home) -> Path:
     """The folder of a cluster, verified and put together from its increments."""
     folders = []
     for number, link in enumerate(chain):
-        folder = home / f"link{number}"
+        folder = place.folder / f"link{number}"
         folder.mkdir(mode=0o700)
         _extract(link, folder)
-        account.give(folder)
-        _run(server, "pg_verifybackup", ["--exit-on-error", "--quiet", str(folder)], home, account)
+        place.account.give(folder)
+        place.run("pg_verifybackup", ["--exit-on-error", "--quiet", str(folder)])
         folders.append(folder)
     if len(folders) == 1:
         return folders[0]
-    data = home / "data"
-    _run(
-        server,
-        "pg_combinebackup",
-        [*map(str, folders), f"--output={data}", "--no-sync"],
-        home,
-        account,
-    )
+    data = place.folder / "data"
+    place.run("pg_combinebackup", [*map(str, folders), f"--output={data}", "--no-sync"])
     for folder in folders:
         shutil.rmtree(folder)
     return data
@@ -328,21 +182,16 @@ def _extract(link: Link, folder: Path) -> None:
         ) from error
 
 
-def _run(server: int, name: str, arguments: Sequence[str], home: Path, account: Account) -> None:
-    """Run a program of PostgreSQL as the account. Raises BackupRefused when it fails."""
-    tools.run(tools.find(name, server=server), arguments, {}, cwd=home, **account.options)
-
-
 # --- The server -----------------------------------------------------------------------------------
 @contextmanager
 def _running(
-    program: Path, here: Parameters, data: Path, account: Account, *, recovery: Recovery | None
+    place: Home, data: Path, here: Parameters, *, recovery: Recovery | None
 ) -> Iterator[None]:
     """Run PostgreSQL on a folder, by the socket of `here`, from the end of its recovery on."""
-    _configure(data, account, role=here["user"], recovery=recovery)
+    _configure(data, place.account, role=here["user"], recovery=recovery)
     options = {**_OPTIONS, "unix_socket_directories": here["host"]}
     if recovery is None:
-        with _server(program, data, options, account):
+        with _server(place, data, options):
             yield
         return
     options |= recovery.options
@@ -350,11 +199,11 @@ def _running(
         if recovery.at is not None:
             moment = {"recovery_target_time": recovery.at.isoformat()}
             with suppress(_AllIsOlder):
-                stack.enter_context(_server(program, data, {**options, **moment}, account))
+                stack.enter_context(_server(place, data, {**options, **moment}))
                 yield
                 return
         # What the end of the WAL shows, if it was read to its end.
-        stack.enter_context(_server(program, data, options, account))
+        stack.enter_context(_server(place, data, options))
         _check_end(here, recovery)
         yield
 
@@ -364,11 +213,9 @@ class _AllIsOlder(Exception):
 
 
 @contextmanager
-def _server(
-    program: Path, data: Path, options: Mapping[str, str], account: Account
-) -> Iterator[None]:
-    log = data.with_name("log")
-    process = _started(program, data, options, account, log)
+def _server(place: Home, data: Path, options: Mapping[str, str]) -> Iterator[None]:
+    log = place.folder / "log"
+    process = _started(place, data, options)
     try:
         if not _came_up(process, data):
             said = log.read_text(encoding="utf-8", errors="replace")
@@ -421,12 +268,11 @@ def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _started(
-    program: Path, data: Path, options: Mapping[str, str], account: Account, log: Path
-) -> "subprocess.Popen[bytes]":
-    with log.open("wb") as output:
+def _started(place: Home, data: Path, options: Mapping[str, str]) -> "subprocess.Popen[bytes]":
+    said = [f"--{name}={one}" for name, one in options.items()]
+    with (place.folder / "log").open("wb") as output:
         return subprocess.Popen(  # noqa: S603  PostgreSQL itself, and no shell
-            [str(program), "-D", str(data), *(f"--{name}={one}" for name, one in options.items())],
+            [str(place.postgres), "-D", str(data), *said],
             cwd=data,
             env={**os.environ, "LC_ALL": "C"},
             stdin=subprocess.DEVNULL,
@@ -434,7 +280,7 @@ def _started(
             stderr=subprocess.STDOUT,
             # Ctrl-C ends the command, which ends the server; not both at once.
             start_new_session=True,
-            **account.options,
+            **place.account.options,
         )
 
 

@@ -129,7 +129,7 @@ class WalReceiver:
             )
         try:
             with tools.connected(self.parameters) as connection:
-                self._follow(connection, process, stop, facts)
+                self._follow(connection, process, stop, facts=facts)
             if process.poll() is not None:
                 said = errors.read_text(encoding="utf-8", errors="replace")
                 raise BackupRefused(one_line(said))
@@ -143,6 +143,7 @@ class WalReceiver:
         connection: Session,
         process: "subprocess.Popen[bytes]",
         stop: threading.Event,
+        *,
         facts: Mapping[str, Any],
     ) -> None:
         asked_for: Reached | None = None

@@ -19,11 +19,11 @@ from django.utils import translation
 from config.environment_reader import EnvironmentReader
 from config.plaintext import plaintext_hosts_of_postgresql
 from ops.backups import postgresql_tools as tools
-from ops.backups import scratch_server, side_database
+from ops.backups import scratch_home, side_database
 from ops.backups.base_backup import BaseBackup
 from ops.backups.errors import BackupRefused
 from ops.backups.postgresql_pages import PagesEngine
-from ops.backups.scratch_server import Account
+from ops.backups.scratch_home import Account
 from ops.models.backups import BackupKind
 from ops.tests.page_backups import Kept, kept, own_server, rows_of, wait_for
 
@@ -364,7 +364,7 @@ def refused(engine, chain, scratch) -> str:
     with pytest.raises(BackupRefused) as why, engine.restored(chain, scratch=scratch):
         pass
     assert list(scratch.iterdir()) == []
-    assert list(scratch_server._records().glob("*")) == []
+    assert list(scratch_home.records().glob("*")) == []
     return str(why.value)
 
 
@@ -475,7 +475,7 @@ def test_everybody_else_is_the_account_of_servers(monkeypatch, tmp_path):
     assert account.give(tmp_path).stat().st_uid != 4711  # nothing to give
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
-    assert scratch_server._is_open(closed, account)
+    assert scratch_home.is_open(closed, account)
 
 
 def test_a_folder_that_is_open_to_the_account_of_servers():
@@ -483,9 +483,9 @@ def test_a_folder_that_is_open_to_the_account_of_servers():
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         another = Account(os.geteuid() + 1, os.getegid())
-        assert not scratch_server._is_open(folder, another)
+        assert not scratch_home.is_open(folder, another)
         folder.chmod(0o711)
-        assert scratch_server._is_open(folder, another)
+        assert scratch_home.is_open(folder, another)
 
 
 # --- What a killed command leaves behind ----------------------------------------------------------
@@ -522,12 +522,12 @@ def test_a_killed_command_leaves_nothing_for_long(engine, full, tmp_path, settin
 
 def test_nothing_of_others_is_removed(engine, full, tmp_path):
     with engine.restored([full], scratch=tmp_path):
-        assert len(list(scratch_server._records().iterdir())) == 1
+        assert len(list(scratch_home.records().iterdir())) == 1
     assert engine.remove_remains() == 0
 
 
 def test_remains_of_which_little_is_left(engine, settings, tmp_path):
-    records = scratch_server._records()
+    records = scratch_home.records()
     records.mkdir()
     (records / "one").symlink_to(tmp_path / "gone")
     assert engine.remove_remains() == 1

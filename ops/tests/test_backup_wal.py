@@ -94,7 +94,7 @@ def scratch(tmp_path):
 
 @contextmanager
 def receiving(receiver, engine=None):
-    """Let a receiver work in a thread until the block ends; begin when it is connected."""
+    """Let a receiver work in a thread until the block ends; begin when its archive is in use."""
     stop = threading.Event()
     worker = threading.Thread(target=receiver.receive, args=(stop,))
     worker.start()
@@ -199,6 +199,21 @@ def test_the_archive_of_another_cluster(server, archive, receiver, engine, scrat
         wait_until_archived(archive, made.manifest.facts, patience=0)
 
 
+def test_an_archive_that_nobody_keeps_up(server, archive, receiver, engine):
+    with receiving(receiver, engine):
+        pass
+    assert engine.refusal(POINT_IN_TIME, parent=None) is None
+    has = newest(archive)
+    for old in (
+        replace(has, at=has.at - timedelta(hours=1)),
+        replace(has, system_identifier="1"),
+    ):
+        archive.take(REACHED, io.BytesIO(old.written()))
+        assert "Nobody takes the WAL away" in str(engine.refusal(POINT_IN_TIME, parent=None))
+    (archive.folder / REACHED).unlink()
+    assert "Nobody takes the WAL away" in str(engine.refusal(POINT_IN_TIME, parent=None))
+
+
 # --- Holes and damages ----------------------------------------------------------------------------
 def test_a_receiver_that_began_after_the_backup(server, archive, receiver, engine, scratch):
     made = kept(engine, FULL, scratch)
@@ -262,6 +277,12 @@ def test_what_is_away_is_not_kept_twice(server, archive, receiver, engine):
         wait_until_all_is_away(server, archive)
         wait_for(lambda: len([name for name in archive.names() if len(name) == 24]) >= 2)
     assert not [path for path in receiver.folder.iterdir() if len(path.name) == 24]
+
+
+def test_a_segment_that_is_finished_at_this_moment(receiver):
+    receiver.folder.mkdir()
+    # It was listed under this name, and has another one by now.
+    assert not receiver._take_file("000000010000000000000001.partial")
 
 
 def test_a_connection_that_is_lost_leaves_no_hole(server, archive, receiver, engine, scratch):
