@@ -217,7 +217,8 @@ else:
     DATABASES = {
         "default": {
             "ENGINE": "django.db.backends.sqlite3",
-            "NAME": DATA_DIR / "db.sqlite3",
+            # Elsewhere for a command that works on a restored backup.
+            "NAME": env.folder("SQLITE_FILE", default=DATA_DIR / "db.sqlite3"),
             "OPTIONS": {
                 # Two deferred transactions that both want to write fail; an immediate one waits.
                 "transaction_mode": "IMMEDIATE",
