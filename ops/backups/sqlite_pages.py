@@ -84,7 +84,7 @@ class PagesEngine:
             if kind is BackupKind.INCREMENTAL and parent is not None:
                 changed = _changed(digests, _digests_of(parent))
                 facts["changed"] = len(changed)
-                put(DATABASE, ByteStream(_increment(file, page_size, pages, changed)))
+                put(DATABASE, ByteStream(_increment(file, page_size, pages, changed=changed)))
             else:
                 put(DATABASE, file)
         put(PAGES, ByteStream([digests]))
@@ -223,7 +223,7 @@ def _changed(digests: bytes, before: bytes) -> list[int]:
 
 
 def _increment(
-    file: BufferedReader, page_size: int, pages: int, changed: Sequence[int]
+    file: BufferedReader, page_size: int, pages: int, *, changed: Sequence[int]
 ) -> Iterator[bytes]:
     yield _HEADER.pack(page_size, pages)
     for number in changed:

@@ -7,12 +7,15 @@ import random
 import sqlite3
 import stat
 import struct
+import subprocess
+import sys
 import threading
 from contextlib import closing
 from dataclasses import replace
 
 import pytest
-from django.db import connection
+from django.conf import settings
+from django.db import connections
 
 from ops.backups.byte_stream import ByteStream, read_fully
 from ops.backups.engine import Stored
@@ -326,6 +329,44 @@ def test_what_was_damaged_before_it_was_written_is_refused(engine, live, scratch
     refuses(engine, [damaged], scratch, "database in damaged is damaged: ")
 
 
+SHOW = """
+from django.conf import settings
+from django.db import connection
+cursor = connection.cursor()
+cursor.execute("SELECT count(*) FROM entry")
+print(*cursor.fetchone(), settings.SEALS_DIR, settings.MEDIA_ROOT, settings.LOG_DIR)
+print(settings.FIELD_ENCRYPTION_KEYS[0])
+"""
+
+
+def test_a_command_works_on_it_with_the_live_keys_seals_and_files(engine, scratch, full, tmp_path):
+    data = tmp_path / "data"
+    (data / "secrets").mkdir(parents=True)
+    (data / "secrets" / "field_encryption_keys").write_text("k" * 40)
+    inherited = {
+        "PATH": os.environ["PATH"],
+        "DATA_DIR": str(data),
+        "DATABASE_URL": "postgres://nobody@127.0.0.1:1/nothing",
+        **dict.fromkeys(("REDIS_URL", "SECRET_KEY", "ALLOWED_HOSTS", "HASH_KEYS"), ""),
+        **dict.fromkeys(("FIELD_ENCRYPTION_KEYS", "TOKEN_KEYS", "SEAL_KEYS"), ""),
+    }
+    with engine.restored([full], scratch=scratch) as restored:
+        finished = subprocess.run(
+            [sys.executable, "manage.py", "shell", "--no-imports", "-c", SHOW],
+            cwd=settings.BASE_DIR,
+            env={**inherited, **restored.environment},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+    assert finished.returncode == 0, finished.stderr
+    told, key = finished.stdout.strip().splitlines()[-2:]
+    assert told.split() == [str(ROWS), *(str(data / name) for name in ("seals", "media", "logs"))]
+    assert key == "k" * 40
+    assert not (data / "db.sqlite3").exists()
+
+
 # --- Staying --------------------------------------------------------------------------------------
 def test_it_stays_as_another_file_beside_the_live_one(engine, live, scratch, full):
     with engine.restored([full], scratch=scratch) as restored:
@@ -383,7 +424,7 @@ def test_a_copy_that_breaks_off_on_another_disk_leaves_nothing(
 
 
 def test_the_live_file_is_the_one_of_the_settings():
-    assert str(live_file()) == str(connection.settings_dict["NAME"])
+    assert str(live_file()) == str(connections["default"].settings_dict["NAME"])
 
 
 # --- Streams --------------------------------------------------------------------------------------
