@@ -100,6 +100,11 @@ def _keep(connection: sqlite3.Connection, keep_as: Path, *, draft: Path) -> None
         except FileExistsError as error:
             raise _taken(keep_as) from error
         sync(keep_as.parent)
+    except OSError as error:
+        raise BackupRefused(
+            _("The live state cannot be kept as %(file)s: %(reason)s.")
+            % {"file": keep_as, "reason": error.strerror}
+        ) from error
     finally:
         draft.unlink(missing_ok=True)
 

@@ -156,6 +156,14 @@ def test_the_name_for_the_old_state_has_to_be_free(live, restored, kept):
     assert state_of(live) == "old"
 
 
+def test_a_name_that_cannot_be_given_leaves_the_live_one(live, restored):
+    nowhere = live.parent / "nowhere" / "kept"
+    with pytest.raises(BackupRefused, match=r"cannot be kept as .*nowhere/kept: No such file"):
+        sqlite_swap.swap(live, restored, keep_as=nowhere)
+    assert state_of(live) == "old"
+    assert [path.name for path in live.parent.iterdir()] == [live.name]
+
+
 def test_a_name_that_is_taken_meanwhile_stays_whose_it_is(live, restored, kept, monkeypatch):
     def link(_draft, target):
         target.write_text("of somebody")
