@@ -65,7 +65,7 @@ class Kept:
         self.manifest.piece(name)
         with (
             (self.folder / name).open("rb") as stored,
-            sealing.unpacking(stored, key=key_ring.newest("field")) as plain,
+            sealing.piped(partial(sealing.unpack, stored, key=key_ring.newest("field"))) as plain,
         ):
             yield plain
 
