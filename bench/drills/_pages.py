@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,7 +97,7 @@ class Packed:
     @contextmanager
     def reading(self, name: str) -> Iterator["Readable"]:
         """A file in plain bytes."""
-        from ops.backups.sealing import unpacking
+        from ops.backups import sealing
         from ops.services import key_ring
 
         path = self.folder / name
@@ -104,7 +105,7 @@ class Packed:
             raise KeyError(name)
         with (
             path.open("rb") as stored,
-            unpacking(stored, key=key_ring.newest("field")) as source,
+            sealing.piped(partial(sealing.unpack, stored, key=key_ring.newest("field"))) as source,
         ):
             yield source
 

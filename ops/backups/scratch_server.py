@@ -25,7 +25,7 @@ from ops.backups import side_database, wal_folder
 from ops.backups.base_backup import DATABASE
 from ops.backups.engine import Link
 from ops.backups.errors import BackupRefused
-from ops.backups.postgresql_dump import dumping, fill
+from ops.backups.postgresql_dump import dumping, fill, spooled
 from ops.backups.postgresql_tools import Parameters, one_line, row
 from ops.backups.scratch_home import Account, Home, home, major
 from ops.backups.side_database import SideDatabase, count_rows
@@ -96,7 +96,9 @@ class ScratchServer:
     def _beside(self) -> Iterator[SideDatabase]:
         """Pages are of a whole cluster: what is wanted of it goes into a database of the live."""
         with side_database.created(self.live) as side:
-            with dumping(self.here) as archive:
+            with ExitStack() as stack:
+                with dumping(self.here) as dump:
+                    archive = stack.enter_context(spooled(dump, scratch=self.scratch))
                 fill(side, archive, scratch=self.scratch)
             yield side
 
