@@ -3,10 +3,12 @@
 import logging
 import re
 import zoneinfo
+from datetime import datetime
 from pathlib import Path
 from typing import Any, override
 
 import environ
+from cronsim import CronSim, CronSimError
 from django.core.exceptions import ImproperlyConfigured
 
 from config.private_paths import make_private_folder
@@ -104,6 +106,17 @@ class EnvironmentReader(environ.Env):  # type: ignore[misc]  # environ is not ty
         text: str = self.str(name, default=default)
         if text not in zoneinfo.available_timezones():
             raise ImproperlyConfigured(f"{name} is {text!r}: write one such as Asia/Shanghai.")
+        return text
+
+    def cron(self, name: str, *, default: str) -> str:
+        """Read a cron line of five fields, whose time comes; read in TIME_ZONE."""
+        text: str = self.str(name, default=default)
+        try:
+            next(CronSim(text, datetime(2000, 1, 1)))  # noqa: DTZ001  any moment will do
+        except (CronSimError, StopIteration) as error:
+            raise ImproperlyConfigured(
+                f"{name} is {text!r}: write a cron line whose time comes, such as 0 2 * * *."
+            ) from error
         return text
 
     def log_level(self, name: str, *, default: str) -> str:

@@ -559,6 +559,18 @@ _demand_tls(
     plaintext_hosts_of(S3_ENDPOINT_URL, demands_tls="https"),
     "Begin it with https://.",
 )
+# Backups: docs/operations/backups.md.
+# A folder that outlives the disk of the database is better; a bucket beside it is best.
+BACKUP_DIR = env.folder("BACKUP_DIR", default=DATA_DIR / "backups")
+BACKUP_STORAGE_BUCKET = env.str("BACKUP_STORAGE_BUCKET", default="")
+BACKUP_METHOD = env.str("BACKUP_METHOD", default="dump")  # of PostgreSQL
+if BACKUP_METHOD not in {"dump", "pages"}:
+    raise ImproperlyConfigured(f"BACKUP_METHOD is {BACKUP_METHOD!r}: write dump or pages.")
+BACKUP_SCHEDULE = env.cron("BACKUP_SCHEDULE", default="0 2 * * *")
+# All of so many days are kept, then the newest of each week and of each month for so many of them.
+BACKUP_RETENTION_DAYS = env.whole("BACKUP_RETENTION_DAYS", default=30, least=1, most=3650)
+BACKUP_RETENTION_WEEKS = env.whole("BACKUP_RETENTION_WEEKS", default=0, most=520)
+BACKUP_RETENTION_MONTHS = env.whole("BACKUP_RETENTION_MONTHS", default=0, most=120)
 # Seals belong where whoever writes the database cannot write: best in a bucket of their own.
 SEALS_BUCKET = env.str("SEALS_BUCKET", default=S3_BUCKET)
 SEALS_DIR = env.folder("SEALS_DIR", default=DATA_DIR / "seals")
@@ -605,6 +617,9 @@ STORAGES = {
             "BACKEND": "django.core.files.storage.FileSystemStorage",
             "OPTIONS": {"location": SEALS_DIR},
         }
+    ),
+    **(
+        {"backups": _s3(BACKUP_STORAGE_BUCKET, location="backups")} if BACKUP_STORAGE_BUCKET else {}
     ),
     "staticfiles": {
         "BACKEND": (

@@ -227,7 +227,7 @@ def _listed(key: Key, storage: str, path: str, *, size: int, sha256: str) -> Lis
     secret = hashlib.sha256(_PURPOSE + b":" + key.secret).digest()
     facts = json.dumps([storage, path, size, sha256]).encode()
     digest = hmac.digest(secret, facts, "sha256").hex()
-    name = f"media/{digest[:2]}/{digest}.age"
+    name = f"{digest[:2]}/{digest}.age"
     return Listed(storage=storage, path=path, size=size, sha256=sha256, name=name)
 
 

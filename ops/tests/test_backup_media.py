@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -101,7 +102,7 @@ def test_what_is_known_is_not_stored_again(place, two):
 
 def test_a_name_says_nothing_and_is_another_one_under_another_key(place, two, settings):
     (before, *_others) = place.store().listed
-    assert before.name.startswith("media/")
+    assert re.fullmatch(r"[0-9a-f]{2}/[0-9a-f]{64}\.age", before.name)
     assert before.name.split("/")[1] == before.name.split("/")[2][:2]
     assert two.path not in before.name
     assert two.sha256 not in before.name
