@@ -321,6 +321,7 @@ BACKUP_MADE = EventKind(
 BACKUP_FAILED = EventKind(
     "backup_failed", _("A backup was not made"), ("backup_kind", "trigger", "problem")
 )
+BACKUPS_REMOVED = EventKind("backups_removed", _("Old backups were taken away"), ("count",))
 ROW_SET_ASIDE = EventKind(
     "row_set_aside", _("A job gave up a row that kept failing"), ("job", "error")
 )

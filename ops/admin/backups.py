@@ -34,6 +34,7 @@ class BackupAdmin(ReadOnlyAdmin):
         "finished_at",
         "proven_at",
         "proof_seconds",
+        "removed_at",
         "log",
         "location",
         "stored",

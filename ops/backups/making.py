@@ -1,6 +1,5 @@
 """How a backup is made: its pieces into a draft, its manifest, then whole into each place."""
 
-import hashlib
 import logging
 import shutil
 import tempfile
@@ -16,7 +15,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from ops.backups import manifest as manifests
-from ops.backups import sealing
+from ops.backups import records, sealing
 from ops.backups.engine import Engine, Readable
 from ops.backups.errors import BackupRefused
 from ops.backups.lock import alone
@@ -41,6 +40,8 @@ class Wanted:
     parent: StoredBackup | None = None
     # What goes beside the database, by the name of its piece.
     beside: Mapping[str, Callable[[], Readable]] = field(default_factory=dict)
+    # Brings another place what the pieces name and do not hold.
+    bring: Callable[[Place], None] = lambda _place: None
 
     @property
     def follows(self) -> Manifest | None:
@@ -57,42 +58,50 @@ def make(*, engine: Engine, root: Path, places: Sequence[Place], wanted: Wanted)
     its row says where it is missing, and BackupRefused says it too.
     """
     with alone(root):
-        _clear(root)
-        engine.remove_remains()
-        parent = wanted.follows
-        if refusal := engine.refusal(wanted.kind, parent=parent):
-            raise BackupRefused(refusal)
-        first, *others = places
-        row = Backup.objects.create(
-            kind=wanted.kind,
-            engine=engine.name,
-            trigger=wanted.trigger,
-            parent=Backup.objects.filter(identifier=parent.id).first() if parent else None,
-            location=first.name[:255],
-        )
-        events.record(BACKUP_STARTED, backup_kind=wanted.kind, trigger=wanted.trigger)
-        missing: list[str] = []
-        try:
-            with _refusals(), _draft(root) as draft:
-                manifest = _write(row, wanted, engine=engine, draft=draft)
-                first.take(manifest.id, draft / PIECES)
-                missing += _take_elsewhere(others, manifest, draft / PIECES)
-        except BaseException as error:
-            _fail(row, str(error) or type(error).__name__)
-            raise
-        _succeed(row, manifest, log="\n".join(missing))
-        if missing:
-            problem = " ".join(missing)
-            _tell_failure(row, problem)
-            raise BackupRefused(problem)
-        return manifest
+        return make_alone(engine=engine, root=root, places=places, wanted=wanted)
 
 
-def _take_elsewhere(places: Sequence[Place], manifest: Manifest, pieces: Path) -> list[str]:
+def make_alone(*, engine: Engine, root: Path, places: Sequence[Place], wanted: Wanted) -> Manifest:
+    """The same for a caller who holds the lock of the folder."""
+    _clear(root)
+    engine.remove_remains()
+    parent = wanted.follows
+    if refusal := engine.refusal(wanted.kind, parent=parent):
+        raise BackupRefused(refusal)
+    first, *others = places
+    row = Backup.objects.create(
+        kind=wanted.kind,
+        engine=engine.name,
+        trigger=wanted.trigger,
+        parent=Backup.objects.filter(identifier=parent.id).first() if parent else None,
+        location=first.name[:255],
+    )
+    events.record(BACKUP_STARTED, backup_kind=wanted.kind, trigger=wanted.trigger)
+    missing: list[str] = []
+    try:
+        with _refusals(), _draft(root) as draft:
+            manifest = _write(row, wanted, engine=engine, draft=draft)
+            first.take(manifest.id, draft / PIECES)
+            missing += _take_elsewhere(others, manifest, draft / PIECES, bring=wanted.bring)
+    except BaseException as error:
+        _fail(row, str(error) or type(error).__name__)
+        raise
+    _succeed(row, manifest, log="\n".join(missing))
+    if missing:
+        problem = " ".join(missing)
+        _tell_failure(row, problem)
+        raise BackupRefused(problem)
+    return manifest
+
+
+def _take_elsewhere(
+    places: Sequence[Place], manifest: Manifest, pieces: Path, *, bring: Callable[[Place], None]
+) -> list[str]:
     """Keep it in other places as well; returns a sentence for each that failed."""
     missing = []
     for place in places:
         try:
+            bring(place)
             place.take(manifest.id, pieces)
         except Exception as error:  # noqa: BLE001  whatever a bucket raises when it is away
             said = {"backup": manifest.id, "place": place.name, "problem": error}
@@ -198,16 +207,7 @@ def _tell_failure(row: Backup, problem: str) -> None:
 
 def _succeed(row: Backup, manifest: Manifest, *, log: str) -> None:
     row.log = log
-    row.status = RunStatus.SUCCEEDED
-    row.finished_at = manifest.finished_at
-    row.size = manifest.size
-    row.sha256 = hashlib.sha256(manifests.written(manifest)).hexdigest()
-    row.code_version = manifest.code_version[:100]
-    row.server_version = manifest.server_version[:100]
-    row.migrations = list(manifest.migrations)
-    row.compression = manifest.compression
-    row.key_id = manifest.key_id
-    row.row_counts = dict(manifest.row_counts)
+    records.fill(row, manifest)
     row.save()
     events.record(
         BACKUP_MADE,

@@ -117,15 +117,17 @@ class _Checked:
         return data
 
 
-def store(*, known: Known, put_file: PutFile) -> StoredMedia:
+def store(*, known: Known, put_file: PutFile, with_files: bool = True) -> StoredMedia:
     """Store the permanent files of people and shops, and those of the seals, as far as needed.
 
+    Those of the seals are few and small, and a backup cannot be proven without them; of the others
+    none is stored unless `with_files`.
     A piece that is there is not read again: by its name it is this file with this content. Raises
     what the storage raises when it is away.
     """
     key = key_ring.newest("field")
     listed, new, wrong = [], [], []
-    for file, open_it in (*_of_rows(key), *_of_seals(key)):
+    for file, open_it in (*(_of_rows(key) if with_files else ()), *_of_seals(key)):
         if not known(file.name):
             try:
                 with open_it() as source:

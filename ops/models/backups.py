@@ -75,6 +75,12 @@ class Backup(Mutable):
     finished_at = models.DateTimeField(_("finished at"), null=True, blank=True)
     proven_at = models.DateTimeField(_("proven at"), null=True, blank=True)
     proof_seconds = models.FloatField(_("seconds of the proof"), null=True, blank=True)
+    removed_at = models.DateTimeField(
+        _("removed at"),
+        null=True,
+        blank=True,
+        help_text=_("When it was old enough to go, or somebody took it away."),
+    )
     log = models.TextField(_("log"), blank=True)
 
     class Meta:
