@@ -24,6 +24,10 @@ ENV PATH=/opt/venv/bin:$PATH \
     PORT=8000 \
     DATA_DIR=/data \
     STATIC_ROOT=/app/staticfiles
+# pg_dump and pg_restore for backups. They have to be of the server's version or a newer one.
+RUN apt-get update --quiet=2 \
+    && apt-get install --quiet=2 --yes --no-install-recommends postgresql-client \
+    && rm -rf /var/lib/apt/lists/*
 # The code and the static files belong to root: whoever breaks into the process changes none of them.
 RUN useradd --create-home --uid 10001 points \
     && install -d -o points -g points -m 0700 /data

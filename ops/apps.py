@@ -12,6 +12,8 @@ class OpsConfig(AppConfig):
     def ready(self):
         from ops import beats, health_checks, integrity, jobs, key_uses, setting_kinds
         from ops import live_settings as _declared  # noqa: F401  importing declares them
+        from ops.backups import jobs as backup_jobs
+        from ops.backups import metrics as _measured  # noqa: F401  importing declares them
         from ops.logs import queries, tasks
         from ops.models import LiveSetting
         from ops.monitoring import jobs as monitoring_jobs
@@ -28,6 +30,7 @@ class OpsConfig(AppConfig):
         jobs.register()
         pauses.register("maintenance", maintenance.is_on)
         monitoring_jobs.register()
+        backup_jobs.register()
         watch.register()
         kept_health.register()
         kept_queue.register()

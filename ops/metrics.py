@@ -321,6 +321,14 @@ BACKUP_MADE = EventKind(
 BACKUP_FAILED = EventKind(
     "backup_failed", _("A backup was not made"), ("backup_kind", "trigger", "problem")
 )
+BACKUP_PROVEN = EventKind(
+    "backup_proven", _("A backup was proven"), ("backup", "backup_kind", "seconds")
+)
+BACKUP_NOT_PROVEN = EventKind(
+    "backup_not_proven",
+    _("A backup could not be proven"),
+    ("backup", "backup_kind", "seconds", "problem"),
+)
 BACKUPS_REMOVED = EventKind("backups_removed", _("Old backups were taken away"), ("count",))
 ROW_SET_ASIDE = EventKind(
     "row_set_aside", _("A job gave up a row that kept failing"), ("job", "error")

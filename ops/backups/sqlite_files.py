@@ -11,6 +11,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Literal
 
+from django.db.backends.sqlite3._functions import register  # type: ignore[import-untyped]
 from django.utils.translation import gettext as _
 
 from ops.backups.errors import BackupRefused
@@ -36,6 +37,8 @@ def opened(
                 isolation_level=None,
             )
         ) as connection:
+            # Constraints of ours ask for REGEXP: without it the checks below would refuse them.
+            register(connection)
             yield connection
     except sqlite3.Error as error:
         raise BackupRefused(

@@ -115,4 +115,24 @@ WORDS = {
         _("Seals and database contradict each other"),
         _("The ledgers are not sealed any more: {details}."),
     ),
+    "backup-overdue": Words(
+        _("There is no young proven backup"),
+        _("There should have been one {value} seconds ago, by the schedule and two hours."),
+    ),
+    "backup-failed": Words(
+        _("A backup was not made"),
+        _("{details}"),
+    ),
+    "backup-not-proven": Words(
+        _("A backup could not be proven"),
+        _("It was restored to a scratch database, and is not what it should be: {details}"),
+    ),
+    "backup-started": Words(
+        _("A backup was begun"),
+        _("{details}"),
+    ),
+    "backup-made": Words(
+        _("A backup was made"),
+        _("{details}"),
+    ),
 }

@@ -1,0 +1,49 @@
+"""What the commands of backups have in common."""
+
+import json
+from pathlib import Path
+
+from django.core.management.base import CommandError
+from django.template.defaultfilters import filesizeformat
+from django.utils.translation import gettext as _
+
+from ops.backups import deployment
+from ops.backups.errors import BackupRefused
+from ops.backups.places import Folder
+from ops.command_base import TranslatedCommand
+
+
+class BackupCommand(TranslatedCommand):
+    """A command that says in one line why it refused, and ends with 1."""
+
+    def execute(self, *args, **options):
+        """Do the work."""
+        try:
+            return super().execute(*args, **options)
+        except BackupRefused as refusal:
+            raise CommandError(str(refusal)) from refusal
+        except OSError as error:
+            said = {"file": error.filename or "", "reason": error.strerror or str(error)}
+            raise CommandError(_("%(file)s: %(reason)s") % said) from error
+
+    def say(self, line):
+        """Write a line for people."""
+        self.stdout.write(line)
+
+    def say_json(self, facts):
+        """Write one document for machines."""
+        self.stdout.write(json.dumps(facts, indent=1, ensure_ascii=False, sort_keys=True))
+
+
+def size_in_words(size):
+    """Bytes as people read them."""
+    return str(filesizeformat(size)).replace("\xa0", " ")
+
+
+def places_of(folder):
+    """The places of the settings, or a folder that was named instead. Raises BackupRefused."""
+    if folder is None:
+        return deployment.places()
+    if not Path(folder).is_dir():
+        raise BackupRefused(_("There is no folder %s.") % folder)
+    return [Folder(Path(folder))]

@@ -1,0 +1,51 @@
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
+
+from ops.backups import media, reading, shared_files
+from ops.management.backup_command import BackupCommand, places_of, size_in_words
+
+
+class Command(BackupCommand):
+    help = gettext_noop(
+        "Read a backup and all that it follows to their end, with the files they know, and compare "
+        "them with their checksums and seals. Nothing is changed."
+    )
+
+    def add_arguments(self, parser):
+        parser.add_argument(
+            "identifier", metavar="ID", help=_("the identifier of the backup, as backups lists it")
+        )
+        parser.add_argument(
+            "--from", dest="folder", metavar=_("FOLDER"), help=_("in this folder instead")
+        )
+
+    def handle(self, *, identifier, folder, **options):
+        places = places_of(folder)
+        having = [one for one in places if identifier in one.identifiers()] or places[:1]
+        for place in having:
+            self.verify(place, identifier)
+        for place in places:
+            if place not in having:
+                self.stderr.write(
+                    _("There is no backup %(backup)s in %(place)s.")
+                    % {"backup": identifier, "place": place.name}
+                )
+
+    def verify(self, place, identifier):
+        chain = reading.chain(place, identifier)
+        for link in chain:
+            link.verify()
+        files = media.check(
+            shared_files.listing(chain[-1]),
+            open_file=shared_files.opener(place, chain[-1].manifest),
+        )
+        said = {
+            "place": place.name,
+            "id": identifier,
+            "links": len(chain),
+            "size": size_in_words(sum(link.manifest.size for link in chain)),
+            "files": files,
+        }
+        self.say(
+            _("%(place)s: %(id)s is whole: %(links)d backups, %(size)s, %(files)d files.") % said
+        )
