@@ -177,10 +177,9 @@ class Bucket:
 
     def identifiers(self) -> list[str]:
         """The backups that have a manifest here, oldest first."""
-        folders, _files = self._storage.listdir("")
         return sorted(
             name
-            for name in folders
+            for name in self._folders("")
             if ID.fullmatch(name) and self._storage.exists(f"{name}/{MANIFEST}")
         )
 
