@@ -473,6 +473,8 @@ NOT_BY_ITSELF = {
 }
 COMMANDS: dict[str, Any] = {
     "audit": None,  # reads
+    "backup": of_ops.BACKUP_MADE,
+    "backups": None,  # reads
     "changepassword": of_ops.CHANGES,
     "reset_second_factor": of_ops.CHANGES,
     "check_integrity": of_ops.INTEGRITY_CHECKED,
@@ -482,6 +484,7 @@ COMMANDS: dict[str, Any] = {
     "jobs": of_ops.JOB_RUNS,
     "logs": None,  # reads
     "maintenance": of_ops.CHANGES,
+    "prune_backups": of_ops.BACKUPS_REMOVED,
     "rotate_keys": of_ops.KEYS_RENEWED,
     "safe_migrate": None,  # reads
     "seal_ledgers": of_ops.LEDGERS_SEALED,
@@ -490,6 +493,7 @@ COMMANDS: dict[str, Any] = {
     "set_password": of_ops.CHANGES,
     "settings": of_ops.CHANGES,
     "test_alert": None,  # says itself who took it
+    "verify_backup": None,  # reads
     "worker": None,  # the same
 }
 

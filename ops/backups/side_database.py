@@ -302,7 +302,7 @@ def _swap(parameters: Parameters, *, live: str, side: str, keep_as: str) -> None
         _elsewhere(parameters, live) as ending,
         ThreadPoolExecutor(1) as worker,
     ):
-        done = worker.submit(_rename_both, renaming, live, side, keep_as)
+        done = worker.submit(_rename_both, renaming, live=live, side=side, keep_as=keep_as)
         while not wait([done], LOOK_AGAIN).done:
             _end_others(ending, live, side)
         try:
@@ -321,7 +321,7 @@ def _swap(parameters: Parameters, *, live: str, side: str, keep_as: str) -> None
             ) from error
 
 
-def _rename_both(connection: Session, live: str, side: str, keep_as: str) -> None:
+def _rename_both(connection: Session, *, live: str, side: str, keep_as: str) -> None:
     with connection.transaction():
         connection.execute(_rename(live, keep_as))
         connection.execute(_rename(side, live))

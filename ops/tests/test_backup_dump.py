@@ -456,8 +456,8 @@ def test_it_takes_the_place_of_a_live_database_that_is_in_use(engine, live, back
     kept = rows({**live, "dbname": before}, "SELECT count(*) FROM person WHERE name = 'since'")
     assert kept == [(1,)]
     assert named(live["dbname"]) == [live["dbname"], before]
-    with psycopg.connect(**live) as connection, pytest.raises(psycopg.errors.RaiseException):
-        connection.execute("UPDATE entry SET points = 8")
+    with psycopg.connect(**live) as session, pytest.raises(psycopg.errors.RaiseException):
+        session.execute("UPDATE entry SET points = 8")
 
 
 @pytest.mark.django_db(transaction=True)
@@ -547,8 +547,8 @@ def test_whose_things_are_and_who_may_use_them_is_carried_over(live, backup, tmp
 def beside_the_data(parameters):
     """What a database has beside its data, by the catalogues of the server."""
     name = parameters["dbname"]
-    with tools.connected(parameters) as connection:
-        things = left_out._things(connection)
+    with tools.connected(parameters) as session:
+        things = left_out._things(session)
     return {
         "things": things,
         "tables": rows(
