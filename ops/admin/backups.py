@@ -34,6 +34,7 @@ class BackupAdmin(ReadOnlyAdmin):
         "finished_at",
         "proven_at",
         "proof_seconds",
+        "proof_failed_at",
         "removed_at",
         "log",
         "location",

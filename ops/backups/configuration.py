@@ -13,6 +13,8 @@ from typing import Any
 
 from django.conf import settings
 
+PIECE = "configuration"  # of a backup
+
 # Of `.env.example`, what nobody may misuse. Whatever is not named here counts as a secret.
 _HARMLESS = """
 DEBUG HOST PORT DATA_DIR METRICS_DIR VERSION LEAST_FREE_DISK_MB LOG_LEVEL LOG_DIR LOG_REQUESTS

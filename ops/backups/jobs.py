@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
-from ops.backups import retention, taking
+from ops.backups import proving, retention, taking
 from ops.models import BackupTrigger
 from ops.services.jobs import Job, jobs
 
@@ -21,6 +21,16 @@ def register() -> None:
             cron=settings.BACKUP_SCHEDULE,
             limit=LIMIT,
             label=_("Back up, and take old backups away"),
+        ),
+    )
+    jobs.register(
+        "prove backups",
+        # Often, so that one is proven soon after it was made, and on whichever machine.
+        Job(
+            run=proving.prove_newest,
+            every=timedelta(minutes=10),
+            limit=LIMIT,
+            label=_("Prove the newest backup by restoring it"),
         ),
     )
 

@@ -63,7 +63,7 @@ def make(*, engine: Engine, root: Path, places: Sequence[Place], wanted: Wanted)
 
 def make_alone(*, engine: Engine, root: Path, places: Sequence[Place], wanted: Wanted) -> Manifest:
     """The same for a caller who holds the lock of the folder."""
-    _clear(root)
+    clear(root)
     engine.remove_remains()
     parent = wanted.follows
     if refusal := engine.refusal(wanted.kind, parent=parent):
@@ -178,7 +178,7 @@ def _draft(root: Path) -> Iterator[Path]:
         yield Path(folder)
 
 
-def _clear(root: Path) -> None:
+def clear(root: Path) -> None:
     """Remove what a killed command left: it holds plain rows while an engine is at work."""
     shutil.rmtree(root / WORK, ignore_errors=True)
     (root / WORK).mkdir(mode=0o700, exist_ok=True)

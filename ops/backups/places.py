@@ -48,6 +48,13 @@ class Place(Protocol):
         """
         ...
 
+    def add(self, identifier: str, name: str, file: Path) -> None:
+        """Put a finished small file beside the manifest of a backup that is here.
+
+        One of this name is replaced.
+        """
+        ...
+
     def has_shared(self, name: str) -> bool:
         """Whether a shared file is here."""
         ...
@@ -116,6 +123,14 @@ class Folder:
             shutil.rmtree(beside, ignore_errors=True)
             raise
         _sync(self._root)
+
+    def add(self, identifier: str, name: str, file: Path) -> None:
+        """Put a file beside the manifest of a backup, by one rename."""
+        beside, final = self._beside(f"{identifier}.{name}"), self._root / identifier / name
+        beside.unlink(missing_ok=True)
+        _keep(file, beside)
+        beside.replace(final)
+        _sync(final.parent)
 
     def has_shared(self, name: str) -> bool:
         """Whether a shared file is here."""
@@ -194,6 +209,10 @@ class Bucket:
         files = sorted(draft.iterdir(), key=lambda file: (file.name == MANIFEST, file.name))
         for file in files:
             self._save(f"{identifier}/{file.name}", file)
+
+    def add(self, identifier: str, name: str, file: Path) -> None:
+        """Put a file beside the manifest of a backup."""
+        self._save(f"{identifier}/{name}", file)
 
     def has_shared(self, name: str) -> bool:
         """Whether a shared file is here."""

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Sequence
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from ops.backups import inventory
+from ops.backups import inventory, proofs
 from ops.backups import manifest as manifests
 from ops.backups.inventory import Inventory
 from ops.backups.manifest import Manifest
 from ops.backups.places import Place
+from ops.backups.proofs import Proof
 from ops.models import Backup, RunStatus
 
 
@@ -42,6 +43,8 @@ def write_again(places: Sequence[Place]) -> int:
             if manifest.id not in there and stored.chain(manifest.id):
                 _write(manifest, place)
                 written += 1
+                if proof := proofs.read(stored.by_id[manifest.id]):
+                    write_proof(proof)
     return written
 
 
@@ -82,6 +85,22 @@ def note(identifier: str, sentences: Iterable[str]) -> None:
         row = Backup.objects.get(identifier=identifier)
         row.log = f"{row.log}\n{said}".lstrip()
         row.save(update_fields=["log"])
+
+
+def write_proof(proof: Proof) -> None:
+    """Say of a backup when it was proven, and how long that took."""
+    Backup.objects.filter(identifier=proof.backup).update(
+        proven_at=proof.proven_at,
+        proof_seconds=proof.seconds_in_all,
+        proof_failed_at=None,
+    )
+
+
+def note_failed_proof(identifier: str, problem: str) -> None:
+    """Say of a backup that it does not count, and why."""
+    rows = Backup.objects.filter(identifier=identifier)
+    if rows.update(proven_at=None, proof_seconds=None, proof_failed_at=timezone.now()):
+        note(identifier, [problem])
 
 
 def mark_removed(identifiers: Iterable[str]) -> int:

@@ -19,7 +19,6 @@ from ops.backups.reading import StoredBackup
 from ops.backups.shared_files import MEDIA, Keeping
 from ops.models import BackupKind, BackupTrigger
 
-CONFIGURATION = "configuration"  # a piece
 # A full one so often: the longer the chain, the more there is that one damage takes away.
 FULL_EVERY = timedelta(days=7)
 
@@ -49,7 +48,7 @@ def back_up(
             kind=kind,
             trigger=trigger,
             parent=newest_of(engine, stored) if kind is BackupKind.INCREMENTAL else None,
-            beside={CONFIGURATION: _configuration, MEDIA: files},
+            beside={configuration.PIECE: _configuration, MEDIA: files},
             bring=files.bring,
         )
         manifest = make_alone(engine=engine, root=root, places=places, wanted=wanted)

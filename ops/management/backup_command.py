@@ -6,11 +6,23 @@ from pathlib import Path
 from django.core.management.base import CommandError
 from django.template.defaultfilters import filesizeformat
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from ops.backups import deployment
 from ops.backups.errors import BackupRefused
 from ops.backups.places import Folder
 from ops.command_base import TranslatedCommand
+
+_STEPS = {
+    "files": gettext_lazy("files"),
+    "present": gettext_lazy("the present state"),
+    "restore": gettext_lazy("restoring"),
+    "rows": gettext_lazy("counting rows"),
+    "migrate": gettext_lazy("migrations"),
+    "after": gettext_lazy("what apps do after a restore"),
+    "checks": gettext_lazy("checks of integrity"),
+    "swap": gettext_lazy("taking its place"),
+}
 
 
 class BackupCommand(TranslatedCommand):
@@ -29,6 +41,10 @@ class BackupCommand(TranslatedCommand):
     def say(self, line):
         """Write a line for people."""
         self.stdout.write(line)
+
+    def say_step(self, name, seconds):
+        """Say how long a step took."""
+        self.say(f"  {_STEPS.get(name, name)}: {seconds:.1f} s")
 
     def say_json(self, facts):
         """Write one document for machines."""

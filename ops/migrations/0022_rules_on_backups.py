@@ -81,6 +81,6 @@ def remove_rules(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("ops", "0021_removed_backups")]
+    dependencies = [("ops", "0021_proofs_and_ends_of_backups")]
 
     operations = [migrations.RunPython(make_rules, remove_rules)]

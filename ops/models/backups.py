@@ -75,6 +75,9 @@ class Backup(Mutable):
     finished_at = models.DateTimeField(_("finished at"), null=True, blank=True)
     proven_at = models.DateTimeField(_("proven at"), null=True, blank=True)
     proof_seconds = models.FloatField(_("seconds of the proof"), null=True, blank=True)
+    proof_failed_at = models.DateTimeField(
+        _("could not be proven at"), null=True, blank=True, help_text=_("The log says why.")
+    )
     removed_at = models.DateTimeField(
         _("removed at"),
         null=True,

@@ -3,6 +3,7 @@
 import json
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.conf import settings as django_settings
@@ -181,7 +182,10 @@ def test_an_increment_follows_for_seven_days(folder):
     full = shelf.put(folder, age=timedelta(days=7) - timedelta(minutes=5))
     link = shelf.put(folder, age=timedelta(days=1), parent=full)
     assert usual(folder, Pages()) == BackupKind.INCREMENTAL
-    assert taking.newest_of(Pages(), inventory.known(folder)).manifest.id == link.id
+    engine: Any = Pages()
+    newest = taking.newest_of(engine, inventory.known(folder))
+    assert newest
+    assert newest.manifest.id == link.id
     folder.remove(full.id)
     assert usual(folder, Pages()) == BackupKind.FULL, "what it would follow is not whole"
     shelf.put(folder, age=timedelta(days=7, minutes=5))
@@ -199,7 +203,7 @@ def test_an_exchanged_parent_is_followed_by_none(folder):
     other = shelf.put(folder, age=timedelta(days=2))
     root = deployment.root()
     stored = inventory.known(folder)
-    assert [one.id for one in stored.chain(link.id)] == [full.id, link.id]
+    assert [one.id for one in stored.chain(link.id) or []] == [full.id, link.id]
     forged = (root / other.id / "manifest.json").read_bytes()
     (root / full.id / "manifest.json").write_bytes(forged)
     stored = inventory.known(folder)
@@ -368,7 +372,9 @@ def test_age_and_delay_are_those_of_the_newest_proven_one(folder):
     shelf.put(folder, age=timedelta(hours=1))
     assert freshness.overdue(now) == pytest.approx(timedelta(hours=4), abs=timedelta(minutes=1))
     proven = shelf.put(folder, age=timedelta(hours=2), proven=True)
-    assert freshness.newest_proven().identifier == proven.id
+    newest = freshness.newest_proven()
+    assert newest
+    assert newest.identifier == proven.id
     assert freshness.overdue(now) == timedelta()
     records.mark_removed([proven.id])
     assert freshness.overdue(now) > timedelta(hours=3)

@@ -1,7 +1,7 @@
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
-from ops.backups import media, reading, shared_files
+from ops.backups import media, proving, reading, shared_files
 from ops.management.backup_command import BackupCommand, places_of, size_in_words
 
 
@@ -19,7 +19,13 @@ class Command(BackupCommand):
             "--from", dest="folder", metavar=_("FOLDER"), help=_("in this folder instead")
         )
 
-    def handle(self, *, identifier, folder, **options):
+        parser.add_argument(
+            "--prove",
+            action="store_true",
+            help=_("restore it to a scratch database as well, and check everything there"),
+        )
+
+    def handle(self, *, identifier, folder, prove, **options):
         places = places_of(folder)
         having = [one for one in places if identifier in one.identifiers()] or places[:1]
         for place in having:
@@ -30,6 +36,11 @@ class Command(BackupCommand):
                     _("There is no backup %(backup)s in %(place)s.")
                     % {"backup": identifier, "place": place.name}
                 )
+        if prove:
+            proof = proving.prove(
+                identifier, place=having[0] if folder else None, told=self.say_step
+            )
+            self.say(_("Proven in %(seconds).1f s.") % {"seconds": proof.seconds_in_all})
 
     def verify(self, place, identifier):
         chain = reading.chain(place, identifier)
