@@ -329,6 +329,7 @@ BACKUP_NOT_PROVEN = EventKind(
     _("A backup could not be proven"),
     ("backup", "backup_kind", "seconds", "problem"),
 )
+BACKUP_RESTORED = EventKind("backup_restored", _("A backup was restored"), ("backup", "seconds"))
 BACKUPS_REMOVED = EventKind("backups_removed", _("Old backups were taken away"), ("count",))
 ROW_SET_ASIDE = EventKind(
     "row_set_aside", _("A job gave up a row that kept failing"), ("job", "error")

@@ -3,8 +3,10 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from time import perf_counter
 from urllib.parse import unquote
@@ -15,7 +17,7 @@ from django.db.migrations.loader import MigrationLoader
 from django.utils.translation import gettext as _
 
 from ops.backups import media, shared_files
-from ops.backups.engine import Restored
+from ops.backups.engine import Engine, Restored
 from ops.backups.errors import BackupRefused
 from ops.backups.manifest import Manifest
 from ops.backups.reading import StoredBackup
@@ -99,43 +101,81 @@ def unpack_seals(stored: StoredBackup, folder: Path) -> None:
     )
 
 
-def environment(restored: Restored, *, folder: Path) -> dict[str, str]:
-    """The variables with which `manage.py` works on a copy, and on nothing of the live platform.
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A backup that lives again, with a folder for what is done to it."""
 
-    Of the live one it has the keys alone. What it counts, logs and seals lies in `folder`, which
-    holds the seals of the backup; it tells no Redis, no bucket of seals and no Sentry of it.
+    restored: Restored
+    folder: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables with which `manage.py` works on it, and on nothing of the live platform.
+
+        Of the live one it has the keys alone. What it counts and logs lies in the folder, which
+        holds the seals of the backup; it tells no Redis, no bucket of seals and no Sentry of it.
+        """
+        return {
+            **os.environ,
+            **self.restored.environment,
+            MARK: _name_in(self.restored.environment),
+            "DATA_DIR": str(settings.DATA_DIR),  # in development the keys lie there
+            "SEALS_DIR": str(self.folder / SEALS),
+            "SEALS_BUCKET": "",
+            "METRICS_DIR": str(self.folder / "metrics"),
+            "LOG_DIR": str(self.folder / "logs"),
+            "REDIS_URL": "",
+            "REDIS_URL_FILE": "",
+            "TASK_ENGINE": "database",
+            "SENTRY_DSN": "",
+            "SENTRY_DSN_FILE": "",
+        }
+
+    def run(self, *arguments: str) -> None:
+        """Run `manage.py` on it. Raises BackupRefused where that failed, with what it said."""
+        done = subprocess.run(  # noqa: S603  our own command
+            [sys.executable, str(settings.BASE_DIR / "manage.py"), *arguments],
+            env=self.environment,
+            cwd=settings.BASE_DIR,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+        if done.returncode:
+            raise BackupRefused(_problem(arguments[0], done.stdout, done.stderr))
+
+
+@contextmanager
+def living(
+    chain: Sequence[StoredBackup],
+    *,
+    engine: Engine,
+    work: Path,
+    clock: Clock,
+    at: datetime | None = None,
+) -> Iterator[Copy]:
+    """Let a chain live again in a scratch database, with the rows and migrations it has to have.
+
+    `work` is an empty folder. With `at` it is the state of a moment after the last one, whose rows
+    nobody counted. Raises BackupRefused.
     """
-    return {
-        **os.environ,
-        **restored.environment,
-        MARK: _name_in(restored.environment),
-        "DATA_DIR": str(settings.DATA_DIR),  # in development the keys lie there
-        "SEALS_DIR": str(folder / SEALS),
-        "SEALS_BUCKET": "",
-        "METRICS_DIR": str(folder / "metrics"),
-        "LOG_DIR": str(folder / "logs"),
-        "REDIS_URL": "",
-        "REDIS_URL_FILE": "",
-        "TASK_ENGINE": "database",
-        "SENTRY_DSN": "",
-        "SENTRY_DSN_FILE": "",
-    }
-
-
-def run(restored: Restored, *arguments: str, folder: Path) -> str:
-    """Run `manage.py` on a copy; returns what it said. Raises BackupRefused where it failed."""
-    done = subprocess.run(  # noqa: S603  our own command
-        [sys.executable, str(settings.BASE_DIR / "manage.py"), *arguments],
-        env=environment(restored, folder=folder),
-        cwd=settings.BASE_DIR,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
-    )
-    if done.returncode:
-        raise BackupRefused(_problem(arguments[0], done.stdout, done.stderr))
-    return done.stdout
+    last = chain[-1]
+    copy_folder, scratch = work / "copy", work / "scratch"
+    copy_folder.mkdir(mode=0o700)
+    scratch.mkdir(mode=0o700)
+    unpack_seals(last, copy_folder / SEALS)
+    with ExitStack() as stack:
+        with clock.step("restore"):
+            restored = stack.enter_context(engine.restored(chain, scratch=scratch, at=at))
+        copy = Copy(restored, copy_folder)
+        if at is None:
+            with clock.step("rows"):
+                compare_counts(restored, last.manifest)
+        if is_older(last.manifest):
+            with clock.step("migrate"):
+                copy.run("migrate", "--noinput")
+        yield copy
 
 
 def _name_in(variables: Mapping[str, str]) -> str:

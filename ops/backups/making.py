@@ -58,13 +58,13 @@ def make(*, engine: Engine, root: Path, places: Sequence[Place], wanted: Wanted)
     its row says where it is missing, and BackupRefused says it too.
     """
     with alone(root):
+        clear(root)
+        engine.remove_remains()
         return make_alone(engine=engine, root=root, places=places, wanted=wanted)
 
 
 def make_alone(*, engine: Engine, root: Path, places: Sequence[Place], wanted: Wanted) -> Manifest:
-    """The same for a caller who holds the lock of the folder."""
-    clear(root)
-    engine.remove_remains()
+    """The same for a caller who holds the lock of the folder, and cleared it."""
     parent = wanted.follows
     if refusal := engine.refusal(wanted.kind, parent=parent):
         raise BackupRefused(refusal)

@@ -2,7 +2,6 @@
 
 import tempfile
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 
@@ -77,7 +76,7 @@ def prove_newest(*, now: datetime) -> str | None:
     Returns its identifier; None where there was nothing to do. Raises BackupRefused as `prove`.
     """
     places = deployment.places()
-    records.write_again(places)
+    records.write_again(places[:1])
     backups = inventory.known(places[0]).backups
     if not backups:
         return None
@@ -96,24 +95,15 @@ def _see(chain: Sequence[StoredBackup], clock: Clock) -> Proof:
     engine = deployment.engine_named(manifest.engine)
     engine.remove_remains()
     copies.check_version(manifest)
-    with tempfile.TemporaryDirectory(dir=deployment.root() / WORK) as work:
-        folder, scratch = Path(work), Path(work) / "scratch"
-        scratch.mkdir()
-        with clock.step("files"):
-            listed = shared_files.listing(last)
-            media.check(listed, open_file=shared_files.opener(last.place, manifest))
-            copies.unpack_seals(last, folder / copies.SEALS)
-            last.verify(only={configuration.PIECE})
-        with ExitStack() as stack:
-            with clock.step("restore"):
-                restored = stack.enter_context(engine.restored(chain, scratch=scratch))
-            with clock.step("rows"):
-                copies.compare_counts(restored, manifest)
-            if copies.is_older(manifest):
-                with clock.step("migrate"):
-                    copies.run(restored, "migrate", "--noinput", folder=folder)
-            with clock.step("checks"):
-                copies.run(restored, "check_integrity", folder=folder)
+    with clock.step("files"):
+        media.check(shared_files.listing(last), open_file=shared_files.opener(last.place, manifest))
+        last.verify(only={configuration.PIECE})  # which no engine reads
+    with (
+        tempfile.TemporaryDirectory(dir=deployment.root() / WORK) as work,
+        copies.living(chain, engine=engine, work=Path(work), clock=clock) as copy,
+        clock.step("checks"),
+    ):
+        copy.run("check_integrity")
     return Proof(
         backup=manifest.id,
         manifest_seal=manifest.seal,

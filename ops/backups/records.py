@@ -30,34 +30,32 @@ def fill(row: Backup, manifest: Manifest) -> None:
 
 
 def write_again(places: Sequence[Place]) -> int:
-    """Write rows for the backups of these places that have none; returns how many.
+    """Write the rows of backups that have none, or none of their end; returns how many.
 
-    After a restore the database knows nothing of what was made since. One whose parent cannot be
-    read gets none. Raises what the disk or the network raises.
+    After a restore the database knows nothing of what was made since, and of the backup itself that
+    it was begun. One whose parent cannot be read gets no row. Raises what the disk or the network
+    raises.
     """
     written = 0
     for place in places:
         stored = inventory.known(place)
-        there = set(Backup.objects.values_list("identifier", flat=True))
-        for manifest in (one.manifest for one in stored.backups):
+        done = Backup.objects.filter(status=RunStatus.SUCCEEDED)
+        there = set(done.values_list("identifier", flat=True))
+        for one in stored.backups:
+            manifest = one.manifest
             if manifest.id not in there and stored.chain(manifest.id):
                 _write(manifest, place)
                 written += 1
-                if proof := proofs.read(stored.by_id[manifest.id]):
+                if proof := proofs.read(one):
                     write_proof(proof)
     return written
 
 
 def _write(manifest: Manifest, place: Place) -> None:
-    row = Backup(
-        identifier=manifest.id,
-        kind=manifest.kind,
-        engine=manifest.engine,
-        parent=Backup.objects.filter(identifier=manifest.parent).first(),
-        trigger=manifest.trigger,
-        location=place.name[:255],
-        started_at=manifest.started_at,
-    )
+    row = Backup.objects.filter(identifier=manifest.id).first() or Backup(identifier=manifest.id)
+    row.kind, row.engine, row.trigger = manifest.kind, manifest.engine, manifest.trigger
+    row.parent = Backup.objects.filter(identifier=manifest.parent).first()
+    row.location, row.started_at = place.name[:255], manifest.started_at
     fill(row, manifest)
     row.save()
 

@@ -1,5 +1,6 @@
 """Making a backup of this deployment: of the right kind, after the right one, with all it needs."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from io import BytesIO
 from pathlib import Path
@@ -12,7 +13,7 @@ from ops.backups.engine import Engine, Readable
 from ops.backups.errors import BackupRefused
 from ops.backups.inventory import Inventory
 from ops.backups.lock import alone
-from ops.backups.making import Wanted, make_alone
+from ops.backups.making import Wanted, clear, make_alone
 from ops.backups.manifest import Manifest
 from ops.backups.places import Folder, Place
 from ops.backups.reading import StoredBackup
@@ -37,23 +38,44 @@ def back_up(
     Without media the files of the seals are kept all the same. Raises BackupRefused, and then there
     is none, or one that lacks in a later place, as it says.
     """
-    engine = deployment.engine()
     root, places = _where(to)
     with alone(root):
-        stored = inventory.known(places[0])
-        records.close_lost(places[0], stored)
-        kind = kind or _usual(engine, stored)
-        files = Keeping(places[0], root=root, with_media=with_media)
-        wanted = Wanted(
-            kind=kind,
-            trigger=trigger,
-            parent=newest_of(engine, stored) if kind is BackupKind.INCREMENTAL else None,
-            beside={configuration.PIECE: _configuration, MEDIA: files},
-            bring=files.bring,
+        return back_up_alone(
+            trigger=trigger, kind=kind, with_media=with_media, places=places, root=root
         )
-        manifest = make_alone(engine=engine, root=root, places=places, wanted=wanted)
-        records.note(manifest.id, files.wrong)
-        return manifest
+
+
+def back_up_alone(
+    *,
+    trigger: BackupTrigger,
+    kind: BackupKind | None = None,
+    with_media: bool = True,
+    places: Sequence[Place],
+    root: Path,
+    is_first: bool = True,
+) -> Manifest:
+    """The same for a caller who holds the lock, in these places.
+
+    One that is not the first thing that is done under it clears nothing away beforehand.
+    """
+    engine = deployment.engine()
+    stored = inventory.known(places[0])
+    records.close_lost(places[0], stored)
+    kind = kind or _usual(engine, stored)
+    files = Keeping(places[0], root=root, with_media=with_media)
+    wanted = Wanted(
+        kind=kind,
+        trigger=trigger,
+        parent=newest_of(engine, stored) if kind is BackupKind.INCREMENTAL else None,
+        beside={configuration.PIECE: _configuration, MEDIA: files},
+        bring=files.bring,
+    )
+    if is_first:
+        clear(root)
+        engine.remove_remains()
+    manifest = make_alone(engine=engine, root=root, places=places, wanted=wanted)
+    records.note(manifest.id, files.wrong)
+    return manifest
 
 
 def newest_of(engine: Engine, stored: Inventory) -> StoredBackup | None:

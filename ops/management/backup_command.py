@@ -34,9 +34,11 @@ class BackupCommand(TranslatedCommand):
             return super().execute(*args, **options)
         except BackupRefused as refusal:
             raise CommandError(str(refusal)) from refusal
+        except BrokenPipeError:
+            raise  # whoever read it has gone: nothing failed
         except OSError as error:
-            said = {"file": error.filename or "", "reason": error.strerror or str(error)}
-            raise CommandError(_("%(file)s: %(reason)s") % said) from error
+            said = [str(error.filename or ""), error.strerror or str(error)]
+            raise CommandError(": ".join(filter(None, said))) from error
 
     def say(self, line):
         """Write a line for people."""
