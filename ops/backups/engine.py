@@ -117,6 +117,10 @@ class Engine(Protocol):
         """
         ...
 
+    def check_name(self, name: str) -> None:
+        """Raise BackupRefused where a restored one could not `become` this, before any work."""
+        ...
+
     def remove_remains(self) -> int:
         """Remove what a killed command left behind, such as scratch databases; returns how many.
 

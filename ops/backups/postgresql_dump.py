@@ -96,6 +96,10 @@ class DumpEngine:
                 fill(side, archive, scratch=scratch)
             yield side
 
+    def check_name(self, name: str) -> None:
+        """Raise BackupRefused unless a database can be called so, and none is."""
+        side_database.check_name(self.parameters, name)
+
     def remove_remains(self) -> int:
         """Drop the scratch databases of this one that killed commands left."""
         return side_database.remove_remains(self.parameters)

@@ -114,6 +114,10 @@ class PagesEngine:
             archive=self.archive,
         )
 
+    def check_name(self, name: str) -> None:
+        """Raise BackupRefused unless a database of the live server can be called so."""
+        side_database.check_name(self.parameters, name)
+
     def remove_remains(self) -> int:
         """Remove the servers of killed commands, and the databases they were poured into."""
         found = scratch_home.remove_remains()

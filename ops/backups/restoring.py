@@ -74,6 +74,8 @@ def restore(
     root = deployment.root()
     with alone(root):
         clear(root)
+        if wish.to is not None:
+            deployment.engine().check_name(wish.to)
         chain = _whole(wish, places, clock)
         manifest = chain[-1].manifest
         engine = deployment.engine_named(manifest.engine)

@@ -41,15 +41,21 @@ def opener(place: Place, manifest: Manifest) -> OpenFile:
 
     @contextmanager
     def opened(name: str, /) -> Iterator[Readable]:
+        said = {"name": name, "backup": manifest.id, "place": place.name}
         try:
             file = place.open_shared(name)
         except FileNotFoundError as error:
             raise BackupRefused(
-                _("The file %(name)s of backup %(backup)s is missing in %(place)s.")
-                % {"name": name, "backup": manifest.id, "place": place.name}
+                _("The file %(name)s of backup %(backup)s is missing in %(place)s.") % said
             ) from error
-        with file, sealing.piped(partial(sealing.unpack, file, key=key)) as plain:
-            yield plain
+        try:
+            with file, sealing.piped(partial(sealing.unpack, file, key=key)) as plain:
+                yield plain
+        except BackupRefused as refusal:
+            raise BackupRefused(
+                _("The file %(name)s of backup %(backup)s in %(place)s: %(problem)s")
+                % {**said, "problem": refusal}
+            ) from refusal
 
     return opened
 

@@ -129,6 +129,12 @@ def created(live: Parameters) -> Iterator[SideDatabase]:
         _drop(side)
 
 
+def check_name(live: Parameters, name: str) -> None:
+    """Raise BackupRefused unless a side database can become one of this name."""
+    with tools.connected(live) as connection:
+        _check_name(connection, name, live=_name(live))
+
+
 def remove_remains(live: Parameters) -> int:
     """Drop the scratch databases of this one on which nobody is at work, and none else.
 

@@ -114,6 +114,10 @@ class PagesEngine:
             for left in (path, *_beside(path)):
                 left.unlink(missing_ok=True)
 
+    def check_name(self, name: str) -> None:
+        """Raise BackupRefused where there is such a file already, or no folder for it."""
+        _check_target(self.live.parent / name)
+
     def remove_remains(self) -> int:
         """Remove a live state that was kept half when a command was killed."""
         draft = sqlite_swap.draft_of(self.live)
@@ -148,7 +152,7 @@ class RestoredFile:
         try:
             _move(self.path, target)
         except FileExistsError as error:
-            raise BackupRefused(_("%s exists already: choose another name.") % target) from error
+            raise _taken(target) from error
         except OSError as error:
             raise BackupRefused(
                 _("%(file)s cannot be written: %(reason)s.")
@@ -287,6 +291,17 @@ def _not_as_written(manifest: Manifest) -> BackupRefused:
 
 
 # --- Staying --------------------------------------------------------------------------------------
+def _check_target(target: Path) -> None:
+    if os.path.lexists(target):
+        raise _taken(target)
+    if not target.parent.is_dir():
+        raise BackupRefused(_("There is no folder %s.") % target.parent)
+
+
+def _taken(target: Path) -> BackupRefused:
+    return BackupRefused(_("%s exists already: choose another name.") % target)
+
+
 def _beside(path: Path) -> Iterator[Path]:
     for ending in ("-wal", "-shm", "-journal"):
         yield path.with_name(path.name + ending)

@@ -59,6 +59,9 @@ class Notebook:
     def restored(self, chain, *, scratch, at=None):
         raise NotImplementedError
 
+    def check_name(self, name):
+        raise NotImplementedError
+
     def remove_remains(self):
         self.remains += 1
         return 0

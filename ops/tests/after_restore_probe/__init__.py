@@ -1,0 +1,1 @@
+"""An app of the tests that does something after a restore."""
