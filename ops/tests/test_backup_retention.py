@@ -149,7 +149,7 @@ def test_what_would_go_is_said_and_stays(folder, capsys):
     call_command("prune_backups", dry_run=True)
     said = capsys.readouterr().out
     assert old.id in said
-    assert "1 backups and 1 files would go." in said
+    assert "would go: backups 1, files 1." in said
     assert len(folder.identifiers()) == 2
     assert not Backup.objects.filter(removed_at__isnull=False).exists()
 

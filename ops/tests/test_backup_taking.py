@@ -237,7 +237,7 @@ def test_it_is_made_listed_and_verified_by_commands(folder, capsys):
     assert "not proven" in said
     assert "No backup is proven." in said
     call_command("verify_backup", identifier)
-    assert f"{identifier} is whole: 1 backups" in capsys.readouterr().out
+    assert f"{identifier} is whole (backups: 1, " in capsys.readouterr().out
 
 
 @pytest.mark.postgresql

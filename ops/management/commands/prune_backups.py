@@ -27,9 +27,9 @@ class Command(BackupCommand):
                 "files": pruned.files or 0,
             }
             if dry_run:
-                words = _("%(place)s: %(backups)d backups and %(files)d files would go.")
+                words = _("%(place)s: would go: backups %(backups)d, files %(files)d.")
             else:
-                words = _("%(place)s: %(backups)d backups and %(files)d files were taken away.")
+                words = _("%(place)s: taken away: backups %(backups)d, files %(files)d.")
             self.say(words % said)
             if pruned.files is None:
                 self.stderr.write(

@@ -58,5 +58,5 @@ class Command(BackupCommand):
             "files": files,
         }
         self.say(
-            _("%(place)s: %(id)s is whole: %(links)d backups, %(size)s, %(files)d files.") % said
+            _("%(place)s: %(id)s is whole (backups: %(links)d, %(size)s, files: %(files)d).") % said
         )
