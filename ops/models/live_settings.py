@@ -4,6 +4,7 @@ from typing import ClassVar, override
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from ops.locking import LockingQuerySet
 from ops.setting_kinds import LONGEST_KEY
@@ -21,7 +22,7 @@ class LiveSetting(Mutable):
     id, so that the audit trail knows it however often it went back to its default.
     """
 
-    key = models.CharField(_("key"), max_length=LONGEST_KEY, primary_key=True)
+    key = models.CharField(pgettext_lazy("of a setting", "key"), max_length=LONGEST_KEY, primary_key=True)
     value = models.JSONField(_("value"))
 
     objects: ClassVar = LiveSettingQuerySet.as_manager()

@@ -4,6 +4,7 @@ from typing import override
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from ops.chain import ChainedEntry
 
@@ -39,7 +40,7 @@ class LedgerSeal(ChainedEntry):
     accounts = models.PositiveBigIntegerField(_("accounts"))
     entries = models.PositiveBigIntegerField(_("entries"))
     sealed_at = models.DateTimeField(_("sealed at"))
-    key_id = models.CharField(_("key"), max_length=12)
+    key_id = models.CharField(pgettext_lazy("of signing", "key"), max_length=12)
     signature = models.CharField(
         _("signature"), max_length=128, help_text=_("Ed25519, of the hash in hex.")
     )
