@@ -18,6 +18,7 @@ from ops.admin import diagnosis as diagnosis_page
 from ops.admin import maintenance as maintenance_page
 from ops.admin.queue import standing as queue_standing
 from ops.admin_base import ReadOnlyAdmin
+from ops.backups import freshness
 from ops.models import ProcessBeat
 from ops.monitoring import courses, drawing, standing
 from ops.services import maintenance, schedules
@@ -75,6 +76,7 @@ class ProcessBeatAdmin(ReadOnlyAdmin):
             "alerts": _first(standing.open_alerts()) if may("ops.view_alert") else None,
             "errors": _first(standing.open_errors()) if may("ops.view_errorgroup") else None,
             "database": standing.database(),
+            "backups": _backups(now) if may("ops.view_backup") else None,
             "disk": standing.disk(),
             "versions": standing.versions(),
             "maintenance": maintenance.current(),
@@ -120,6 +122,11 @@ def _jobs(now):
     }
 
 
+def _backups(now):
+    found = freshness.look(now)
+    return {"newest": found.newest, "since": now - found.overdue if found.overdue else None}
+
+
 def _what_is_wrong(sections):
     """A sentence and where more is said, for each thing that somebody should look at."""
     if sections["maintenance"].is_on:
@@ -145,6 +152,8 @@ def _what_is_wrong(sections):
         yield _("The queue of tasks cannot be reached."), "#queue"
     if sections["database"].share_used >= NEARLY_OUT:
         yield _("The database is nearly out of connections."), "#database"
+    if (found := sections["backups"]) and found["since"]:
+        yield _("There is no young proven backup."), "#backups"
     if sections["disk"].is_nearly_full:
         yield _("The disk is nearly full."), "#disk"
 

@@ -1,5 +1,6 @@
 """How old the newest proven backup is, and whether that is too old."""
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db.migrations.recorder import MigrationRecorder
@@ -9,22 +10,24 @@ from ops.backups import deployment
 from ops.models import Backup
 
 
-def newest_proven() -> Backup | None:
-    """The youngest of those that were proven and not removed, by what it shows; None without."""
+@dataclass(frozen=True, slots=True)
+class Freshness:
+    """The newest proven backup that was not removed, and for how long there should be a younger.
+
+    `overdue` is nothing while all is well.
+    """
+
+    newest: Backup | None
+    overdue: timedelta
+
+
+def look(now: datetime) -> Freshness:
+    """How old what would be restored is; without a proven backup, how old the platform is."""
     proven = Backup.objects.filter(proven_at__isnull=False, removed_at__isnull=True)
-    return proven.order_by("-started_at").first()
-
-
-def age(now: datetime) -> timedelta:
-    """How old the newest proven backup is; without one, how old the platform is."""
-    newest = newest_proven()
-    since = newest.started_at if newest is not None else _begun_at()
-    return now - since if since is not None else timedelta()
-
-
-def overdue(now: datetime) -> timedelta:
-    """For how long a younger proven backup should have been there; nothing while all is well."""
-    return max(age(now) - deployment.oldest_allowed(), timedelta())
+    newest = proven.order_by("-started_at").first()
+    since = newest.started_at if newest else _begun_at()
+    age = now - since if since else timedelta()
+    return Freshness(newest, max(age - deployment.oldest_allowed(), timedelta()))
 
 
 def _begun_at() -> datetime | None:

@@ -11,8 +11,13 @@ A_MINUTE = 60  # seconds
 
 
 def _age() -> Mapping[tuple[str, ...], float]:
-    newest = freshness.newest_proven()
-    return {} if newest is None else {(): (timezone.now() - newest.started_at).total_seconds()}
+    now = timezone.now()
+    newest = freshness.look(now).newest
+    return {} if newest is None else {(): (now - newest.started_at).total_seconds()}
+
+
+def _overdue() -> float:
+    return freshness.look(timezone.now()).overdue.total_seconds()
 
 
 PROVEN_AGE = Gauge(
@@ -24,6 +29,6 @@ PROVEN_AGE = Gauge(
 OVERDUE = Gauge(
     "platform_backup_overdue_seconds",
     "For how long there should have been a younger proven backup, by the schedule and two hours.",
-    read=lambda: freshness.overdue(timezone.now()).total_seconds(),
+    read=_overdue,
     keep=A_MINUTE,
 )

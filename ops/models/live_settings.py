@@ -22,7 +22,9 @@ class LiveSetting(Mutable):
     id, so that the audit trail knows it however often it went back to its default.
     """
 
-    key = models.CharField(pgettext_lazy("of a setting", "key"), max_length=LONGEST_KEY, primary_key=True)
+    key = models.CharField(
+        pgettext_lazy("of a setting", "key"), max_length=LONGEST_KEY, primary_key=True
+    )
     value = models.JSONField(_("value"))
 
     objects: ClassVar = LiveSettingQuerySet.as_manager()

@@ -365,19 +365,21 @@ def test_machines_are_told_in_json(folder, capsys):
 def test_age_and_delay_are_those_of_the_newest_proven_one(folder):
     now = timezone.now()
     # No alert for an installation that is new: the suite's own is.
-    assert freshness.newest_proven() is None
-    assert freshness.overdue(now) == timedelta()
-    assert freshness.overdue(now + timedelta(days=400)) > timedelta(days=300)
+    assert freshness.look(now).newest is None
+    assert freshness.look(now).overdue == timedelta()
+    assert freshness.look(now + timedelta(days=400)).overdue > timedelta(days=300)
     shelf.put(folder, age=timedelta(hours=30), proven=True)
     shelf.put(folder, age=timedelta(hours=1))
-    assert freshness.overdue(now) == pytest.approx(timedelta(hours=4), abs=timedelta(minutes=1))
+    assert freshness.look(now).overdue == pytest.approx(
+        timedelta(hours=4), abs=timedelta(minutes=1)
+    )
     proven = shelf.put(folder, age=timedelta(hours=2), proven=True)
-    newest = freshness.newest_proven()
+    newest = freshness.look(now).newest
     assert newest
     assert newest.identifier == proven.id
-    assert freshness.overdue(now) == timedelta()
+    assert freshness.look(now).overdue == timedelta()
     records.mark_removed([proven.id])
-    assert freshness.overdue(now) > timedelta(hours=3)
+    assert freshness.look(now).overdue > timedelta(hours=3)
 
 
 # --- By itself ------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 
 from ops.access import Role
 from ops.charts import charts
-from ops.models import AlertRule, ChartSample, ErrorGroup, ErrorState, ProcessBeat, Schedule
+from ops.models import AlertRule, Backup, ChartSample, ErrorGroup, ErrorState, ProcessBeat, Schedule
 from ops.models.alerts import Alert
 from ops.monitoring import kept_health, kept_queue, samples, standing, watch
 from ops.monitoring.courses import PERIODS
@@ -276,6 +276,26 @@ def test_a_database_in_a_file_says_how_large_it_is(console, monkeypatch):
     assert "without connections. 3.0 MB" in said(console.get(PAGE)).replace("\xa0", " ")
 
 
+def test_the_newest_proven_backup_is_shown_with_its_age_and_how_long_it_took(console):
+    page = console.get(PAGE)
+    assert "Newest proven backup None yet." in said(page)
+    proven = Backup.objects.create(
+        status="succeeded",
+        started_at=timezone.now() - timedelta(hours=3),
+        proven_at=timezone.now(),
+        proof_seconds=12.34,
+    )
+    page = console.get(PAGE)
+    assert f"{proven.identifier} 3 hours old; restoring and checking it took 12.3 s" in said(
+        page
+    ).replace("\xa0", " ")
+    assert "There is no young proven backup." not in wrong(page)
+    Backup.objects.update(started_at=timezone.now() - timedelta(hours=27))
+    page = console.get(PAGE)
+    assert "A younger one was due at" in said(page)
+    assert "There is no young proven backup." in wrong(page)
+
+
 def test_a_disk_that_is_nearly_full_is_told(console, settings):
     assert "The disk is nearly full." not in wrong(console.get(PAGE))
     settings.LEAST_FREE_DISK_MB = 10**9
@@ -399,9 +419,9 @@ def test_it_is_in_the_language_of_the_console(console):
 
 # --- What it costs --------------------------------------------------------------------------------
 # The session, who it is, their browser, and their rights; then processes, jobs, alerts, errors, and
-# the samples of all charts.
+# the samples of all charts, and backups: the newest, or when the platform began.
 OF_WHO_LOOKS = 6
-OF_THE_PAGE = 1 + 2 + 1 + 1 + 1
+OF_THE_PAGE = 1 + 2 + 1 + 1 + 1 + 2
 
 
 def test_the_statements_do_not_grow_with_what_there_is(console):
@@ -436,11 +456,13 @@ def test_who_may_look(cast):
 
 def test_whoever_may_not_see_alerts_errors_or_jobs_sees_none_here(cast):
     Group.objects.get(name=Role.AUDITOR).permissions.remove(
-        *Permission.objects.filter(codename__in=["view_alert", "view_errorgroup", "view_schedule"])
+        *Permission.objects.filter(
+            codename__in=["view_alert", "view_backup", "view_errorgroup", "view_schedule"]
+        )
     )
     page = console_of(cast.auditor).get(PAGE)
     assert page.status_code == 200
-    for section in ("alerts", "errors", "jobs", "queue"):
+    for section in ("alerts", "backups", "errors", "jobs", "queue"):
         assert page.context[section] is None
         assert f'id="{section}"' not in page.content.decode()
 
