@@ -39,7 +39,10 @@ def test_another_machine_with_the_same_database_is_refused(tmp_path, db):
 @pytest.mark.postgresql
 def test_whoever_loses_the_session_of_the_lock_ends_in_peace(tmp_path, db):
     """As a restore does, which ends all sessions of the database that it swaps."""
-    find = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objid = %s AND granted"
+    find = (
+        "SELECT pid FROM pg_locks JOIN pg_database AS held ON held.oid = pg_locks.database "
+        "WHERE locktype = 'advisory' AND objid = %s AND granted AND datname = current_database()"
+    )
     with alone(tmp_path), connection.cursor() as cursor:
         cursor.execute(find, [NUMBER & 0xFFFFFFFF])
         (found,) = cursor.fetchall()

@@ -82,6 +82,12 @@ def test_a_full_backup_lives_again(engine, full, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_name_that_is_taken_is_refused_before_any_work(engine, server):
+    engine.check_name("nobodys")
+    with pytest.raises(BackupRefused, match="already"):
+        engine.check_name("postgres")
+
+
 def test_increments_follow_one_another(engine, server, full, tmp_path):
     made = [full]
     for _number in range(2):

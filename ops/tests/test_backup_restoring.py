@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from datetime import timedelta
 from types import SimpleNamespace
@@ -182,6 +182,24 @@ def test_the_newest_is_proven_once(folder):
     assert [one["backup"] for one in told("backup_proven")] == [second.id]
 
 
+def test_a_proof_is_kept_in_each_place_that_has_the_backup(folder, settings, tmp_path):
+    manifest = take()
+    settings.STORAGES = settings.STORAGES | {
+        "backups": {
+            "BACKEND": "django.core.files.storage.FileSystemStorage",
+            "OPTIONS": {"location": tmp_path / "bucket"},
+        }
+    }
+    settings.BACKUP_STORAGE_BUCKET = "shop"
+    in_both = take()
+    _first, bucket = deployment.places()
+    for one in (manifest, in_both):
+        proving.prove(one.id)
+        assert proofs.read(reading.find(folder, one.id))
+    assert bucket.identifiers() == [in_both.id]
+    assert proofs.read(reading.find(bucket, in_both.id))
+
+
 def test_a_proof_goes_with_no_other_backup(folder):
     one, other = shelf.put(folder), shelf.put(folder)
     proof = proofs.Proof(
@@ -231,6 +249,23 @@ def test_between_two_counts_each_table_lies_between_them(folder):
     for count in (2, 6):
         with pytest.raises(BackupRefused, match="had 3–5 when"):
             copies.compare_counts(counted(a=count), manifest)
+
+
+def test_of_a_later_moment_nobody_counted_the_rows(folder, tmp_path):
+    manifest = take()
+    engine: Any = SimpleNamespace(
+        restored=lambda _chain, **_facts: nullcontext(counted(a=1)), name="notebook"
+    )
+    chain = reading.chain(folder, manifest.id)
+    works = [tmp_path / "one", tmp_path / "two"]
+    for work in works:
+        work.mkdir()
+    clock = copies.Clock()
+    with copies.living(chain, engine=engine, work=works[0], clock=clock, at=timezone.now()):
+        assert list(clock.seconds) == ["restore"]
+    living = copies.living(chain, engine=engine, work=works[1], clock=clock)
+    with pytest.raises(BackupRefused, match="rows, and had"), living:
+        pass
 
 
 def test_a_backup_of_a_newer_version_is_refused(folder):
@@ -338,6 +373,9 @@ def test_to_another_name_the_live_one_stays_as_it_is(folder, platform, capsys):
     with pytest.raises(CommandError, match="already: choose another name"):
         call_command("restore_backup", manifest.id, "--to", name)
     assert "files" not in capsys.readouterr().out, "it is said before any work"
+    if connection.vendor == "sqlite":
+        with pytest.raises(CommandError, match="There is no folder"):
+            call_command("restore_backup", manifest.id, "--to", "no/where")
     assert state() == before
 
 
@@ -556,7 +594,7 @@ def test_it_wants_a_moment(folder, platform, monkeypatch):
 
 # --- Other versions -------------------------------------------------------------------------------
 def test_an_older_one_is_migrated_before_it_lives(folder, monkeypatch):
-    """As if the newest migration of an app had come since."""
+    """As if all migrations of an app had come since."""
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM django_migrations WHERE app = 'favorites'")
         cursor.execute("DROP TABLE favorites_favorite")

@@ -1,6 +1,7 @@
 """A backup of this deployment: the usual kind, all its pieces, every place, and its commands."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,14 +18,17 @@ from ops.backups import (
     freshness,
     inventory,
     media,
+    proofs,
     reading,
     records,
     shared_files,
     taking,
 )
 from ops.backups import jobs as backup_jobs
+from ops.backups import manifest as manifests
 from ops.backups.errors import BackupRefused
 from ops.backups.lock import alone
+from ops.backups.metrics import OVERDUE, PROVEN_AGE
 from ops.models import Backup, BackupKind, BackupTrigger, FilePurpose, OperationalEvent, RunStatus
 from ops.services import files
 from ops.services.jobs import jobs
@@ -211,6 +215,19 @@ def test_an_exchanged_parent_is_followed_by_none(folder):
     assert stored.chain(link.id) is None
 
 
+def test_a_link_that_was_made_anew_is_no_link(folder):
+    """Its seal is good, and is not the one that the increment names."""
+    full = shelf.put(folder, age=timedelta(days=2))
+    link = shelf.put(folder, age=timedelta(days=1), parent=full)
+    other = manifests.sealed(replace(full, code_version="another"))
+    path = deployment.root() / full.id / "manifest.json"
+    path.write_bytes(manifests.written(other))
+    stored = inventory.known(folder)
+    assert stored.unreadable == {}
+    assert stored.chain(full.id) is not None
+    assert stored.chain(link.id) is None
+
+
 def test_an_engine_is_found_by_its_name(settings, db):
     assert deployment.engine_named(deployment.engine().name).name == deployment.engine().name
     with pytest.raises(BackupRefused, match="another kind of database"):
@@ -364,6 +381,8 @@ def test_machines_are_told_in_json(folder, capsys):
 
 def test_age_and_delay_are_those_of_the_newest_proven_one(folder):
     now = timezone.now()
+    assert PROVEN_AGE.values() == {}
+    assert OVERDUE.values() == {(): 0}
     # No alert for an installation that is new: the suite's own is.
     assert freshness.look(now).newest is None
     assert freshness.look(now).overdue == timedelta()
@@ -378,6 +397,7 @@ def test_age_and_delay_are_those_of_the_newest_proven_one(folder):
     assert newest
     assert newest.identifier == proven.id
     assert freshness.look(now).overdue == timedelta()
+    assert PROVEN_AGE.values()[()] == pytest.approx(7200, abs=60)
     records.mark_removed([proven.id])
     assert freshness.look(now).overdue > timedelta(hours=3)
 
@@ -409,6 +429,10 @@ def test_rows_are_written_again_from_manifests(folder):
     link = shelf.put(folder, parent=full)
     orphan = shelf.put(folder, parent=shelf.put(folder, age=timedelta(days=3)))
     folder.remove(orphan.parent)
+    proof = proofs.Proof(
+        backup=link.id, manifest_seal=link.seal, proven_at=timezone.now(), seconds={"rows": 2.5}
+    )
+    proofs.keep(proof, link, folder)
     before = {row.identifier: row for row in Backup.objects.all()}
     for row in Backup.objects.order_by("-id"):
         row.delete()
@@ -417,8 +441,23 @@ def test_rows_are_written_again_from_manifests(folder):
     rows = {row.identifier: row for row in Backup.objects.all()}
     assert set(rows) == {full.id, link.id}
     assert rows[link.id].parent == rows[full.id]
+    assert (rows[link.id].proven_at, rows[link.id].proof_seconds) == (proof.proven_at, 2.5)
+    assert rows[full.id].proven_at is None
     for name in ("size", "sha256", "row_counts", "key_id", "kind", "started_at", "finished_at"):
         assert getattr(rows[full.id], name) == getattr(before[full.id], name)
+
+
+def test_of_a_backup_without_a_row_nothing_is_noted(folder):
+    records.note_failed_proof("20260101T000000Z-abcdef", "It is damaged.")
+    assert not Backup.objects.exists()
+
+
+def test_a_backup_without_a_list_knows_no_files(folder):
+    manifest = shelf.put(folder)
+    stored = reading.find(folder, manifest.id)
+    pieces = [one for one in manifest.pieces if one.name != shared_files.MEDIA]
+    bare = replace(stored, manifest=replace(manifest, pieces=pieces))
+    assert shared_files.listing(bare) == []
 
 
 def test_the_row_of_a_killed_command_is_closed(folder):

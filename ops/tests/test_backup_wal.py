@@ -238,6 +238,8 @@ def test_a_segment_that_was_lost_is_named(server, archive, receiver, engine, scr
     whole = sorted(name for name in archive.names() if len(name) == 24)
     lost = whole[-1]
     (archive.folder / lost).unlink()
+    # A part of it was taken away as well, if a round fell between.
+    (archive.folder / f"{lost}.partial").unlink(missing_ok=True)
     assert problems(archive, made.manifest.facts, to=newest(archive)) == [
         f"Segment {lost} of the WAL is missing."
     ]
