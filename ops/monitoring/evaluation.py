@@ -8,10 +8,10 @@ changes nothing is written: on SQLite there is one writer, and requests wait for
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
-from functools import partial
+from functools import cached_property, partial
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Max
 from django.utils import timezone
 
 from ops import measures
@@ -28,13 +28,15 @@ from ops.models import (
     Spread,
 )
 from ops.monitoring import words
-from ops.monitoring.samples import Readings, Samples
+from ops.monitoring.samples import ByMetric, Samples
 from ops.monitoring.series import Series
 
 logger = logging.getLogger(__name__)
 
 # What nobody reads for so long, as of a machine that was taken away, has no alert any more.
 UNREAD_FOR = timedelta(minutes=10)
+
+GROWS = frozenset({Reading.SHARE, Reading.INCREASE})  # what is read now and a window ago
 
 type Labels = Mapping[str, object]
 type Step = Callable[[], object]  # of an alert: it writes, and asks by a condition whether it may
@@ -46,34 +48,69 @@ def evaluate(*, now: datetime) -> str:
     Returns in words how many steps they took; nothing where none did. A rule that cannot be
     evaluated keeps no other from being so.
     """
-    samples = Samples(now)
-    rules = AlertRule.objects.order_by("pk").prefetch_related("channels")
+    rules = list(AlertRule.objects.order_by("pk"))
+    asking = [rule for rule in rules if rule.is_enabled]
+    samples = Samples(now, windows={one.window_seconds for one in asking if one.reading in GROWS})
+    events = Events(now, asking)
     open_alerts: dict[int, dict[str, Alert]] = {}
     for alert in Alert.objects.filter(resolved_at__isnull=True):
         open_alerts.setdefault(alert.rule_id, {})[alert.series] = alert
     taken = 0
     for rule in rules:
         try:
-            taken += _take(steps_of(rule, open_alerts.get(rule.pk, {}), samples, now=now))
+            taken += _take(steps_of(rule, open_alerts.get(rule.pk, {}), samples, events, now=now))
         except Exception:
             logger.exception("The alert rule %s could not be evaluated", rule.pk)
     return f"{taken} steps" if taken else ""
 
 
 # --- What is read -------------------------------------------------------------------------------
-def read(rule: AlertRule, samples: Samples, now: datetime) -> dict[str, float]:
+class Events:
+    """What happened lately of the kinds that these rules ask for.
+
+    Mostly nothing did: one statement for all of them says so.
+    """
+
+    def __init__(self, now: datetime, rules: Iterable[AlertRule] = ()) -> None:
+        self._now = now
+        self._asking = [rule for rule in rules if rule.reading == Reading.EVENTS]
+
+    @cached_property
+    def _newest(self) -> dict[str, datetime]:
+        """When the newest event was of each kind that had one in the longest window."""
+        window = max(rule.window_seconds for rule in self._asking)
+        since = self._now - timedelta(seconds=window)
+        happened = OperationalEvent.objects.filter(
+            kind__in={rule.metric for rule in self._asking},
+            happened_at__gt=since,
+            happened_at__lte=self._now,
+        )
+        return dict(
+            happened.order_by()
+            .values("kind")
+            .annotate(newest=Max("happened_at"))
+            .values_list("kind", "newest")
+        )
+
+    def count(self, rule: AlertRule) -> int:
+        """How many happened in the window of a rule, with its facts."""
+        since = self._now - timedelta(seconds=rule.window_seconds)
+        if rule in self._asking and self._newest.get(rule.metric, since) <= since:
+            return 0
+        fitting = {f"facts__{name}": value for name, value in rule.labels.items()}
+        return OperationalEvent.objects.filter(
+            kind=rule.metric, happened_at__gt=since, happened_at__lte=self._now, **fitting
+        ).count()
+
+
+def read(rule: AlertRule, samples: Samples, events: Events) -> dict[str, float]:
     """What a rule reads now: a value for each of its series, by the name that an alert has.
 
     Empty when no machine says anything of its metric.
     """
     window = rule.window_seconds
     if rule.reading == Reading.EVENTS:
-        since = now - timedelta(seconds=window)
-        events = OperationalEvent.objects.filter(
-            kind=rule.metric, happened_at__gt=since, happened_at__lte=now
-        )
-        fitting = {f"facts__{name}": value for name, value in rule.labels.items()}
-        return {"": float(events.filter(**fitting).count())}
+        return {"": float(events.count(rule))}
     if rule.reading == Reading.SHARE:
         part = sum(_increase(samples, rule.metric, rule.labels, seconds=window).values())
         grown = _increase(samples, rule.of_metric, {}, seconds=window)
@@ -90,7 +127,7 @@ def read(rule: AlertRule, samples: Samples, now: datetime) -> dict[str, float]:
     return found
 
 
-def _values(machines: Mapping[str, Readings], metric: str, labels: Labels) -> dict[str, float]:
+def _values(machines: Mapping[str, ByMetric], metric: str, labels: Labels) -> dict[str, float]:
     """The series of a metric with these labels, on all machines.
 
     What all machines share, such as rows of the database, is read of one and belongs to none: two
@@ -98,18 +135,14 @@ def _values(machines: Mapping[str, Readings], metric: str, labels: Labels) -> di
     """
     if machines and isinstance(dict(measures.measures.items()).get(metric), measures.Gauge):
         # Of one that could read it: the others may have been too slow.
-        able = [host for host in sorted(machines) if _has(machines[host], metric)]
+        able = [host for host in sorted(machines) if metric in machines[host]]
         machines = {"": machines[able[0]]} if able else {}
     return {
         _name(series, host): value
-        for host, readings in machines.items()
-        for series, value in readings.items()
-        if series.metric == metric and series.has(labels)
+        for host, by_metric in machines.items()
+        for series, value in by_metric.get(metric, {}).items()
+        if series.has(labels)
     }
-
-
-def _has(readings: Readings, metric: str) -> bool:
-    return any(series.metric == metric for series in readings)
 
 
 def _increase(samples: Samples, metric: str, labels: Labels, *, seconds: int) -> dict[str, float]:
@@ -129,13 +162,18 @@ def _name(series: Series, host: str) -> str:
 
 # --- What follows -------------------------------------------------------------------------------
 def steps_of(
-    rule: AlertRule, open_alerts: Mapping[str, Alert], samples: Samples, *, now: datetime
+    rule: AlertRule,
+    open_alerts: Mapping[str, Alert],
+    samples: Samples,
+    events: Events,
+    *,
+    now: datetime,
 ) -> list[Step]:
     """What follows for the alerts of a rule from what is read now; nothing where nothing changes.
 
     `open_alerts` are those that are not resolved, by their series. Reads alone.
     """
-    readings = read(rule, samples, now) if rule.is_enabled else {}
+    readings = read(rule, samples, events) if rule.is_enabled else {}
     steps: list[Step] = []
     unread = dict(open_alerts)
     for series, value in readings.items():
@@ -144,7 +182,7 @@ def steps_of(
             if holds(rule, value):
                 steps.append(partial(_begin, rule, series[:300], value, now=now))
             continue
-        known.rule = rule  # with its channels
+        known.rule = rule
         if known.unread_since is not None:
             steps.append(partial(_is_read_again, known))
         if not holds(rule, value):

@@ -3,10 +3,13 @@
 Each machine takes them of itself, under its id (`ops.services.machine`). They are thinned with age.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import cache, cached_property
-from typing import Any
+from functools import cache, cached_property, reduce
+from operator import or_
+from typing import Any, NamedTuple
+
+from django.db.models import Q
 
 from ops.models import ChartSample, MetricSample
 from ops.monitoring import figures
@@ -28,6 +31,7 @@ FIGURES_KEPT_FOR = timedelta(days=181)
 FIGURES_THINNED = (*THINNED, (timedelta(days=30), 4 * 3600))
 
 type Readings = Mapping[Series, float]
+type ByMetric = Mapping[str, Readings]  # the same by the metric of the series
 
 
 def keep(readings: Readings, *, host: str, now: datetime) -> None:
@@ -42,42 +46,103 @@ def keep(readings: Readings, *, host: str, now: datetime) -> None:
     )
 
 
-class Samples:
-    """What the machines say now, and what they said a while ago."""
+# --- What was read --------------------------------------------------------------------------------
+class Row(NamedTuple):
+    """A sample, and what nothing else can be taken for it by: a row is never written again."""
 
-    def __init__(self, now: datetime) -> None:
+    host: str
+    pk: int
+    taken_at: datetime
+    updated_at: datetime
+
+
+# What was looked at by the last one that looked. Two looks at one sample are the rule: rules are
+# compared twice as often as samples are taken.
+_looked_at: dict[Row, ByMetric] = {}
+
+
+def _rows(condition: Q) -> Iterator[Row]:
+    rows = MetricSample.objects.filter(condition).order_by("taken_at")
+    return map(Row._make, rows.values_list(*Row._fields))
+
+
+def _read(wanted: Collection[Row]) -> dict[Row, ByMetric]:
+    """The readings of these samples, as far as they are still there."""
+    global _looked_at
+    looked_at = _looked_at
+    found = {row: looked_at[row] for row in wanted if row in looked_at}
+    unread = {row.pk: row for row in wanted if row not in found}
+    if unread:
+        read = MetricSample.objects.filter(pk__in=unread).values_list("pk", "readings")
+        found |= {unread[pk]: _by_metric(readings) for pk, readings in read}
+    _looked_at = found
+    return found
+
+
+def _by_metric(readings: Mapping[str, float]) -> ByMetric:
+    by_metric: dict[str, dict[Series, float]] = {}
+    for text, value in readings.items():
+        series = Series.read(text)
+        by_metric.setdefault(series.metric, {})[series] = value
+    return by_metric
+
+
+# --- What is asked for ----------------------------------------------------------------------------
+class Samples:
+    """What the machines say now, and what they said a while ago; each sample read once.
+
+    `windows` are the spans of time, in seconds, that somebody will ask for: the samples of all of
+    them are found by one statement.
+    """
+
+    def __init__(self, now: datetime, *, windows: Collection[int] = ()) -> None:
         self._now = now
+        self._windows = frozenset(windows)
         self.before = cache(self._before)  # rules with one window ask for the same
 
-    def newest(self) -> dict[str, Readings]:
+    def newest(self) -> dict[str, ByMetric]:
         """The readings of every machine that speaks, by its name."""
-        return self._newest
+        return self._found[0]
 
     @cached_property
-    def _newest(self) -> dict[str, Readings]:
-        return self._one_of_each(self._now - SPEAKS_FOR, self._now, order="taken_at")
+    def _found(self) -> dict[int, dict[str, ByMetric]]:
+        return self._of({0, *self._windows})
 
-    def _before(self, seconds: int) -> dict[str, Readings]:
-        """What each machine read so many seconds ago, or first after that."""
-        begun = self._now - timedelta(seconds=seconds)
-        earlier = self._one_of_each(begun - SPEAKS_FOR, begun, order="taken_at")
-        first_since = self._one_of_each(begun, self._now, order="-taken_at", but=earlier)
-        return earlier | first_since
+    def _before(self, seconds: int) -> dict[str, ByMetric]:
+        found = self._found if seconds in self._windows else self._of({0, seconds})
+        return found[seconds]
 
-    def _one_of_each(
-        self, begin: datetime, end: datetime, *, order: str, but: Collection[str] = ()
-    ) -> dict[str, Readings]:
-        """The sample of each machine that comes last in this order, of this span of time."""
-        rows = MetricSample.objects.filter(taken_at__gt=begin, taken_at__lte=end)
-        chosen = dict(rows.exclude(host__in=but).order_by(order).values_list("host", "pk"))
-        found = MetricSample.objects.in_bulk(chosen.values())
-        return {host: _read(found[pk]) for host, pk in chosen.items() if pk in found}
+    def _of(self, ages: Collection[int]) -> dict[int, dict[str, ByMetric]]:
+        """What each machine read so many seconds ago, or first after that; 0 is among the ages."""
+        chosen = self._last_of_each(ages)
+        for age in ages:
+            if late := chosen[0].keys() - chosen[age].keys():
+                chosen[age] |= self._first_since(age, late)
+        read = _read({row for of_age in chosen.values() for row in of_age.values()})
+        return {
+            age: {host: read[row] for host, row in of_age.items() if row in read}
+            for age, of_age in chosen.items()
+        }
+
+    def _last_of_each(self, ages: Collection[int]) -> dict[int, dict[str, Row]]:
+        """Of each age the newest sample of every machine that spoke until then."""
+        ends = {age: self._now - timedelta(seconds=age) for age in ages}
+        chosen: dict[int, dict[str, Row]] = {age: {} for age in ages}
+        spans = (Q(taken_at__gt=end - SPEAKS_FOR, taken_at__lte=end) for end in ends.values())
+        for row in _rows(reduce(or_, spans)):
+            for age, end in ends.items():
+                if end - SPEAKS_FOR < row.taken_at <= end:
+                    chosen[age][row.host] = row
+        return chosen
+
+    def _first_since(self, age: int, hosts: Collection[str]) -> dict[str, Row]:
+        """The first sample of machines that said nothing before."""
+        begun = self._now - timedelta(seconds=age)
+        since = _rows(Q(host__in=hosts, taken_at__gt=begun, taken_at__lte=self._now))
+        return {row.host: row for row in reversed(list(since))}
 
 
-def _read(sample: MetricSample) -> Readings:
-    return {Series.read(text): value for text, value in sample.readings.items()}
-
-
+# --- Thinning -------------------------------------------------------------------------------------
 def thin(*, now: datetime) -> int:
     """Delete samples that are too old, and of older ones all but the first of each step.
 

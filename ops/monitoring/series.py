@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import NamedTuple, Self, override
 
 _LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"')
@@ -20,15 +21,10 @@ class Series(NamedTuple):
         """The series of a metric with these labels."""
         return cls(metric, tuple(sorted(labels.items())))
 
-    @classmethod
-    def read(cls, text: str) -> Self:
+    @staticmethod
+    def read(text: str) -> "Series":
         """What `str` of a series made (the Prometheus text format)."""
-        metric, _brace, rest = text.partition("{")
-        labels = {
-            name: re.sub(r"\\.", lambda found: _PLAIN[found[0]], value)
-            for name, value in _LABEL.findall(rest)
-        }
-        return cls.of(metric, labels)
+        return _read(text)
 
     @override
     def __str__(self) -> str:
@@ -41,6 +37,17 @@ class Series(NamedTuple):
         return all(
             name in mine and _is_like(mine[name], str(value)) for name, value in labels.items()
         )
+
+
+# Every sample has the same names again: so many of them are read once and kept.
+@lru_cache(maxsize=4096)
+def _read(text: str) -> Series:
+    metric, _brace, rest = text.partition("{")
+    labels = {
+        name: re.sub(r"\\.", lambda found: _PLAIN[found[0]], value)
+        for name, value in _LABEL.findall(rest)
+    }
+    return Series.of(metric, labels)
 
 
 def _is_like(value: str, wanted: str) -> bool:

@@ -177,6 +177,11 @@ def test_what_was_not_raised_yet_and_is_never_read_again_leaves_nothing(channel)
 WRITES = ("INSERT", "UPDATE", "DELETE", "BEGIN", "SAVEPOINT")
 
 
+def read_at(rule, moment):
+    """What a rule reads at a moment, looked at by itself."""
+    return evaluation.read(rule, samples.Samples(moment), evaluation.Events(moment))
+
+
 def writes(queries):
     return [one["sql"] for one in queries if one["sql"].startswith(WRITES)]
 
@@ -196,7 +201,7 @@ def test_as_long_as_nothing_changes_no_transaction_begins(channel):
         evaluate(now=later(seconds=10))
 
     assert writes(queries) == []
-    assert len(queries) == 5  # however many rules there are
+    assert len(queries) == 4  # however many rules there are
 
 
 def test_what_changes_is_written_in_one_transaction(channel):
@@ -263,7 +268,7 @@ def test_an_increase(channel, before, now, increase):
         says(before, at=NOW)
     says(now, at=later(seconds=60))
 
-    read = evaluation.read(rule, samples.Samples(later(seconds=60)), later(seconds=60))
+    read = read_at(rule, later(seconds=60))
 
     assert read == {"one": increase}
 
@@ -287,7 +292,7 @@ def test_a_share(channel):
             now=moment,
         )
 
-    read = evaluation.read(rule, samples.Samples(later(seconds=60)), later(seconds=60))
+    read = read_at(rule, later(seconds=60))
 
     assert read == {"": 0.1}
 
@@ -307,15 +312,15 @@ def test_of_few_a_share_says_nothing(channel, least, share):
     says(20, at=later(seconds=60), metric="platform_requests_total", status="500")
 
     now = later(seconds=60)
-    assert evaluation.read(rule, samples.Samples(now), now) == {"": share}
+    assert read_at(rule, now) == {"": share}
 
 
 def test_a_share_of_nothing_is_none(channel):
     rule = make_rule(reading="share", of_metric="platform_requests_total", threshold=0.05)
-    assert evaluation.read(rule, samples.Samples(NOW), NOW) == {}, "nobody says anything"
+    assert read_at(rule, NOW) == {}, "nobody says anything"
     says(7, at=NOW, metric="platform_requests_total", status="200")
 
-    assert evaluation.read(rule, samples.Samples(NOW), NOW) == {"": 0.0}
+    assert read_at(rule, NOW) == {"": 0.0}
 
 
 def test_what_one_machine_could_not_read_is_read_of_another(channel):
@@ -351,6 +356,7 @@ def test_events(channel):
 
 def test_a_rule_that_cannot_be_evaluated_keeps_no_other_from_being_so(channel, caplog):
     make_rule(reading="events", metric="x", labels={"a": {"not": object.__name__}}, threshold=-1)
+    OperationalEvent.objects.create(kind="x", happened_at=NOW)
     AlertRule.objects.update(labels=[1])
     make_rule()
     says(500, at=NOW)
@@ -566,3 +572,32 @@ def test_samples_are_thinned_with_age():
     assert MetricSample.objects.count() == 1
     samples.thin(now=later(days=91))
     assert MetricSample.objects.count() == 0
+
+
+def test_events_that_are_too_old_for_one_rule_count_for_another(channel):
+    """One statement asks for all of them, by the longest window."""
+    short = make_rule(reading="events", metric="slow_request", window_seconds=60, threshold=0)
+    long = make_rule(reading="events", metric="slow_request", window_seconds=600, threshold=0)
+    none = make_rule(reading="events", metric="sms_pumping", window_seconds=600, threshold=0)
+    OperationalEvent.objects.create(kind="slow_request", happened_at=later(seconds=-100))
+    events = evaluation.Events(NOW, [short, long, none])
+    assert [events.count(rule) for rule in (short, long, none)] == [0, 1, 0]
+
+
+def test_a_sample_is_read_once_however_often_it_is_looked_at(channel):
+    make_rule()
+    says(5, at=NOW)
+    evaluate(now=NOW)
+    with CaptureQueriesContext(connection) as queries:
+        evaluate(now=later(seconds=5))
+    assert not [one for one in queries if "readings" in one["sql"]]
+    says(500, at=later(seconds=6))
+    evaluate(now=later(seconds=10))
+    assert Alert.objects.count() == 1
+
+
+def test_a_machine_that_began_within_the_window_is_compared_with_its_first_sample(channel):
+    says(10, at=later(seconds=-20))
+    says(14, at=NOW)
+    found = samples.Samples(NOW, windows={60})
+    assert [sum(one["platform_disk_free_bytes"].values()) for one in found.before(60).values()] == [10]
