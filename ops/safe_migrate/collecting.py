@@ -9,8 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.core.exceptions import FieldDoesNotExist
-from django.db import DatabaseError, connection
+from django.db import connection
 from django.db.migrations import Migration, RunPython
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.operations.base import Operation
@@ -20,6 +19,9 @@ from ops.safe_migrate.sql_text import statements
 
 _ACCEPTED = re.compile(r"Risk accepted:\s*(.+?)(?:\n\s*\n|\Z)", re.DOTALL)
 _SAVES = {"save", "create", "get_or_create", "update_or_create", "delete"}
+_SAVES_EACH = {"bulk_update"}  # takes as long as if each were saved
+_SAVES_SOME = {"update", "bulk_create", *_SAVES, *_SAVES_EACH}
+_SPEAKS_SQL = {"execute", "cursor", "raw"}
 
 
 @dataclass(slots=True)
@@ -32,9 +34,12 @@ class Step:
     statements: list[str] = field(default_factory=list)
     is_python: bool = False  # a function, whose statements nobody knows before
     is_row_by_row: bool = False
+    is_in_batches: bool = False  # a few rows at a time
+    has_own_sql: bool = False  # that stands in the function
     told: str = ""  # what the function says of itself
     tables: tuple[str, ...] = ()  # that the function names
     problem: str = ""  # why its statements could not be collected
+    is_impossible: bool = False  # the models before it do not allow it
 
 
 @dataclass(slots=True)
@@ -104,12 +109,14 @@ def _collect(migration: Migration, state: ProjectState) -> Collected:
         step = _step(operation, migration.app_label, state)
         steps.append(step)
         before = state.clone()
-        operation.state_forwards(migration.app_label, state)
-        if not step.is_python:
-            try:
+        try:
+            step.is_impossible = True
+            operation.state_forwards(migration.app_label, state)
+            step.is_impossible = False
+            if not step.is_python:
                 operation.database_forwards(migration.app_label, editor, before, state)
-            except (DatabaseError, ValueError, LookupError, FieldDoesNotExist) as error:
-                step.problem = f"{type(error).__name__}: {error}"
+        except Exception as error:  # noqa: BLE001  # operations may raise whatever they like
+            step.problem = f"{type(error).__name__}: {error}"
         if step.is_python:
             order.append((number, ""))
         take(number)
@@ -167,11 +174,15 @@ def _read_function(function: Any, step: Step, state: ProjectState) -> None:
     named = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            words = [one.value for one in node.args if isinstance(one, ast.Constant)]
-            if node.func.attr == "get_model" and len(words) == 2:
-                named.add((str(words[0]), str(words[1]).lower()))
-        if isinstance(node, ast.For) and _saves(node):
-            step.is_row_by_row = True
+            said = [*node.args, *(keyword.value for keyword in node.keywords)]
+            words = [str(one.value) for one in said if isinstance(one, ast.Constant)]
+            names = ".".join(words).split(".")
+            if node.func.attr == "get_model" and len(names) == 2:
+                named.add((names[0], names[1].lower()))
+            step.has_own_sql |= node.func.attr in _SPEAKS_SQL
+        step.is_row_by_row |= isinstance(node, ast.For) and _calls(node, _SAVES)
+        step.is_in_batches |= isinstance(node, ast.For | ast.While) and _calls(node, _SAVES_SOME)
+    step.is_row_by_row |= _calls(tree, _SAVES_EACH)
     step.tables = tuple(
         sorted(
             state.apps.get_model(app, name)._meta.db_table
@@ -181,5 +192,5 @@ def _read_function(function: Any, step: Step, state: ProjectState) -> None:
     )
 
 
-def _saves(loop: ast.For) -> bool:
-    return any(isinstance(node, ast.Attribute) and node.attr in _SAVES for node in ast.walk(loop))
+def _calls(tree: ast.AST, names: set[str]) -> bool:
+    return any(isinstance(node, ast.Attribute) and node.attr in names for node in ast.walk(tree))

@@ -29,19 +29,28 @@ _INDEXED_TEXT = 0.75e-6
 _CONCURRENTLY = 1.6  # times as long
 _TRIGGERED = 1.5e-6  # a row for which a trigger fires
 _BY_PYTHON = 350e-6  # a row that Python reads, changes and saves
+# Of indexes of other kinds; those of texts and documents depend on what stands in them.
+_INDEXED_BY = {"brin": 0.1e-6, "hash": 1.0e-6, "gin": 8e-6, "gist": 5e-6, "spgist": 3e-6}
+
+# Rows were of so many bytes; each byte more costs as well.
+_USUAL = 200
+_READ_BYTE = 0.5e-9
+_WRITTEN_BYTE = 4e-9
+_UPDATED_BYTE = 8e-9
+_COPIED_BYTE_SQLITE = 3e-9
 
 _STATEMENT_SQLITE = 0.0005
 _COPIED_SQLITE = 1.4e-6  # a row copied into a table that is remade
 _INDEXED_SQLITE = 0.9e-6
 _UPDATED_SQLITE = 1.0e-6
 _UPDATED_INDEX_SQLITE = 0.25e-6
+_DELETED_INDEX_SQLITE = 1.5e-6  # a row is looked for in each index
+_POINTED_SQLITE = 0.15e-6  # a row of which a foreign key is checked
 
-# What a default calls, if it is not the same for all rows.
-_SAME_FOR_ALL = re.compile(
-    r"\A(?:now\(\)|statement_timestamp\(\)|transaction_timestamp\(\)|current_\w+|localtime\w*|"
-    r"\(?(?:'(?:[^']|'')*'|-?[\d.]+|true|false|null)\)?(?:\s*::[\w\s()\[\]]+)?)\Z",
-    re.IGNORECASE,
-)
+# What a default calls.
+_TEXT_IN_QUOTES = re.compile(r"'(?:[^']|'')*'")
+_CALLED_FUNCTION = re.compile(r"(\w+)\s*\(")
+_IS_VOLATILE = "SELECT count(*) > 0 FROM pg_proc WHERE provolatile = 'v' AND proname = ANY(%s)"
 _VARCHAR = re.compile(r"(?:character varying|varchar)(?:\((\d+)\))?\Z")
 _NUMERIC = re.compile(r"numeric\((\d+), ?(\d+)\)\Z")
 _TEXT = "text"
@@ -57,8 +66,11 @@ _ALIASES = {
 _TEXTS = ("text", "char", "uuid", "json", "varying")
 
 
-def seconds(action: Action, tables: Tables) -> float:
-    """The seconds that an action takes, the wait for its locks not counted."""
+def seconds(action: Action, tables: Tables, meant: int | None = None) -> float:
+    """The seconds that an action takes, the wait for its locks not counted.
+
+    `meant` is to how many rows it is done, where its condition leaves some out.
+    """
     if action.kind is Kind.HARMLESS or action.is_of_remake:
         return 0.0
     is_sqlite = connection.vendor == "sqlite"
@@ -66,7 +78,8 @@ def seconds(action: Action, tables: Tables) -> float:
     if not action.table:
         return fixed
     work = _on_sqlite if is_sqlite else _on_postgresql
-    return fixed + work(action, tables.at(action.table), tables)
+    table = tables.at(action.table)
+    return fixed + work(action, table, tables, table.rows if meant is None else meant)
 
 
 def seconds_by_python(tables: list[Table], *, is_row_by_row: bool) -> float:
@@ -76,17 +89,32 @@ def seconds_by_python(tables: list[Table], *, is_row_by_row: bool) -> float:
     )
 
 
+def seconds_of_the_check(tables: Tables) -> float:
+    """What Django takes to check all foreign keys of SQLite's file, after each migration."""
+    if connection.vendor != "sqlite":
+        return 0.0
+    return tables.pointing_rows() * _POINTED_SQLITE
+
+
 def is_rewritten(action: Action, table: Table) -> bool:
     """Whether PostgreSQL writes every row of the table anew."""
     if action.kind is Kind.ADD_COLUMN and action.column:
         column = action.column
-        return column.is_generated or bool(
-            column.value and not _SAME_FOR_ALL.match(column.value.strip())
-        )
+        return not column.is_virtual and (column.is_generated or _is_called_anew(column.value))
     if action.kind is Kind.ALTER_TYPE:
         known = table.columns.get(action.name)
         return known is None or _is_other_form(_plain(known.type), _plain(action.type))
-    return False
+    return action.kind is Kind.REWRITE
+
+
+def _is_called_anew(value: str) -> bool:
+    """Whether a default calls a function that says something else for every row."""
+    called = _CALLED_FUNCTION.findall(_TEXT_IN_QUOTES.sub("''", value).lower())
+    if not called or connection.vendor != "postgresql":
+        return False
+    with connection.cursor() as cursor:
+        cursor.execute(_IS_VOLATILE, [called])
+        return bool(cursor.fetchone()[0])
 
 
 def _plain(said: str) -> str:
@@ -98,7 +126,7 @@ def _is_other_form(before: str, after: str) -> bool:
     """Whether a value of the one type is not stored as one of the other."""
     if before == after:
         return False
-    old, new = _characters(before), _characters(after)
+    old, new = characters(before), characters(after)
     if old is not None and new is not None:
         return old > new
     old_digits, new_digits = _NUMERIC.match(before), _NUMERIC.match(after)
@@ -108,35 +136,54 @@ def _is_other_form(before: str, after: str) -> bool:
     return True
 
 
-def _characters(said: str) -> float | None:
+def characters(said: str) -> float | None:
     """How many characters a text may have; None for what is no text."""
     if match := _VARCHAR.match(said):
         return float(match[1] or math.inf)
     return math.inf if said == _TEXT else None
 
 
-def _on_postgresql(action: Action, table: Table, tables: Tables) -> float:
+def _wide(table: Table, size: int) -> int:
+    """The bytes of a table beyond those of rows of the usual size."""
+    return max(0, size - table.rows * _USUAL)
+
+
+def _read(table: Table) -> float:
+    """To read all rows."""
+    return table.rows * _READ + _wide(table, table.row_bytes) * _READ_BYTE
+
+
+def _looked_for(table: Table, meant: int) -> float:
+    """To find the rows that are meant, where it is not all of them."""
+    return 0.0 if meant == table.rows else _read(table)
+
+
+def _on_postgresql(action: Action, table: Table, tables: Tables, meant: int) -> float:
     rows = table.rows
+    by_width = _wide(table, table.row_bytes) * _READ_BYTE
     match action.kind:
-        case Kind.ADD_COLUMN | Kind.ALTER_TYPE if is_rewritten(action, table):
+        case Kind.ADD_COLUMN | Kind.ALTER_TYPE | Kind.REWRITE if is_rewritten(action, table):
             indexes = sum(_index(rows, said, table) for said in table.indexes.values())
             is_called = action.column and not action.column.is_generated
-            return rows * (_WRITTEN + _CALLED * bool(is_called)) + indexes
-        case Kind.SET_NOT_NULL:
-            return rows * _READ
+            written = _wide(table, table.bytes) * _WRITTEN_BYTE
+            return rows * (_WRITTEN + _CALLED * bool(is_called)) + written + indexes
+        case Kind.SET_NOT_NULL if not action.is_unchecked:
+            return _read(table)
         case Kind.ADD_CHECK | Kind.VALIDATE if not action.is_unchecked:
-            return rows * _CHECKED
-        case Kind.ADD_FOREIGN_KEY if not action.is_unchecked:
-            return rows * _POINTED + tables.at(action.other).rows * _READ
+            return rows * _CHECKED + by_width
+        case Kind.ADD_FOREIGN_KEY if rows and not action.is_unchecked:
+            return rows * _POINTED + by_width + tables.at(action.other).rows * _READ
         case Kind.ADD_UNIQUE if not action.is_unchecked:
-            return _index(rows, ", ".join(action.columns), table)
+            return _index(rows, ", ".join(action.columns), table) + by_width
         case Kind.CREATE_INDEX:
-            once = _index(rows, ", ".join(action.columns), table)
+            built = _index(meant, ", ".join(action.columns), table, action.type)
+            once = built + by_width + _looked_for(table, meant)
             return once * _CONCURRENTLY if action.is_concurrent else once
         case Kind.UPDATE:
-            return rows * _update(table)
+            return _looked_for(table, meant) + meant * _update(table)
         case Kind.DELETE:
-            return rows * (_DELETED + _POINTED * len(table.pointing))
+            each = _DELETED + _POINTED * len(table.pointing)
+            return _looked_for(table, meant) + meant * each
         case Kind.INSERT if action.other:
             return tables.at(action.other).rows * (_WRITTEN + _INDEXED * len(table.indexes))
         case _:
@@ -147,11 +194,14 @@ def _update(table: Table) -> float:
     """To update one row, whichever of its columns."""
     if connection.vendor == "sqlite":
         return _UPDATED_SQLITE + _UPDATED_INDEX_SQLITE * len(table.indexes)
-    return _UPDATED + _UPDATED_INDEX * len(table.indexes) + _TRIGGERED * bool(table.triggers)
+    wide = _wide(table, table.row_bytes) / max(table.rows, 1) * _UPDATED_BYTE
+    return _UPDATED + _UPDATED_INDEX * len(table.indexes) + _TRIGGERED * bool(table.triggers) + wide
 
 
-def _index(rows: int, said: str, table: Table) -> float:
+def _index(rows: int, said: str, table: Table, method: str = "") -> float:
     """Building one index; `said` names its columns."""
+    if method in _INDEXED_BY:
+        return rows * _INDEXED_BY[method]
     is_text = any(
         name in said and any(word in _plain(column.type) for word in _TEXTS)
         for name, column in table.columns.items()
@@ -159,16 +209,19 @@ def _index(rows: int, said: str, table: Table) -> float:
     return rows * (_INDEXED_TEXT if is_text else _INDEXED)
 
 
-def _on_sqlite(action: Action, table: Table, tables: Tables) -> float:
+def _on_sqlite(action: Action, table: Table, tables: Tables, meant: int) -> float:
     rows = table.rows
     match action.kind:
         case Kind.REMAKE:
-            return rows * _COPIED_SQLITE
+            return rows * _COPIED_SQLITE + _wide(table, table.bytes) * _COPIED_BYTE_SQLITE
         case Kind.CREATE_INDEX:
-            return rows * _INDEXED_SQLITE
+            return _looked_for(table, meant) + meant * _INDEXED_SQLITE
         case Kind.UPDATE:
-            return rows * _update(table)
-        case Kind.DELETE | Kind.DROP_COLUMN:
+            return _looked_for(table, meant) + meant * _update(table)
+        case Kind.DELETE:
+            each = _UPDATED_SQLITE + _DELETED_INDEX_SQLITE * len(table.indexes)
+            return _looked_for(table, meant) + meant * each
+        case Kind.DROP_COLUMN:
             return rows * _UPDATED_SQLITE
         case Kind.INSERT if action.other:
             return tables.at(action.other).rows * _COPIED_SQLITE

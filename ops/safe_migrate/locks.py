@@ -22,7 +22,7 @@ class Mode(IntEnum):
     SHARE_UPDATE_EXCLUSIVE = 4
     SHARE = 5
     SHARE_ROW_EXCLUSIVE = 6
-    EXCLUSIVE = 7  # of SQLite's file: others read
+    EXCLUSIVE = 7  # that of SQLite's file: others read
     ACCESS_EXCLUSIVE = 8
 
     @property
@@ -55,6 +55,7 @@ _ON_THE_TABLE = {
     Kind.DROP_COLUMN: Mode.ACCESS_EXCLUSIVE,
     Kind.RENAME_COLUMN: Mode.ACCESS_EXCLUSIVE,
     Kind.ALTER_TYPE: Mode.ACCESS_EXCLUSIVE,
+    Kind.REWRITE: Mode.ACCESS_EXCLUSIVE,
     Kind.SET_NOT_NULL: Mode.ACCESS_EXCLUSIVE,
     Kind.DROP_DEFAULT: Mode.ACCESS_EXCLUSIVE,
     Kind.ALTER_QUICKLY: Mode.ACCESS_EXCLUSIVE,
@@ -91,6 +92,8 @@ def locks(action: Action, tables: Tables) -> list[Lock]:
 
 def _taken(action: Action, tables: Tables) -> list[Lock]:
     mode = _ON_THE_TABLE.get(action.kind)
+    if action.kind is Kind.LOCK:
+        mode = next((one for one in Mode if one.words == action.type), None)
     if mode is None:
         return []
     if action.is_concurrent:
@@ -105,6 +108,12 @@ def _taken(action: Action, tables: Tables) -> list[Lock]:
     elif action.kind is Kind.DROP_CONSTRAINT:
         if other := tables.at(action.table).constraints.get(action.name):
             taken.append(Lock(other, mode))
+    elif action.kind in {Kind.DROP_COLUMN, Kind.ALTER_TYPE}:
+        # Its foreign key goes, or is made again.
+        if other := tables.at(action.table).points.get(action.name):
+            taken.append(Lock(other, mode))
+    elif action.kind is Kind.TRUNCATE and action.is_cascade:
+        taken += [Lock(other, mode) for other in tables.reached(action.table)]
     elif action.kind is Kind.DROP_TABLE:
         table = tables.at(action.table)
         others = {*table.constraints.values(), *table.pointing} - {"", action.table}

@@ -1,22 +1,27 @@
 """Asks the database, and only asks: how many rows break what a migration is about to demand."""
 
+import math
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import NamedTuple
 
 from django.db import DatabaseError, DataError, connection, transaction
 
+from ops.safe_migrate.estimate import characters
 from ops.safe_migrate.sql_text import plain
 from ops.safe_migrate.statements import Action, Kind
 from ops.safe_migrate.tables import Table, Tables
 
 LOOK_SECONDS = 60  # after so long PostgreSQL gives a question up
+_MEASURES = re.compile(r"numeric|double|real|decimal|integer|bigint|time|date|interval")
 
 
 class Look(NamedTuple):
     """What came of a question: how many rows stand in the way, or why nobody knows."""
 
     breaking: int = 0
+    changed: int = 0  # values that a conversion would round or cut
     error: str = ""  # it could not be asked
     refusal: str = ""  # the database itself refused what the migration will do
 
@@ -47,13 +52,42 @@ def look(action: Action, tables: Tables) -> Look | None:
     table = tables.at(action.table) if action.table else None
     if table is None or table.is_new or not table.rows:
         return None
-    question = _question(action, table, tables)
-    return _ask(question) if question else None
+    question = _question(meant(action, table), table, tables)
+    if not question:
+        return None
+    found = _ask(question)
+    if found == Look() and (question := _rounded(action, table)):
+        return Look(changed=_ask(question).breaking)
+    return found
+
+
+def meant(action: Action, table: Table) -> Action:
+    """The action itself, or what is demanded by the constraint that it validates."""
+    if action.kind is Kind.VALIDATE:
+        return table.unchecked.get(action.name, action)
+    return action
+
+
+def matching(action: Action, tables: Tables) -> int | None:
+    """How many rows an UPDATE, a DELETE or a partial index means; None where nobody knows."""
+    if action.kind not in {Kind.UPDATE, Kind.DELETE, Kind.CREATE_INDEX} or not action.expression:
+        return None
+    table = tables.at(action.table)
+    if table.is_new or not table.rows:
+        return None
+    condition = action.expression
+    if action.other:
+        condition = f"EXISTS (SELECT 1 FROM {action.other} WHERE {condition})"  # noqa: S608
+    alias = connection.ops.quote_name(action.alias or action.table)
+    found = _ask(_count(table, condition, alias=alias))
+    return None if found.error or found.refusal else found.breaking
 
 
 def _question(action: Action, table: Table, tables: Tables) -> str:
     name = connection.ops.quote_name(action.name)
     match action.kind:
+        case _ if action.is_unchecked:
+            return ""
         case Kind.SET_NOT_NULL if action.name not in table.filled:
             return _count(table, f"{name} IS NULL")
         case Kind.ADD_CHECK:
@@ -65,10 +99,10 @@ def _question(action: Action, table: Table, tables: Tables) -> str:
         case Kind.ADD_FOREIGN_KEY:
             return _pointing_nowhere(action, table, tables.at(action.other))
         case Kind.ALTER_TYPE if connection.vendor == "postgresql":
-            length = action.type.removesuffix(")").partition("varchar(")[2]
-            if length and not action.expression:
+            length = characters(action.type)
+            if length is not None and not action.expression:
                 # A cast would cut it short; an ALTER TABLE without one refuses.
-                return _count(table, f"length({name}) > {length}")
+                return "" if math.isinf(length) else _count(table, f"length({name}) > {length:.0f}")
             # The database refuses where a value is none of the new type.
             value = action.expression or f"CAST({name} AS {action.type})"
             return _count(table, f"({value}) IS NULL AND NOT {name} IS NULL")
@@ -76,13 +110,25 @@ def _question(action: Action, table: Table, tables: Tables) -> str:
             return ""
 
 
-def _count(table: Table, condition: str) -> str:
+def _rounded(action: Action, table: Table) -> str:
+    """Asks how many numbers and times are others, once they were of the new type."""
+    known = table.columns.get(action.name)
+    if action.kind is not Kind.ALTER_TYPE or known is None or not _MEASURES.match(known.type):
+        return ""
+    name = connection.ops.quote_name(action.name)
+    value = action.expression or f"CAST({name} AS {action.type})"
+    return _count(table, f"CAST({value} AS {known.type}) <> {name}")
+
+
+def _count(table: Table, condition: str, *, alias: str = "looked_at") -> str:
     # What is asked stands in the migration itself, which will run.
-    return f"SELECT count(*) FROM {table.source} AS looked_at WHERE {condition}"  # noqa: S608
+    return f"SELECT count(*) FROM {table.source} AS {alias} WHERE {condition}"  # noqa: S608
 
 
 def _duplicates(action: Action, table: Table) -> str:
-    known = [f"({one}) IS NOT NULL" for one in action.columns]
+    known = ["TRUE"]
+    if not action.is_of_nulls:
+        known = [f"({one}) IS NOT NULL" for one in action.columns]
     if action.expression:
         known.append(f"({action.expression})")
     repeated = f"{' AND '.join(known)} GROUP BY {', '.join(action.columns)} HAVING count(*) > 1"

@@ -10,11 +10,11 @@ from django.db import connection
 
 from ops.safe_migrate import rules
 from ops.safe_migrate.collecting import Collected, Step, Waiting, collect, waiting
-from ops.safe_migrate.estimate import seconds, seconds_by_python
+from ops.safe_migrate.estimate import seconds, seconds_by_python, seconds_of_the_check
 from ops.safe_migrate.locks import WHOLE_FILE, Lock, Mode, locks
-from ops.safe_migrate.looks import look, reading_only
+from ops.safe_migrate.looks import look, matching, reading_only
 from ops.safe_migrate.rules import Reason, Risk
-from ops.safe_migrate.statements import CHANGES_ROWS, Action, Kind, fold, read
+from ops.safe_migrate.statements import ALTERS, CHANGES_ROWS, Action, Kind, fold, read
 from ops.safe_migrate.tables import Table, Tables
 
 _COMMIT = 0.003  # seconds
@@ -48,6 +48,7 @@ class PlannedMigration:
     steps: list[PlannedStep]
     reasons: list[Reason] = field(default_factory=list)
     held: list[Held] = field(default_factory=list)
+    check_seconds: float = 0.0  # of what Django does at its end
     tables: list[Table] = field(default_factory=list)
 
     @property
@@ -58,7 +59,7 @@ class PlannedMigration:
     @property
     def seconds(self) -> float:
         """About how long it takes."""
-        return _COMMIT + sum(planned.seconds for planned in self.steps)
+        return _COMMIT + self.check_seconds + sum(planned.seconds for planned in self.steps)
 
     @property
     def risk(self) -> Risk:
@@ -197,8 +198,10 @@ def _of_steps(planned: PlannedMigration) -> Iterator[Reason]:
             yield rules.irreversible(step.words)
         if step.is_python:
             yield rules.unknown_length(step.words)
+        if step.has_own_sql:
+            yield rules.own_sql(step.words)
         if step.problem:
-            yield rules.uncollected(step.words, step.problem)
+            yield rules.uncollected(step.words, step.problem, is_impossible=step.is_impossible)
 
 
 class _Course:
@@ -212,6 +215,7 @@ class _Course:
         self._begun: dict[int, float] = {}  # when steps that were measured began
         self.changes_rows: set[int] = set()  # steps
         self.changes_tables: set[int] = set()
+        self.rows = _Rows(self)
         for number, one in enumerate(planned.steps):
             if (known := measured.get((planned.name, number))) is not None:
                 one.seconds, one.is_measured = known, True
@@ -235,7 +239,10 @@ class _Course:
             self.changes_rows.add(number)
         elif any(lock.mode.holds_up_writers for lock in taken):
             self.changes_tables.add(number)
-        self._pass(number, seconds(action, self.tables), taken)
+        meant = matching(action, self.tables)
+        takes = seconds(action, self.tables, meant)
+        self.rows.run(action, meant, takes)
+        self._pass(number, takes, taken)
         self.tables.go_on(action)
 
     def run_python(self, number: int) -> None:
@@ -246,7 +253,9 @@ class _Course:
         on = [Lock(name, Mode.ROW_EXCLUSIVE) for name in step.tables]
         if connection.vendor == "sqlite":
             on = [Lock(WHOLE_FILE, Mode.EXCLUSIVE)]
-        self._pass(number, seconds_by_python(touched, is_row_by_row=step.is_row_by_row), on)
+        takes = seconds_by_python(touched, is_row_by_row=step.is_row_by_row)
+        self.rows.run_python(touched, takes, is_in_batches=step.is_in_batches)
+        self._pass(number, takes, on)
         self.tables.all_changed(list(step.tables))
 
     def end(self) -> None:
@@ -255,6 +264,9 @@ class _Course:
         # An AlterField that fills its own column is one step, and has no other way.
         if is_atomic and self.changes_tables and self.changes_rows - self.changes_tables:
             self.add(rules.data_and_schema())
+        self.rows.end()
+        self.planned.check_seconds = seconds_of_the_check(self.tables)
+        self.now += self.planned.check_seconds
         longest: dict[str, float] = {}
         for lock in sorted(self.taken, key=lambda one: (one.table, -one.mode)):
             since, alone = self.taken[lock]
@@ -287,6 +299,60 @@ class _Course:
             since, alone = self.taken.get(lock, (begun, 0.0))
             self.taken[lock] = since, max(alone, takes)
         self.now += takes
+
+
+class _Rows:
+    """The rows that a migration changes: for how long they are locked, what of them waits."""
+
+    def __init__(self, course: _Course) -> None:
+        self.course = course
+        self.is_atomic = course.planned.collected.is_atomic
+        self.locked: dict[
+            str, tuple[float, float, int]
+        ] = {}  # since when, how long alone, how many
+        self.waiting: dict[str, bool] = {}  # tables with checks at the end; whether it is certain
+
+    def run(self, action: Action, meant: int | None, takes: float) -> None:
+        """An action, that is done to so many rows."""
+        if action.kind is Kind.CHECK_NOW:
+            self.waiting.clear()
+        if not action.table:
+            return
+        table = self.course.tables.at(action.table)
+        count = table.rows if meant is None else meant
+        if action.kind in {Kind.UPDATE, Kind.DELETE}:
+            self._lock(action.table, takes, count)
+        if action.table in self.waiting and action.kind in ALTERS:
+            self.course.add(rules.checks_wait(action.table, is_certain=self.waiting[action.table]))
+        is_late = {
+            Kind.INSERT: bool(table.late),
+            Kind.UPDATE: bool(table.late & set(action.columns)),
+            Kind.DELETE: table.is_pointed_to_late,
+        }
+        if self.is_atomic and is_late.get(action.kind):
+            is_certain = (action.kind is Kind.INSERT and not action.other) or bool(meant)
+            self.waiting[action.table] = is_certain or self.waiting.get(action.table, False)
+
+    def run_python(self, tables: list[Table], takes: float, *, is_in_batches: bool) -> None:
+        """A function that changes rows of these tables, nobody knows which."""
+        for table in tables:
+            if self.is_atomic or not is_in_batches:
+                self._lock(table.name, takes, table.rows)
+            if self.is_atomic and (table.late or table.is_pointed_to_late):
+                self.waiting.setdefault(table.name, False)
+
+    def end(self) -> None:
+        """Say for how long rows are locked."""
+        for name, (since, alone, count) in self.locked.items():
+            table = self.course.tables.at(name)
+            held = self.course.now - since if self.is_atomic else alone
+            if self.course.tables.is_in_use(name):
+                for reason in rules.of_rows(table, name, count=count, held=held):
+                    self.course.add(reason)
+
+    def _lock(self, name: str, takes: float, count: int) -> None:
+        since, alone, so_far = self.locked.get(name, (self.course.now, 0.0, 0))
+        self.locked[name] = since, max(alone, takes), max(so_far, count)
 
 
 # --- For machines ---------------------------------------------------------------------------------

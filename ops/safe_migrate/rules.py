@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from ops.safe_migrate.estimate import is_rewritten
 from ops.safe_migrate.locks import Mode
-from ops.safe_migrate.looks import Look, columns_of
+from ops.safe_migrate.looks import Look, columns_of, meant
 from ops.safe_migrate.statements import Action, Kind
 from ops.safe_migrate.tables import Table, Tables
 
@@ -60,10 +60,12 @@ def reasons(action: Action, tables: Tables, look: Look | None) -> Iterator[Reaso
     if not action.table:
         return
     table = tables.at(action.table)
+    if table.is_missing and not action.is_optional and action.kind is not Kind.CREATE_TABLE:
+        yield _missing(action)
     if table.is_new:
         return
     if look:
-        yield from _seen(action, table, look)
+        yield from _seen(meant(action, table), table, look)
     if rule := _RULES.get(action.kind):
         yield from rule(action, table, tables)
     if connection.vendor == "postgresql" and table.rows and is_rewritten(action, table):
@@ -90,6 +92,14 @@ def _seen(action: Action, table: Table, look: Look) -> Iterator[Reason]:
             _("Change these rows in a migration before it."),
             is_error=True,
         )
+    elif look.changed:
+        yield Reason(
+            "loses-data",
+            Risk.HIGH,
+            _("%(count)d values of %(table)s.%(name)s are rounded or cut, and do not come back.")
+            % {**names, "count": look.changed},
+            _("Add a column of the new type, fill it, and drop the old one in a later release."),
+        )
     elif look.breaking:
         rule, text = _broken(action)
         # An earlier step may change them: then the dry run tells.
@@ -100,6 +110,16 @@ def _seen(action: Action, table: Table, look: Look) -> Iterator[Reason]:
             remedy = _("Change these rows in a migration before it.")
         risk = Risk.MEDIUM if may_change else Risk.HIGH
         yield Reason(rule, risk, text % names, remedy, is_error=not may_change)
+
+
+def _missing(action: Action) -> Reason:
+    return Reason(
+        "missing-table",
+        Risk.MEDIUM,
+        _("No table %(table)s is known here: what this statement does could not be foreseen.")
+        % {"table": action.table},
+        _("Read it, and try it on a copy."),
+    )
 
 
 def _name(action: Action) -> str:
@@ -253,14 +273,16 @@ def _alters_type(action: Action, table: Table, tables: Tables) -> Iterator[Reaso
         )
 
 
-def _truncates(action: Action, table: Table, _tables: Tables) -> Iterator[Reason]:
-    if table.rows:
-        yield Reason(
-            "loses-data",
-            Risk.HIGH,
-            _("All %(count)d rows of %(table)s are deleted.")
-            % {"table": action.table, "count": table.rows},
-        )
+def _truncates(action: Action, _table: Table, tables: Tables) -> Iterator[Reason]:
+    with_it = tables.reached(action.table) if action.is_cascade else []
+    for table in (tables.at(name) for name in (action.table, *with_it)):
+        if table.rows:
+            yield Reason(
+                "loses-data",
+                Risk.HIGH,
+                _("All %(count)d rows of %(table)s are deleted.")
+                % {"table": table.name, "count": table.rows},
+            )
 
 
 def _deletes(action: Action, table: Table, tables: Tables) -> Iterator[Reason]:
@@ -334,8 +356,19 @@ def _apart() -> str:
 
 def blocking_index(action: Action, table: Table) -> Reason | None:
     """An index on a big table that is made while nobody can write."""
-    is_new = action.kind is Kind.CREATE_INDEX and not table.is_new
-    if connection.vendor == "sqlite" or not is_new or action.is_concurrent or table.rows < BIG:
+    is_made = action.kind is Kind.CREATE_INDEX and not action.is_concurrent
+    is_of_rule = action.kind is Kind.ADD_UNIQUE and not action.is_unchecked
+    if connection.vendor == "sqlite" or table.is_new or table.rows < BIG:
+        return None
+    if is_of_rule and not columns_of(action) <= table.new_columns:
+        return Reason(
+            "blocking-index",
+            Risk.HIGH,
+            _("The index %(name)s is made while nobody can read %(table)s (%(count)d rows).")
+            % {"table": action.table, "name": _name(action), "count": table.rows},
+            _("Make a unique index CONCURRENTLY first, and the constraint of it (USING INDEX)."),
+        )
+    if not is_made:
         return None
     return Reason(
         "blocking-index",
@@ -369,6 +402,48 @@ def irreversible(words: str) -> Reason:
     )
 
 
+def of_rows(table: Table, name: str, *, count: int, held: float) -> Iterator[Reason]:
+    """What it does to those who change the same rows, by the seconds until these are let go."""
+    if connection.vendor == "sqlite" or not count or held <= PAUSE:
+        return
+    yield Reason(
+        "locks-rows",
+        Risk.HIGH if held > WRITERS_PAUSE else Risk.MEDIUM,
+        _(
+            "Up to %(count)d rows of %(table)s are locked for about %(seconds).1f s: who changes "
+            "one of them waits."
+        )
+        % {"table": name, "count": count, "seconds": held},
+        _("Change them in batches, in a migration with atomic = False."),
+    )
+
+
+def checks_wait(name: str, *, is_certain: bool) -> Reason:
+    """A table that is altered while its foreign keys wait to be checked."""
+    return Reason(
+        "pending-checks",
+        Risk.HIGH if is_certain else Risk.MEDIUM,
+        _(
+            "%(table)s is altered in the transaction that changed rows whose foreign keys are "
+            "checked at its end: PostgreSQL refuses that."
+        )
+        % {"table": name},
+        _("Make two migrations of it."),
+        is_error=is_certain,
+    )
+
+
+def own_sql(words: str) -> Reason:
+    """A function with statements of its own."""
+    return Reason(
+        "unknown-statement",
+        Risk.MEDIUM,
+        _("This function has SQL of its own, which is not known here: %(words)s.")
+        % {"words": words},
+        _("Read it, and try it on a copy."),
+    )
+
+
 def data_and_schema() -> Reason:
     """Rows and tables changed in one transaction."""
     return Reason(
@@ -389,12 +464,13 @@ def unknown_length(words: str) -> Reason:
     )
 
 
-def uncollected(words: str, problem: str) -> Reason:
-    """A step whose statements could not be written ahead."""
+def uncollected(words: str, problem: str, *, is_impossible: bool = False) -> Reason:
+    """A step whose statements could not be written ahead; or that no models allow."""
     return Reason(
         "uncollected",
-        Risk.MEDIUM,
+        Risk.HIGH if is_impossible else Risk.MEDIUM,
         _("The statements of this step could not be written ahead: %(words)s (%(problem)s).")
         % {"words": words, "problem": problem},
         _("Try it on a copy."),
+        is_error=is_impossible,
     )

@@ -74,8 +74,8 @@ class Reader:
 
 
 def plain(name: str) -> str:
-    """A name without its quotes."""
-    return name[1:-1].replace('""', '"') if name.startswith('"') else name
+    """A name without its quotes; one that had none is folded, as the database does it."""
+    return name[1:-1].replace('""', '"') if name.startswith('"') else name.lower()
 
 
 def split(text: str, mark: str) -> list[str]:

@@ -18,6 +18,7 @@ class Kind(StrEnum):
     DROP_COLUMN = "drop column"
     RENAME_COLUMN = "rename column"
     ALTER_TYPE = "alter type"
+    REWRITE = "rewrite table"  # in another order, at another place, by another formula
     SET_NOT_NULL = "set not null"
     DROP_DEFAULT = "drop default"
     ALTER_QUICKLY = "alter quickly"  # defaults, names: the catalog alone
@@ -38,11 +39,23 @@ class Kind(StrEnum):
     DELETE = "delete"
     TRUNCATE = "truncate"
     COMMENT = "comment"
+    LOCK = "lock table"
+    CHECK_NOW = "check now"  # what waited for the end of the transaction
     HARMLESS = "harmless"  # takes no lock on a table, changes no row
     UNKNOWN = "unknown"
 
 
 CHANGES_ROWS = frozenset({Kind.UPDATE, Kind.INSERT, Kind.DELETE, Kind.TRUNCATE})
+# What PostgreSQL does to no table of which checks still wait.
+ALTERS = frozenset(
+    {
+        *(Kind.DROP_TABLE, Kind.RENAME_TABLE, Kind.ADD_COLUMN, Kind.DROP_COLUMN),
+        *(Kind.ALTER_TYPE, Kind.REWRITE, Kind.SET_NOT_NULL, Kind.DROP_DEFAULT),
+        *(Kind.ALTER_QUICKLY, Kind.ALTER_OPTIONS, Kind.SWITCH_TRIGGER, Kind.ADD_CHECK),
+        *(Kind.ADD_UNIQUE, Kind.ADD_FOREIGN_KEY, Kind.VALIDATE, Kind.DROP_CONSTRAINT),
+        *(Kind.CREATE_INDEX, Kind.TRUNCATE),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +67,8 @@ class Column:
     is_not_null: bool = False
     value: str = ""  # its default, that the database keeps
     copied: str = ""  # what the rows that are there get, where that is something else
-    is_generated: bool = False  # worked out, or numbered: every row is written
+    is_generated: bool = False  # worked out, or numbered
+    is_virtual: bool = False  # worked out as it is read: no row is written
     is_unique: bool = False
     check: str = ""
     references: str = ""
@@ -68,16 +82,19 @@ class Action:
     kind: Kind
     table: str = ""
     name: str = ""  # of the column, the index, the constraint, the trigger
-    other: str = ""  # the table that is pointed to; the new name
+    other: str = ""  # the table that is pointed to or read; the new name
+    alias: str = ""  # the name under which its table is meant in an expression
     columns: tuple[str, ...] = ()  # in SQL: names and expressions
     expression: str = ""  # of a check, of a conversion, of the rows that are meant
-    type: str = ""
+    type: str = ""  # of a column; the method of an index, the mode of a lock
     column: Column | None = None
     made: tuple[Column, ...] = ()  # of a table that is made
     demands: tuple["Action", ...] = ()  # of a table that is remade: its constraints
     is_unique: bool = False
     is_concurrent: bool = False
-    is_unchecked: bool = False  # NOT VALID, USING INDEX: nothing is read
+    is_unchecked: bool = False  # NOT VALID, NOT ENFORCED, USING INDEX: nothing is read
+    is_of_nulls: bool = False  # NULLS NOT DISTINCT: NULL may stand once
+    is_optional: bool = False  # IF EXISTS: nothing to do is no failure
     is_cascade: bool = False
     is_of_remake: bool = False  # what a table that is remade gains or loses: no work of its own
 
@@ -137,11 +154,18 @@ _AFTER_TYPE = (
     *("NOT", "NULL", "DEFAULT", "REFERENCES", "UNIQUE", "PRIMARY", "CHECK", "GENERATED"),
     *("CONSTRAINT", "AS", "DEFERRABLE", "INITIALLY", "ON", "AUTOINCREMENT"),
 )
-_CONSTRAINTS = ("CONSTRAINT", "CHECK", "UNIQUE", "PRIMARY", "FOREIGN", "EXCLUDE")
+_CONSTRAINTS = ("CONSTRAINT", "CHECK", "UNIQUE", "PRIMARY", "FOREIGN", "EXCLUDE", "NOT")
+_NUMBERED = {
+    **dict.fromkeys(("serial", "serial4"), "integer"),
+    **dict.fromkeys(("bigserial", "serial8"), "bigint"),
+    **dict.fromkeys(("smallserial", "serial2"), "smallint"),
+}
 
 
 def _column(reader: Reader) -> Column:
     column = Column(name=reader.name(), type=reader.until(*_AFTER_TYPE))
+    if numbered := _NUMBERED.get(column.type.lower()):
+        column = replace(column, type=numbered, is_generated=True, is_not_null=True)
     while word := reader.word().upper():
         if word == "NOT" and reader.take("NULL"):
             column = replace(column, is_not_null=True)
@@ -159,7 +183,12 @@ def _column(reader: Reader) -> Column:
             reader.take("BY", "DEFAULT")
             reader.take("AS")
             value = reader.group()
-            column = replace(column, is_generated=True, value=value or column.value)
+            column = replace(
+                column,
+                is_generated=True,
+                is_virtual=bool(value) and not reader.take("STORED"),
+                value=value or column.value,
+            )
     return column
 
 
@@ -188,14 +217,18 @@ def _constraint(reader: Reader, table: str) -> Action:
     name = reader.name() if reader.take("CONSTRAINT") else ""
     word = reader.word().upper()
     if word == "CHECK":
-        expression = reader.group()
-        is_unchecked = reader.take("NOT", "VALID")
         return Action(
             kind=Kind.ADD_CHECK,
             table=table,
             name=name,
-            expression=expression,
-            is_unchecked=is_unchecked,
+            expression=reader.group(),
+            is_unchecked=_is_unchecked(reader),
+        )
+    if word == "NOT" and reader.take("NULL"):
+        column = reader.name()
+        is_unchecked = _is_unchecked(reader)
+        return Action(
+            kind=Kind.SET_NOT_NULL, table=table, name=column, other=name, is_unchecked=is_unchecked
         )
     if word == "FOREIGN":
         reader.take("KEY")
@@ -203,7 +236,6 @@ def _constraint(reader: Reader, table: str) -> Action:
         reader.take("REFERENCES")
         other = reader.name()
         referenced = plain(reader.group())
-        reader.until("NOT")
         return Action(
             kind=Kind.ADD_FOREIGN_KEY,
             table=table,
@@ -211,11 +243,11 @@ def _constraint(reader: Reader, table: str) -> Action:
             columns=columns,
             other=other,
             expression=referenced,
-            is_unchecked="NOT VALID" in reader.until().upper(),
+            is_unchecked=_is_unchecked(reader),
         )
     if word in {"UNIQUE", "PRIMARY"}:
         reader.take("KEY")
-        reader.take("NULLS", "NOT", "DISTINCT")
+        is_of_nulls = reader.take("NULLS", "NOT", "DISTINCT")
         columns = tuple(split(reader.group(), ","))
         return Action(
             kind=Kind.ADD_UNIQUE,
@@ -223,8 +255,20 @@ def _constraint(reader: Reader, table: str) -> Action:
             name=name,
             columns=columns,
             is_unchecked=not columns,  # USING INDEX
+            is_of_nulls=is_of_nulls,
         )
     return Action(kind=Kind.UNKNOWN, table=table, name=name)
+
+
+def _is_unchecked(reader: Reader) -> bool:
+    """Whether the rows that are there are let be, by what is said at the end of a constraint."""
+    said = " ".join(reader.until().upper().split())
+    return "NOT VALID" in said or "NOT ENFORCED" in said
+
+
+def read_constraint(text: str, table: str) -> Action:
+    """What a constraint demands, from its definition."""
+    return _constraint(Reader(text), table)
 
 
 def _alter(reader: Reader) -> list[Action]:
@@ -232,12 +276,17 @@ def _alter(reader: Reader) -> list[Action]:
         # A sequence, an index, a type: none of them keeps a table.
         is_known = any(reader.take(word) for word in ("SEQUENCE", "INDEX"))
         return [Action(kind=Kind.HARMLESS if is_known else Kind.UNKNOWN)]
-    reader.take("IF", "EXISTS")
+    is_optional = reader.take("IF", "EXISTS")
     reader.take("ONLY")
     table = reader.name()
     return [
-        action for part in split(reader.until(), ",") for action in _altered(Reader(part), table)
+        replace(action, is_optional=is_optional)
+        for part in split(reader.until(), ",")
+        for action in _altered(Reader(part), table)
     ]
+
+
+_ELSEWHERE = ("LOGGED", "UNLOGGED", "TABLESPACE", "ACCESS")
 
 
 def _altered(reader: Reader, table: str) -> list[Action]:
@@ -269,6 +318,8 @@ def _altered(reader: Reader, table: str) -> list[Action]:
         return [Action(kind=Kind.VALIDATE, table=table, name=reader.name())]
     if word in {"ENABLE", "DISABLE"} and reader.take("TRIGGER"):
         return [Action(kind=Kind.SWITCH_TRIGGER, table=table, name=reader.name())]
+    if word == "SET" and any(reader.next_is(one) for one in _ELSEWHERE):
+        return [Action(kind=Kind.REWRITE, table=table)]
     if word in {"SET", "RESET"} and reader.group():
         return [Action(kind=Kind.ALTER_OPTIONS, table=table)]
     return [Action(kind=Kind.UNKNOWN, table=table)]
@@ -286,6 +337,8 @@ def _altered_column(reader: Reader, table: str) -> Action:
         )
     if reader.take("SET", "NOT", "NULL"):
         return Action(kind=Kind.SET_NOT_NULL, table=table, name=name)
+    if reader.take("SET", "EXPRESSION"):
+        return Action(kind=Kind.REWRITE, table=table, name=name)
     if reader.take("SET", "STATISTICS"):
         return Action(kind=Kind.ALTER_OPTIONS, table=table)
     kind = Kind.DROP_DEFAULT if reader.take("DROP", "DEFAULT") else Kind.ALTER_QUICKLY
@@ -298,6 +351,8 @@ def _create(reader: Reader) -> list[Action]:
     is_unique = reader.take("UNIQUE")
     if reader.take("INDEX"):
         return [_index(reader, is_unique=is_unique)]
+    for word in ("TEMP", "TEMPORARY", "UNLOGGED"):
+        reader.take(word)
     if reader.take("TABLE"):
         return _create_table(reader)
     if reader.take("TRIGGER") or reader.take("CONSTRAINT", "TRIGGER"):
@@ -314,11 +369,11 @@ def _index(reader: Reader, *, is_unique: bool) -> Action:
     reader.take("IF", "NOT", "EXISTS")
     name = "" if reader.next_is("ON") else reader.name()
     reader.take("ON")
+    reader.take("ONLY")
     table = reader.name()
-    if reader.take("USING"):
-        reader.word()
+    method = reader.word().lower() if reader.take("USING") else ""
     columns = tuple(_bare(one) for one in split(reader.group(), ","))
-    reader.until("WHERE")
+    between = " ".join(reader.until("WHERE").upper().split())
     reader.take("WHERE")
     return Action(
         kind=Kind.CREATE_INDEX,
@@ -326,7 +381,9 @@ def _index(reader: Reader, *, is_unique: bool) -> Action:
         name=name,
         columns=columns,
         expression=reader.until(),
+        type=method,
         is_unique=is_unique,
+        is_of_nulls="NULLS NOT DISTINCT" in between,
         is_concurrent=is_concurrent,
     )
 
@@ -365,29 +422,65 @@ def _drop(reader: Reader) -> list[Action]:
         "VIEW": Kind.HARMLESS,
     }.get(word, Kind.UNKNOWN)
     is_concurrent = reader.take("CONCURRENTLY")
-    reader.take("IF", "EXISTS")
-    name = reader.name()
-    table = name if kind is Kind.DROP_TABLE else ""
-    if kind is Kind.DROP_TRIGGER and reader.take("ON"):
-        table = reader.name()
+    is_optional = reader.take("IF", "EXISTS")
+    names = [Reader(one).name() for one in split(reader.until("ON", "CASCADE", "RESTRICT"), ",")]
+    table = reader.name() if reader.take("ON") else ""
     is_cascade = "CASCADE" in reader.until().upper()
     return [
         Action(
-            kind=kind, table=table, name=name, is_concurrent=is_concurrent, is_cascade=is_cascade
+            kind=kind,
+            table=name if kind is Kind.DROP_TABLE else table,
+            name=name,
+            is_concurrent=is_concurrent,
+            is_cascade=is_cascade,
+            is_optional=is_optional,
         )
+        for name in names
     ]
 
 
 # --- Rows -------------------------------------------------------------------------------------
+def _alias(said: str) -> str:
+    """Under which name a table is meant in the rest of a statement."""
+    reader = Reader(said)
+    reader.take("AS")
+    return reader.name()
+
+
+def _others(reader: Reader) -> str:
+    """The tables that are read beside the one that is changed."""
+    if not (reader.take("FROM") or reader.take("USING")):
+        reader.until("WHERE")
+    others = reader.until("WHERE")
+    reader.take("WHERE")
+    return others
+
+
+def _changed(said: str) -> list[str]:
+    """The columns that `a = 1` or `(a, b) = (1, 2)` changes."""
+    reader = Reader(said)
+    several = reader.group()
+    return [plain(one) for one in split(several, ",")] if several else [reader.name()]
+
+
 def _update(reader: Reader) -> list[Action]:
     reader.take("ONLY")
     table = reader.name()
-    reader.until("SET")
+    alias = _alias(reader.until("SET"))
     reader.take("SET")
-    name = reader.name()
-    reader.until("WHERE")
-    reader.take("WHERE")
-    return [Action(kind=Kind.UPDATE, table=table, name=name, expression=reader.until())]
+    values = split(reader.until("FROM", "WHERE"), ",")
+    others = _others(reader)
+    return [
+        Action(
+            kind=Kind.UPDATE,
+            table=table,
+            name=Reader(values[0]).name() if values else "",
+            columns=tuple(name for one in values for name in _changed(one)),
+            other=others,
+            alias=alias,
+            expression=reader.until(),
+        )
+    ]
 
 
 def _insert(reader: Reader) -> list[Action]:
@@ -409,21 +502,58 @@ def _delete(reader: Reader) -> list[Action]:
     reader.take("FROM")
     reader.take("ONLY")
     table = reader.name()
-    reader.until("WHERE")
-    reader.take("WHERE")
-    return [Action(kind=Kind.DELETE, table=table, expression=reader.until())]
+    alias = _alias(reader.until("USING", "WHERE"))
+    others = _others(reader)
+    return [
+        Action(kind=Kind.DELETE, table=table, other=others, alias=alias, expression=reader.until())
+    ]
 
 
 def _truncate(reader: Reader) -> list[Action]:
     reader.take("TABLE")
+    reader.take("ONLY")
     names = split(reader.until("RESTART", "CONTINUE", "CASCADE", "RESTRICT"), ",")
-    return [Action(kind=Kind.TRUNCATE, table=Reader(name).name()) for name in names]
+    is_cascade = "CASCADE" in reader.until().upper()
+    return [
+        Action(kind=Kind.TRUNCATE, table=Reader(name).name(), is_cascade=is_cascade)
+        for name in names
+    ]
+
+
+# --- The rest -----------------------------------------------------------------------------------
+def _lock(reader: Reader) -> list[Action]:
+    reader.take("TABLE")
+    reader.take("ONLY")
+    names = split(reader.until("IN", "NOWAIT"), ",")
+    mode = reader.until("MODE", "NOWAIT").upper().removeprefix("IN").strip()
+    mode = mode or "ACCESS EXCLUSIVE"
+    return [Action(kind=Kind.LOCK, table=Reader(one).name(), type=mode) for one in names]
+
+
+def _cluster(reader: Reader) -> list[Action]:
+    return [Action(kind=Kind.REWRITE, table=reader.name())]
+
+
+def _vacuum(reader: Reader) -> list[Action]:
+    """Which changes no table, unless it is FULL."""
+    is_full = "FULL" in reader.group().upper() or reader.take("FULL")
+    if not is_full:
+        return []
+    for word in ("FREEZE", "VERBOSE", "ANALYZE"):
+        reader.take(word)
+    return [Action(kind=Kind.REWRITE, table=reader.name())]
+
+
+def _set(reader: Reader) -> list[Action]:
+    is_check = reader.take("CONSTRAINTS", "ALL", "IMMEDIATE")
+    return [Action(kind=Kind.CHECK_NOW if is_check else Kind.HARMLESS)]
 
 
 def _comment(reader: Reader) -> list[Action]:
     reader.take("ON")
     of_column = reader.take("COLUMN")
-    reader.take("TABLE")
+    if not of_column and not reader.take("TABLE"):
+        return [Action(kind=Kind.HARMLESS)]
     names = reader.until("IS").split(".")
     return [Action(kind=Kind.COMMENT, table=plain(names[-2 if of_column else -1]))]
 
@@ -445,5 +575,9 @@ _READING: dict[str, Callable[[Reader], list[Action]]] = {
     "DELETE": _delete,
     "TRUNCATE": _truncate,
     "COMMENT": _comment,
-    **dict.fromkeys(("SET", "PRAGMA", "BEGIN", "COMMIT", "SELECT", "ANALYZE"), _harmless),
+    "LOCK": _lock,
+    "CLUSTER": _cluster,
+    "VACUUM": _vacuum,
+    "SET": _set,
+    **dict.fromkeys(("PRAGMA", "BEGIN", "COMMIT", "SELECT", "ANALYZE"), _harmless),
 }

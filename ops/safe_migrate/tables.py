@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db import DatabaseError, connection
 
-from ops.safe_migrate.statements import Action, Column, Kind, read
+from ops.safe_migrate.statements import Action, Column, Kind, read, read_constraint
 
 COUNTED_BYTES = 16 * 1024 * 1024  # tables up to this size are counted, of others the planner knows
 
@@ -27,6 +27,16 @@ _COLUMNS = """
     SELECT attname, format_type(atttypid, atttypmod), attnotnull FROM pg_attribute
     WHERE attrelid = %s AND attnum > 0 AND NOT attisdropped
 """
+_UNCHECKED = """
+    SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint
+    WHERE conrelid = %s AND NOT convalidated
+"""
+_POINTS = """
+    SELECT a.attname, c.relname, k.condeferred FROM pg_constraint k
+    JOIN pg_class c ON c.oid = k.confrelid
+    JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = ANY(k.conkey)
+    WHERE k.contype = 'f' AND k.conrelid = %s
+"""
 _CONSTRAINTS = """
     SELECT conname, coalesce((SELECT relname FROM pg_class WHERE oid = confrelid), '')
     FROM pg_constraint WHERE conrelid = %s
@@ -40,8 +50,9 @@ _TRIGGERS = """
     WHERE t.tgrelid = %s AND NOT t.tgisinternal
 """
 _POINTING = """
-    SELECT DISTINCT c.relname::text FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid
-    WHERE k.confrelid = %s AND k.contype = 'f'
+    SELECT c.relname::text, bool_or(k.condeferred)
+    FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid
+    WHERE k.confrelid = %s AND k.contype = 'f' GROUP BY 1 ORDER BY 1
 """
 _OF_INDEX = """
     SELECT c.relname FROM pg_index x JOIN pg_class c ON c.oid = x.indrelid
@@ -53,10 +64,15 @@ _OF_FUNCTION = """
     JOIN pg_class c ON c.oid = t.tgrelid
     WHERE p.proname = %s AND c.relnamespace = current_schema()::regnamespace
 """
-_OF_SQLITE = "SELECT sql FROM sqlite_master WHERE type = 'table' AND name = %s"
-_PARTS_OF_SQLITE = (
-    "SELECT name, coalesce(sql, '') FROM sqlite_master WHERE type = %s AND tbl_name = %s"
-)
+_OF_SQLITE = "SELECT sql FROM sqlite_master WHERE type = 'table' AND name = %s COLLATE NOCASE"
+_PARTS_OF_SQLITE = """
+    SELECT name, coalesce(sql, '') FROM sqlite_master
+    WHERE type = %s AND tbl_name = %s COLLATE NOCASE
+"""
+_POINTING_ON_SQLITE = """
+    SELECT m.name, count(*) FROM sqlite_master m, pragma_foreign_key_list(m.name)
+    WHERE m.type = 'table' GROUP BY m.name
+"""
 _PAGES_ON_SQLITE = "SELECT coalesce(sum(pgsize), 0) FROM dbstat WHERE name = %s AND aggregate = 1"
 _FILLED = re.compile(r'\A"?(?P<name>[^"]+)"?\s+IS\s+NULL\Z', re.IGNORECASE)
 
@@ -69,16 +85,22 @@ class Table:
     rows: int = 0
     is_exact: bool = True  # else about so many
     bytes: int = 0
+    row_bytes: int = 0  # of those that lie in the table itself, and are read with every row
     index_bytes: int = 0
     oldest_use: float = 0.0  # seconds that somebody's transaction has used it for
     columns: dict[str, Column] = field(default_factory=dict)
     indexes: dict[str, str] = field(default_factory=dict)
     constraints: dict[str, str] = field(default_factory=dict)  # the table that each points to
+    unchecked: dict[str, Action] = field(default_factory=dict)  # those that are not valid yet
+    points: dict[str, str] = field(default_factory=dict)  # the table that a column points to
+    late: set[str] = field(default_factory=set)  # of these columns, checked when all is done
+    is_pointed_to_late: bool = False  # whether a row may go is asked when all is done
     triggers: dict[str, str] = field(default_factory=dict)  # by name or function
     demands: tuple[Action, ...] = ()
     pointing: tuple[str, ...] = ()  # tables whose foreign keys point here
 
-    is_new: bool = False  # the plan makes it
+    is_new: bool = False  # the plan makes it, or nobody knows it
+    is_missing: bool = False  # nobody knows it
     source: str = ""  # in SQL: its rows as they will be
     new_columns: set[str] = field(default_factory=set)
     filled: set[str] = field(default_factory=set)  # an UPDATE leaves no NULL in them
@@ -93,7 +115,9 @@ class Tables:
         self._known = known
         self._tables: dict[str, Table] = {}
         self._moved: dict[str, str] = {}  # where an index or function was made or moved by the plan
+        self._dropped: set[str] = set()  # indexes that the plan drops
         self._may_all_have_changed = False
+        self._pointing_rows: int | None = None
         self.touched: dict[str, Table] = {}
 
     def at(self, name: str) -> Table:
@@ -102,6 +126,8 @@ class Tables:
             facts = _on_postgresql if connection.vendor == "postgresql" else _on_sqlite
             self._tables[name] = facts(name)
             self._tables[name].has_changed_rows = self._may_all_have_changed
+            for index in self._dropped:
+                self._tables[name].indexes.pop(index, None)
         self.touched[name] = self._tables[name]
         return self._tables[name]
 
@@ -120,6 +146,28 @@ class Tables:
             is_index = action.kind is Kind.DROP_INDEX
             cursor.execute(_OF_INDEX if is_index else _OF_FUNCTION, [action.name])
             return [table for (table,) in cursor.fetchall()]
+
+    def reached(self, name: str) -> list[str]:
+        """The tables that are emptied with this one, by TRUNCATE … CASCADE."""
+        found = [name]
+        for one in found:  # it grows meanwhile
+            found += [other for other in self.at(one).pointing if other not in found]
+        return found[1:]
+
+    def pointing_rows(self) -> int:
+        """About how many rows of SQLite's file point to others, once for each foreign key."""
+        if self._pointing_rows is None:
+            with connection.cursor() as cursor:
+                cursor.execute(_POINTING_ON_SQLITE)
+                keys = cursor.fetchall()
+                self._pointing_rows = 0
+                for name, count in keys:
+                    # The greatest number, since to count them takes as long as the check itself.
+                    quoted = connection.ops.quote_name(name)
+                    with suppress(DatabaseError):  # a table without numbers is small
+                        cursor.execute(f"SELECT max(rowid) FROM {quoted}")  # noqa: S608
+                        self._pointing_rows += count * (cursor.fetchone()[0] or 0)
+        return self._pointing_rows
 
     def all_changed(self, names: list[str]) -> None:
         """Rows of these tables are changed in a way that cannot be foreseen; of all, if none."""
@@ -163,10 +211,18 @@ class Tables:
         """Let the tables be as they are after this action."""
         if action.is_of_remake:
             return  # the action itself says all
+        if action.kind in {Kind.DROP_INDEX, Kind.DROP_CONSTRAINT}:
+            self._drop(action.name)
         table = self.at(action.table) if action.table else None
         if table is None:
             return
         match action.kind:
+            case Kind.ADD_CHECK | Kind.ADD_FOREIGN_KEY | Kind.SET_NOT_NULL if action.is_unchecked:
+                name = action.other if action.kind is Kind.SET_NOT_NULL else action.name
+                table.unchecked[name] = replace(action, is_unchecked=False)
+            case Kind.DROP_CONSTRAINT:
+                for known in (table.constraints, table.unchecked):
+                    known.pop(action.name, None)
             case Kind.CREATE_TABLE:
                 made = {column.name: column for column in action.made}
                 self._tables[action.table] = Table(action.table, columns=made, is_new=True)
@@ -190,6 +246,7 @@ class Tables:
             case Kind.CREATE_INDEX:
                 table.indexes[action.name] = ", ".join(action.columns)
                 self._moved[action.name] = action.table
+                self._dropped.discard(action.name)
             case Kind.UPDATE:
                 match = _FILLED.match(action.expression)
                 if match and match["name"] == action.name:
@@ -200,6 +257,13 @@ class Tables:
                 table.has_changed_rows = True
             case _:
                 pass
+
+    def _drop(self, index: str) -> None:
+        """Know an index no more, on whichever table it lies."""
+        self._dropped.add(index)
+        self._moved.pop(index, None)
+        for table in self._tables.values():
+            table.indexes.pop(index, None)
 
     def _add(self, table: Table, column: Column) -> None:
         table.columns[column.name] = column
@@ -235,11 +299,12 @@ def _on_postgresql(name: str) -> Table:
         cursor.execute(_FACTS, [name])
         facts = cursor.fetchone()
         if facts is None:
-            return Table(name, is_new=True)
+            return Table(name, is_new=True, is_missing=True)
         oid, size, index_size, heap, about, oldest = facts
         table = Table(
             name,
             bytes=size,
+            row_bytes=heap,
             index_bytes=index_size,
             oldest_use=float(oldest),
             source=connection.ops.quote_name(name),
@@ -258,8 +323,21 @@ def _on_postgresql(name: str) -> Table:
         ):
             cursor.execute(statement, [oid])
             setattr(table, part, dict(cursor.fetchall()))
+        cursor.execute(_UNCHECKED, [oid])
+        table.unchecked = {
+            said: replace(
+                read_constraint(f'CONSTRAINT "{said}" {definition}', name), is_unchecked=False
+            )
+            for said, definition in cursor.fetchall()
+        }
+        cursor.execute(_POINTS, [oid])
+        for column, other, is_late in cursor.fetchall():
+            table.points[column] = other
+            table.late |= {column} if is_late else set()
         cursor.execute(_POINTING, [oid])
-        table.pointing = tuple(pointing for (pointing,) in cursor.fetchall())
+        pointing = dict(cursor.fetchall())
+        table.pointing = tuple(pointing)
+        table.is_pointed_to_late = any(pointing.values())
     return table
 
 
@@ -268,7 +346,7 @@ def _on_sqlite(name: str) -> Table:
         cursor.execute(_OF_SQLITE, [name])
         found = cursor.fetchone()
         if found is None:
-            return Table(name, is_new=True)
+            return Table(name, is_new=True, is_missing=True)
         made, *demands = read(found[0])
         table = Table(
             name,
@@ -281,6 +359,7 @@ def _on_sqlite(name: str) -> Table:
             cursor.execute(_PARTS_OF_SQLITE, [kind, name])
             setattr(table, part, dict(cursor.fetchall()))
         table.bytes, table.index_bytes = _sizes_on_sqlite(cursor, table)
+        table.row_bytes = table.bytes
     return table
 
 

@@ -21,7 +21,18 @@ from ops.safe_migrate.rules import Risk, of_lock
 from ops.safe_migrate.statements import Column, read
 from ops.safe_migrate.tables import Table, Tables
 from ops.tests.databases import elsewhere, on_sqlite
-from ops.tests.trial_migrations import BIG, OTHER, THING, make_tables, migration, run, waits
+from ops.tests.trial_migrations import (
+    BIG,
+    OTHER,
+    THING,
+    errors,
+    make_tables,
+    migration,
+    planned,
+    rules,
+    run,
+    waits,
+)
 from tests.migration_risk import make
 
 pytestmark = pytest.mark.django_db
@@ -45,21 +56,6 @@ def database(request):
         return
     with on_sqlite():
         yield
-
-
-def planned(state, *operations, **facts_of_migration):
-    """The plan of one migration, and what was planned of it."""
-    plan = make_plan(waits(state, migration(*operations, **facts_of_migration)))
-    (one,) = plan.migrations
-    return plan, one
-
-
-def rules(one, risk=Risk.HIGH):
-    return {reason.rule for reason in one.reasons if reason.risk == risk}
-
-
-def errors(one):
-    return {reason.rule for reason in one.reasons if reason.is_error}
 
 
 def fill(apps, schema_editor):
@@ -631,6 +627,30 @@ def test_a_migration_says_why_its_risk_is_accepted(database):
     assert plan.unexplained == []
 
 
+# --- SQLite ---------------------------------------------------------------------------------------
+def test_on_sqlite_all_foreign_keys_are_checked_after_each_migration():
+    """Whatever a migration does, the file is locked until Django has read all that point."""
+    with on_sqlite():
+        state = make_tables(is_big=True)
+        nothing = SQL("UPDATE trial_thing SET number = 1 WHERE id = 1", SQL.noop)
+        _plan, one = planned(state, nothing)
+        assert one.seconds > 0.015
+        assert one.held[0].seconds > 0.015
+        run("DELETE FROM trial_thing")
+        _plan, one = planned(state, nothing)
+        assert one.seconds < 0.01
+
+
+def test_on_sqlite_a_delete_takes_longer_with_each_index():
+    with on_sqlite():
+        state = make_tables(is_big=True)
+        delete = SQL("DELETE FROM trial_thing WHERE id > 50000", SQL.noop)
+        _plan, few = planned(state, delete)
+        run("CREATE INDEX one ON trial_thing (name)", "CREATE INDEX two ON trial_thing (name, id)")
+        _plan, many = planned(state, delete)
+        assert many.seconds > few.seconds + 0.1
+
+
 # --- Locks ----------------------------------------------------------------------------------------
 LOCKING = [
     "ALTER TABLE trial_thing ADD COLUMN more integer",
@@ -673,6 +693,18 @@ LOCKING = [
     "DELETE FROM ONLY trial_thing",
     "CREATE SEQUENCE numbers",
     "SET CONSTRAINTS ALL IMMEDIATE",
+    "ALTER TABLE trial_thing DROP COLUMN other_id",
+    "ALTER TABLE trial_thing ALTER other_id TYPE integer",
+    "DROP TABLE trial_thing, trial_other",
+    "TRUNCATE trial_other CASCADE",
+    "CREATE INDEX i ON ONLY trial_thing (Number)",
+    "ALTER TABLE trial_thing ADD CONSTRAINT n NOT NULL number NOT VALID",
+    "ALTER TABLE trial_thing SET UNLOGGED",
+    "CLUSTER trial_thing USING thing_number",
+    "LOCK TABLE trial_thing",
+    "LOCK TABLE ONLY trial_thing, trial_other IN SHARE ROW EXCLUSIVE MODE NOWAIT",
+    "LOCK trial_thing IN ACCESS SHARE MODE",
+    "COMMENT ON INDEX thing_number IS 'x'",
 ]
 WEAK = {"AccessShareLock", "RowShareLock"}  # of whoever reads
 HELD = """

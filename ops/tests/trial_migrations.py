@@ -5,6 +5,8 @@ from django.db import connection, migrations, models
 from django.db.migrations.state import ProjectState
 
 from ops.safe_migrate.collecting import Waiting
+from ops.safe_migrate.plan import make_plan
+from ops.safe_migrate.rules import Risk
 
 APP = "trial"
 THING, OTHER = "trial_thing", "trial_other"
@@ -63,6 +65,9 @@ def make_tables(*, rows=0, is_big=False):
             cursor.execute(BIG_ROWS[connection.vendor])
         rows_of = [(number, f"a{number}", number) for number in range(1, rows + 1)]
         cursor.executemany(INSERT, rows_of)
+        if connection.vendor == "postgresql":
+            # No check of these rows waits, or the tables could not be altered.
+            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED")
     assert not installed.is_installed(APP)
     return state
 
@@ -70,6 +75,23 @@ def make_tables(*, rows=0, is_big=False):
 def waits(state, *waiting):
     """These migrations, that wait for these tables."""
     return Waiting(state.clone(), list(waiting))
+
+
+def planned(state, *operations, **facts):
+    """The plan of one migration, and what was planned of it."""
+    plan = make_plan(waits(state, migration(*operations, **facts)))
+    (one,) = plan.migrations
+    return plan, one
+
+
+def rules(one, risk=Risk.HIGH):
+    """What makes it as risky as this."""
+    return {reason.rule for reason in one.reasons if reason.risk == risk}
+
+
+def errors(one):
+    """Why it would fail."""
+    return {reason.rule for reason in one.reasons if reason.is_error}
 
 
 def run(*statements):
