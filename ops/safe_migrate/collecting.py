@@ -17,7 +17,7 @@ from django.db.migrations.state import ProjectState
 
 from ops.safe_migrate.sql_text import statements
 
-_ACCEPTED = re.compile(r"Risk accepted:\s*(.+?)(?:\n\s*\n|\Z)", re.DOTALL)
+_ACCEPTED = re.compile(r"Risk accepted:[ \t]*\n?[ \t]*(\S.*?)(?:\n\s*\n|\Z)", re.DOTALL)
 _SAVES = {"save", "create", "get_or_create", "update_or_create", "delete"}
 _SAVES_EACH = {"bulk_update"}  # takes as long as if each were saved
 _SAVES_SOME = {"update", "bulk_create", *_SAVES, *_SAVES_EACH}

@@ -498,7 +498,7 @@ def test_no_function_runs_while_a_plan_is_made(database):
 
 
 def make_tables_again():
-    run("DROP TABLE trial_thing", "DROP TABLE trial_other")
+    run("DROP TABLE IF EXISTS trial_thing", "DROP TABLE IF EXISTS trial_other")
     return make_tables()
 
 
@@ -649,6 +649,12 @@ def test_on_sqlite_a_delete_takes_longer_with_each_index():
         run("CREATE INDEX one ON trial_thing (name)", "CREATE INDEX two ON trial_thing (name, id)")
         _plan, many = planned(state, delete)
         assert many.seconds > few.seconds + 0.1
+
+
+def test_a_risk_is_not_accepted_by_a_paragraph_that_speaks_of_something_else(database):
+    for doc in ("Risk accepted:", "Risk accepted:  \n\nThe column is new."):
+        plan, _one = planned(make_tables_again(), migrations.RemoveField("thing", "name"), doc=doc)
+        assert plan.unexplained == ["trial.0002_next"]
 
 
 # --- Locks ----------------------------------------------------------------------------------------
