@@ -191,6 +191,10 @@ class OwnPremium(NotAllowed):
     message = _("Nobody grants or ends their own premium.")
 
 
+class OwnPoints(NotAllowed):
+    message = _("Nobody adjusts their own points.")
+
+
 class HoldsMoreRights(NotAllowed):
     message = _("%(name)s has rights that you have not: somebody who has them decides this.")
     example = {"name": "Li"}

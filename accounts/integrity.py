@@ -4,23 +4,24 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import chain
 
-from django.db.models import BigIntegerField, CharField, F, Q, Sum, Value
+from django.db.models import BigIntegerField, CharField, F, Q, QuerySet, Sum, Value
 from django.db.models.functions import Cast, Coalesce
 from django.utils.translation import gettext as _
 
 from accounts.models import (
     AccountMerge,
+    PointsAdjustment,
     PointsEntry,
     PointsSource,
     RegistrationMark,
     User,
 )
-from accounts.services import merging
+from accounts.services import adjusting, merging
 from accounts.services.merged_accounts import survivors
 from accounts.services.welcome import proofs_of
 from ops.services import integrity
-from ops.services.integrity import Check, Finding, unguarded_tables, unlike
-from ops.services.ledgers import Ledger, check_causes, check_chains, ledgers
+from ops.services.integrity import Check, Finding, Subject, unguarded_tables, unlike
+from ops.services.ledgers import Ledger, check_causes, check_chains, ledgers, without_cause
 
 POINTS = Ledger(
     entries=PointsEntry,
@@ -33,7 +34,10 @@ POINTS = Ledger(
     head="points_hash",
     entry_name="entry",
     account_name="user",
+    corrected=lambda: Q(correction__isnull=False),
 )
+# What a finding is about (`Subject.kind`).
+LIFETIME, MERGED_INTO, MERGED_ACCOUNTS = "lifetime points", "merged into", "merged accounts"
 # Kinds that are checked: here, and by the apps whose causes they have. A service that begins to
 # write another kind brings the check of its causes along.
 CHECKED = (
@@ -44,6 +48,7 @@ CHECKED = (
     PointsSource.EXCHANGE,
     PointsSource.CANCEL,
     PointsSource.MERGE,
+    PointsSource.ADJUST,
 )
 
 
@@ -52,6 +57,7 @@ def register() -> None:
     ledgers.register("points", POINTS)
     integrity.checks.register("points", Check(points_add_up, of=(PointsEntry,)))
     integrity.checks.register("merges", Check(merges_are_whole, of=(AccountMerge,)))
+    integrity.checks.register("adjustments", Check(adjustments_are_whole, of=(PointsAdjustment,)))
 
 
 def points_add_up() -> Iterator[Finding]:
@@ -64,40 +70,57 @@ def points_add_up() -> Iterator[Finding]:
 
 
 def _lifetime_points() -> Iterator[Finding]:
+    for pk, told, due in lifetime_points(User.objects.all()):
+        if told != due:
+            problem = _("keeps %(told)d, receipts gave %(due)d") % {"told": told, "due": due}
+            subject = Subject(LIFETIME, facts={"person_id": pk})
+            yield Finding("lifetime", POINTS.name_account(pk), problem, subject)
+
+
+def lifetime_points(people: QuerySet[User]) -> Iterator[tuple[int, int, int]]:
+    """What these people keep as their lifetime points, and what receipts, merges, corrections say.
+
+    Yields id, what is kept and what is due; of those with whom all is well not everybody.
+    """
     from_receipts = Sum(
         "points_entries__points", filter=Q(points_entries__source=PointsSource.PHOTO_UPLOAD)
     )
-    people = User.objects.annotate(due=Coalesce(from_receipts, 0, output_field=BigIntegerField()))
+    people = people.annotate(due=Coalesce(from_receipts, 0, output_field=BigIntegerField()))
     moved: Counter[int] = Counter()
     for merged_id, survivor_id, points in AccountMerge.objects.values_list(
         "merged", "survivor", "lifetime_points"
     ):
         moved[merged_id] -= points
         moved[survivor_id] += points
-    # Few were ever merged: for all others the database decides by itself.
-    of_merges = Q(pk__in=AccountMerge.objects.values("merged")) | Q(
-        pk__in=AccountMerge.objects.values("survivor")
+    taken_back = PointsAdjustment.objects.filter(corrects__source=PointsSource.PHOTO_UPLOAD)
+    for person_id, points in taken_back.values_list("person", "points"):
+        moved[person_id] += points
+    # With few of them anything moved: for all others the database decides by itself.
+    of_moves = (
+        Q(pk__in=AccountMerge.objects.values("merged"))
+        | Q(pk__in=AccountMerge.objects.values("survivor"))
+        | Q(pk__in=taken_back.values("person"))
     )
     suspects = (
-        unlike(people.exclude(of_merges), lifetime_points=F("due")),
-        people.filter(of_merges),
+        unlike(people.exclude(of_moves), lifetime_points=F("due")),
+        people.filter(of_moves),
     )
     columns = ("pk", "lifetime_points", "due")
     for pk, told, from_its_receipts in chain.from_iterable(
         some.order_by("pk").values_list(*columns) for some in suspects
     ):
-        due = from_its_receipts + moved[pk]
-        if told != due:
-            problem = _("keeps %(told)d, receipts gave %(due)d") % {"told": told, "due": due}
-            yield Finding("lifetime", POINTS.name_account(pk), problem)
+        yield pk, told, from_its_receipts + moved[pk]
 
 
 def _unknown_kinds() -> Iterator[Finding]:
-    entries = unlike(PointsEntry.objects.all(), source__in=CHECKED)
-    entries = entries.order_by("user_id", "sequence")
-    for person_id, sequence, source in entries.values_list("user_id", "sequence", "source"):
+    entries = unlike(POINTS.standing, source__in=CHECKED).order_by("user_id", "sequence")
+    columns = ("user_id", "sequence", "source", "related_id")
+    for person_id, sequence, source, cause in entries.values_list(*columns):
         problem = _("is of the kind %(kind)s, which nothing here writes") % {"kind": source}
-        yield Finding("cause", POINTS.name_entry(person_id, sequence), problem)
+        found = without_cause(
+            POINTS, account_id=person_id, sequence=sequence, kind=source, cause=cause, never=True
+        )
+        yield Finding(found.rule, found.object_id, problem, found.subject)
 
 
 def _welcome_points() -> Iterator[Finding]:
@@ -164,7 +187,32 @@ def _merged_accounts() -> Iterator[Finding]:
         name = POINTS.name_account(pk)
         if into != ends.get(pk):
             problem = _("says it is a part of account %(told)s, the merges say %(due)s")
-            yield Finding("merge", name, problem % {"told": into, "due": ends.get(pk)})
+            facts = {"person_id": pk, "told": into, "due": ends.get(pk)}
+            yield Finding("merge", name, problem % facts, Subject(MERGED_INTO, facts=facts))
         if number != numbers[pk]:
             problem = _("says %(told)d accounts were merged into it, the merges say %(due)d")
-            yield Finding("merge", name, problem % {"told": number, "due": numbers[pk]})
+            facts = {"person_id": pk, "told": number, "due": numbers[pk]}
+            yield Finding("merge", name, problem % facts, Subject(MERGED_ACCOUNTS, facts=facts))
+
+
+# --- Adjustments ------------------------------------------------------------------------------
+def adjustments_are_whole() -> Iterator[Finding]:
+    """Compare entries that were booked by hand with the causes that say who did it and why."""
+    yield from unguarded_tables(PointsAdjustment)
+    for cause in PointsAdjustment.objects.order_by("pk").iterator():
+        if cause.proof not in adjusting.proofs_of(cause):
+            problem = _("was not made by the platform: its proof is wrong")
+            yield Finding("adjustment", f"adjustment {cause.pk}", problem)
+    same = Q(person=F("corrects__user"), points=F("corrects__points") * -1)
+    wrong = unlike(PointsAdjustment.objects.filter(corrects__isnull=False), same).order_by("pk")
+    for pk, entry_id in wrong.values_list("pk", "corrects"):
+        problem = _("does not take back what the entry with the id %(entry)d did")
+        yield Finding("adjustment", f"adjustment {pk}", problem % {"entry": entry_id})
+    yield from check_causes(
+        POINTS,
+        kinds=(PointsSource.ADJUST,),
+        due=PointsAdjustment.objects.values_list(
+            "person", Value(PointsSource.ADJUST), Cast("pk", CharField()), "points"
+        ),
+        name_cause=lambda kind, cause: f"adjustment {cause}",
+    )

@@ -1,16 +1,23 @@
 """What of people hangs on keys."""
 
-from accounts.models import AccountMerge, RecoveryCode, RegistrationMark, SecondFactor
+from accounts.models import (
+    AccountMerge,
+    PointsAdjustment,
+    RecoveryCode,
+    RegistrationMark,
+    SecondFactor,
+)
 from accounts.services import console_devices, sign_in_codes, tokens
 from ops.services import key_uses
 from ops.services.key_uses import EncryptedColumn, KeyIdColumn, PassingUse
 
 
 def register() -> None:
-    """Register what nobody can hash again (marks, merges, recovery codes), and what ends."""
+    """Register what nobody can hash again (marks, causes, recovery codes), and what ends."""
     key_uses.register(
         KeyIdColumn("hash", RegistrationMark, "key_id"),
         KeyIdColumn("hash", AccountMerge, "key_id"),
+        KeyIdColumn("hash", PointsAdjustment, "key_id"),
         KeyIdColumn("hash", RecoveryCode, "key_id"),
         EncryptedColumn(SecondFactor, "secret_encrypted"),
     )

@@ -18,6 +18,8 @@ FATES = {
     "accounts.AccountMerge.merged": Fate.STAYS,
     "accounts.AccountMerge.survivor": Fate.STAYS,
     "accounts.AccountMerge.author": Fate.NAMES,
+    "accounts.PointsAdjustment.person": Fate.STAYS,
+    "accounts.PointsAdjustment.author": Fate.NAMES,
     "accounts.User.merged_into": Fate.MOVES,
     "accounts.DeviceSession.user": Fate.ENDS,
     "accounts.ConsoleDevice.person": Fate.ENDS,

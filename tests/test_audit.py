@@ -30,6 +30,7 @@ from django.utils import timezone
 from accounts.live_settings import REGISTER_BONUS
 from accounts.models import ConsoleDevice, DeviceSession, User, UserStatus
 from accounts.services import (
+    adjusting,
     console_devices,
     identities,
     merging,
@@ -255,6 +256,30 @@ def merge_two(staff):
                 (merged, was, ended),
             )
         ],
+    )
+
+
+def of_points(person, points, reason):
+    before, after = {"total_points": 30}, {"total_points": 30 + points, "entry": 2}
+    return Told("user.adjust_points", f"accounts.user:{person.pk}", before, after, reason)
+
+
+def adjust_points(staff):
+    person = make_person(points=30)
+    facts = {"points": -7, "reason": "Counted wrong", "author_id": staff.pk}
+    return Deed(
+        partial(adjusting.adjust, person_id=person.pk, **facts),
+        lambda: [of_points(person, -7, "Counted wrong")],
+    )
+
+
+def correct_points(staff):
+    person = make_person(points=30)
+    entry = person.points_entries.get()
+    facts = {"reason": "Nobody's", "author_id": staff.pk}
+    return Deed(
+        partial(adjusting.correct, entry_id=entry.pk, **facts),
+        lambda: [of_points(person, -30, "Nobody's")],
     )
 
 
@@ -696,6 +721,8 @@ def go_on(staff):
 
 
 AUDITED = {
+    "accounts.services.adjusting.adjust": adjust_points,
+    "accounts.services.adjusting.correct": correct_points,
     "accounts.services.console_devices.end": end_a_console_device,
     "accounts.services.identities.account_for": vouch_for_a_phone,
     "accounts.services.merging.merge": merge_two,
@@ -787,6 +814,7 @@ READS = {
     "accounts.services.merged_accounts.account_ids",
     "accounts.services.merged_accounts.is_own",
     "accounts.services.merged_accounts.survivors",
+    "accounts.services.adjusting.proofs_of",
     "accounts.services.merging.preview",
     "accounts.services.merging.proofs_of",
     "accounts.services.console_devices.alive",
@@ -902,6 +930,8 @@ READS = {
     "ops.services.key_ring.keys",
     "ops.services.key_ring.newest",
     "ops.services.key_rotation.verdicts",
+    "ops.services.ledgers.broken_links",
+    "ops.services.ledgers.wrong_heads",
     "ops.services.ledgers.check_causes",
     "ops.services.ledgers.check_chains",
     "ops.services.ledgers.without_cause",

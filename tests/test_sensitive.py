@@ -36,6 +36,7 @@ HARMLESS: dict[str, set[str]] = {
     "accounts.AccountMerge": {"key_id"},
     "accounts.CodeCount": {"purpose"},
     "accounts.DeviceSession": {"key_id"},
+    "accounts.PointsAdjustment": {"finding", "key_id", "system_user"},
     "accounts.PointsEntry": {"entry_hash", "previous_hash", "related_id", "source"},
     "accounts.RecoveryCode": {"key_id"},
     "accounts.RegistrationMark": {"key_id"},

@@ -6,6 +6,7 @@ from django.utils import timezone
 
 from accounts.models import CodeCount, LimitPurpose, SignInLimit, User
 from accounts.services import console_devices, emails, second_factors, sign_in
+from accounts.services.adjusting import adjust
 from accounts.tests.factories import merge_into
 from catalog.models import Product, ProductTemplate, Selection, Shop, ShopRole
 from catalog.services import invitations
@@ -70,6 +71,7 @@ def make_world():
     code = second_factors.code_at(secret, timezone.now())
     second_factors.enrol(person=customer, secret=secret, code=code)
     CodeCount.objects.create(purpose="platform", key_hash="b2" * 32, since=timezone.now())
+    adjust(person_id=make_person(points=5).pk, points=-1, reason="Counted wrong")
     merge_into(make_person(nickname="goes on"), make_person(nickname="was merged"))
     seal_ledgers(now=timezone.now())
     quiet = {"quiet_from": time(22), "quiet_until": time(7)}

@@ -1,6 +1,7 @@
 """People, the devices they are signed in on, and the ledger of their points."""
 
 from accounts.models.account_merges import AccountMerge
+from accounts.models.adjustments import PointsAdjustment
 from accounts.models.code_counts import CodeCount, CountPurpose
 from accounts.models.console_devices import ConsoleDevice
 from accounts.models.device_sessions import DeviceSession
@@ -25,6 +26,7 @@ __all__ = [
     "DeviceSession",
     "EmailLink",
     "LimitPurpose",
+    "PointsAdjustment",
     "PointsEntry",
     "PointsSource",
     "RecoveryCode",

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.django_db
 def findings(*rules):
     """What the check finds: `(rule, object)`, of these rules; of the chain unless they are named.
 
-    These tests book adjustments, which have no cause yet.
+    These tests book adjustments without their causes: accounts/tests/test_adjusting.py has those.
     """
     return [
         (finding.rule, finding.object_id)
@@ -271,7 +271,7 @@ def test_marks_are_append_only():
 
 
 # --- Kinds and sums -----------------------------------------------------------------------------
-@pytest.mark.parametrize("source", ["adjust", "expire", "reverse"])
+@pytest.mark.parametrize("source", ["expire", "reverse"])
 def test_a_kind_that_no_service_writes_is_found(source):
     person = make_person(points=5)
     give(person, -1, source=source, related_id=str(person.points_entries.get().pk))

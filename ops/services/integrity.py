@@ -1,9 +1,9 @@
 """What must always hold: each app registers its checks here, `check_integrity` runs them all."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, override
 
 from django.db import DEFAULT_DB_ALIAS, connection, connections, transaction
@@ -19,12 +19,25 @@ STUMBLED = "check"  # the rule of a finding that says that a check could not be 
 
 
 @dataclass(frozen=True, slots=True)
+class Subject:
+    """What a finding is about, for whoever mends it: a kind of thing, and its facts.
+
+    `account` names the account whose entries the finding calls in question, where it does.
+    """
+
+    kind: str
+    account: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """One thing that is wrong: which rule, on which object, and what was found."""
 
     rule: str
     object_id: str
     problem: str
+    subject: Subject | None = field(default=None, compare=False)
 
     @override
     def __str__(self) -> str:
