@@ -7,7 +7,7 @@ class AccountsConfig(AppConfig):
     verbose_name = _("People and points")
 
     def ready(self):
-        from accounts import console_session, integrity, jobs, key_uses, merging
+        from accounts import console_session, integrity, jobs, key_uses, merging, repairs
         from accounts import live_settings as _declared  # noqa: F401  importing declares them
         from accounts.consumers import close_ended
         from ops.realtime.hub import housekeeping
@@ -17,4 +17,5 @@ class AccountsConfig(AppConfig):
         jobs.register()
         key_uses.register()
         merging.register()
+        repairs.register()
         housekeeping.register("ended sign-ins", close_ended)

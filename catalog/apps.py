@@ -9,7 +9,7 @@ class CatalogConfig(AppConfig):
     def ready(self):
         from accounts.services import customers, profile, sign_in
         from accounts.services.admissions import Admission, admissions
-        from catalog import integrity, jobs, key_uses, merging
+        from catalog import integrity, jobs, key_uses, merging, repairs
         from catalog import live_settings as _declared  # noqa: F401  importing declares them
         from catalog.models import Category, Product, ProductImage, Shop
         from catalog.services import console_access, invitations, members, orders
@@ -21,6 +21,7 @@ class CatalogConfig(AppConfig):
         jobs.register()
         key_uses.register()
         merging.register()
+        repairs.register()
         access.set_finder(console_access.access_of)
         admissions.register(
             "invitations",

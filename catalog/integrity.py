@@ -1,9 +1,21 @@
 """What must always hold for stock, codes and orders."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from cryptography.fernet import InvalidToken
-from django.db.models import CharField, Count, F, OuterRef, Q, Subquery, Sum, Value, Window
+from django.db.models import (
+    CharField,
+    Count,
+    F,
+    OuterRef,
+    Q,
+    QuerySet,
+    Subquery,
+    Sum,
+    Value,
+    Window,
+)
 from django.db.models.functions import Cast, Coalesce
 from django.utils.translation import gettext as _
 
@@ -22,8 +34,31 @@ from catalog.models import (
 from catalog.models.orders import RETURNED
 from ops.services import integrity
 from ops.services.encryption import decrypt, keyed_hashes
-from ops.services.integrity import Check, Finding, unlike
+from ops.services.integrity import Check, Finding, Subject, unlike
 from ops.services.ledgers import Ledger, check_causes, check_chains, ledgers, without_cause
+
+_BIGINT = 2**63
+
+
+def corrections() -> dict[int, int]:
+    """Which entries of stock an adjustment takes back: each once, by the id of the adjustment.
+
+    An adjustment that names another one's, or not exactly what that did, takes nothing back.
+    """
+    named = StockEntry.objects.filter(operation=StockOperation.ADMIN_ADJUST).exclude(related_id="")
+    taken: dict[int, int] = {}
+    by_id = {entry.pk: entry for entry in named.order_by("pk")}
+    ids = {pk: int(entry.related_id) for pk, entry in by_id.items() if entry.related_id.isdecimal()}
+    targets = StockEntry.objects.in_bulk(one for one in ids.values() if one < _BIGINT)
+    for pk, target_id in ids.items():
+        target, entry = targets.get(target_id), by_id[pk]
+        is_exact = target is not None and (target.product_id, -target.quantity) == (
+            entry.product_id, entry.quantity,
+        )  # fmt: skip
+        if is_exact and target_id not in taken:
+            taken[target_id] = pk
+    return taken
+
 
 STOCK = Ledger(
     entries=StockEntry,
@@ -36,7 +71,10 @@ STOCK = Ledger(
     head="stock_hash",
     entry_name="stock entry",
     account_name="product",
+    corrected=lambda: Q(pk__in=corrections()),
 )
+# What a finding is about (`Subject.kind`).
+SALES, FREE_CODES = "sales", "free codes"
 BOUGHT = Q(source=OrderSource.EXCHANGE)
 KEPT = ~Q(status__in=RETURNED)
 OF_ORDERS = (StockOperation.PURCHASE, StockOperation.PRIZE, StockOperation.CANCEL)
@@ -79,31 +117,45 @@ def _causes_of_stock() -> Iterator[Finding]:
             f"draw {cause}" if kind == StockOperation.PRIZE else f"order {cause}"
         ),
     )
-    # What people book says so: it names no cause, and a restock takes nothing away.
+    # What people book says so: it names no cause but an entry that it takes back, and a restock
+    # takes nothing away.
     by_hand = Q(operation=StockOperation.ADMIN_ADJUST) | Q(
         operation=StockOperation.RESTOCK, quantity__gt=0
     )
     known = Q(operation__in=OF_ORDERS) | (by_hand & Q(related_id=""))
-    others = unlike(StockEntry.objects.all(), known).order_by("product", "sequence")
+    taken = corrections()
+    settled = {*taken, *taken.values()}
+    others = unlike(StockEntry.objects.exclude(pk__in=settled), known)
     fields = ("product", "sequence", "operation", "related_id")
-    for product_id, sequence, operation, cause in others.values_list(*fields):
+    for product_id, sequence, operation, cause in others.order_by(*fields[:2]).values_list(*fields):
         yield without_cause(
-            STOCK, account_id=product_id, sequence=sequence, kind=operation, cause=cause
+            STOCK,
+            account_id=product_id,
+            sequence=sequence,
+            kind=operation,
+            cause=cause,
+            never=True,
         )
 
 
 def _sales() -> Iterator[Finding]:
+    wrong = unlike(with_sales(Product.objects.all()), sales_count=F("sold")).order_by("pk")
+    for pk, told, due in wrong.values_list("pk", "sales_count", "sold"):
+        problem = _("says %(told)d were sold, the orders say %(due)d") % {"told": told, "due": due}
+        subject = Subject(SALES, facts={"product_id": pk, "due": due})
+        yield Finding("sales", STOCK.name_account(pk), problem, subject)
+
+
+def with_sales(products: QuerySet[Product]) -> QuerySet[Any]:
+    """These products, with what their orders say was `sold` of each."""
     sold = (
         Order.objects.filter(BOUGHT & KEPT, product=OuterRef("pk"))
         .order_by()
         .values("product")
         .annotate(sold=Sum("quantity"))
     )
-    products = Product.objects.annotate(sold=Coalesce(Subquery(sold.values("sold")), 0))
-    wrong = unlike(products, sales_count=F("sold")).order_by("pk")
-    for pk, told, due in wrong.values_list("pk", "sales_count", "sold"):
-        problem = _("says %(told)d were sold, the orders say %(due)d") % {"told": told, "due": due}
-        yield Finding("sales", STOCK.name_account(pk), problem)
+    counted: QuerySet[Any] = products.annotate(sold=Coalesce(Subquery(sold.values("sold")), 0))
+    return counted
 
 
 def _free_codes() -> Iterator[Finding]:
@@ -116,7 +168,8 @@ def _free_codes() -> Iterator[Finding]:
             "stock": stock,
             "free": free_codes,
         }
-        yield Finding("codes", STOCK.name_account(pk), problem)
+        subject = Subject(FREE_CODES, facts={"product_id": pk, "free": free_codes})
+        yield Finding("codes", STOCK.name_account(pk), problem, subject)
 
 
 # --- Orders -----------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ class LotteryConfig(AppConfig):
 
     def ready(self):
         from accounts.services import profile
-        from lottery import integrity, key_uses, merging
+        from lottery import integrity, key_uses, merging, repairs
         from lottery.models import Wheel, WheelVersion
         from lottery.services.draws import counted_of
         from ops.services.freshness import topics
@@ -16,5 +16,6 @@ class LotteryConfig(AppConfig):
         integrity.register()
         key_uses.register()
         merging.register()
+        repairs.register()
         profile.counts.register("draws", counted_of)
         topics.register("lottery", (Wheel, WheelVersion))

@@ -1,7 +1,7 @@
 """What must always hold for draws and prizes: recomputed, not believed."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import batched
 from typing import Any, override
@@ -43,11 +43,15 @@ from lottery.altered import (
 from lottery.models import Draw, PityCounter, Prize, SeedPair, WheelVersion
 from lottery.odds import PublishedPrize
 from ops.services import integrity
-from ops.services.integrity import Check, Finding, unguarded_tables
+from ops.services.integrity import Check, Finding, Subject, unguarded_tables
 from ops.services.ledgers import check_causes, ledgers
 
 BATCH_SIZE = 2000
 _NO_VALUE = 10**7  # more than the column holds
+# What a finding is about (`Subject.kind`).
+DRAW, PITY, NONCES, GIVEN, PUBLISHED = (
+    "draw", "pity counter", "next nonce", "times given", "published limits",
+)  # fmt: skip
 
 
 def register() -> None:
@@ -146,12 +150,14 @@ class _Trail:
             yield from self._begin_pair()
         if draw.nonce != self.nonce:
             problem = _("has nonce %(told)d, not %(due)d")
-            yield Finding("nonces", _name(draw), problem % {"told": draw.nonce, "due": self.nonce})
+            said = {"told": draw.nonce, "due": self.nonce}
+            yield Finding("nonces", _name(draw), problem % said, _of(draw.person_id))
         self.nonce = draw.nonce + 1
         before = self.pity.get(draw.wheel_id, 0)
         if draw.pity_before != before:
             problem = _("says %(told)d without a pity prize before it, not %(due)d")
-            yield Finding("pity", _name(draw), problem % {"told": draw.pity_before, "due": before})
+            said = {"told": draw.pity_before, "due": before}
+            yield Finding("pity", _name(draw), problem % said, _of(draw.person_id))
         is_pity_prize = given is not None and given.is_pity_prize
         self.pity[draw.wheel_id] = 0 if is_pity_prize else draw.pity_before + 1
         self.pity_told[draw.wheel_id] = draw.pity_now  # type: ignore[attr-defined]
@@ -163,29 +169,38 @@ class _Trail:
             if self.pity_told[wheel_id] != current:
                 problem = _("says %(told)s, the draws say %(due)d")
                 said = {"told": self.pity_told[wheel_id], "due": current}
-                yield Finding("pity", _name_counter(self.person_id, wheel_id), problem % said)
+                subject = _of_counter(self.person_id, wheel_id, due=current)
+                name = _name_counter(self.person_id, wheel_id)
+                yield Finding("pity", name, problem % said, subject)
         self.pity, self.pity_told = {}, {}
 
     def _begin_pair(self) -> Iterator[Finding]:
         self.nonce, self.server_seed = 0, None
         name, person = f"seed pair {self.pair_id}", {"person": self.person_id}
+        subject = _of(self.person_id)
         if self.pair is None:
-            yield Finding("seed", name, _("is not there, and user %(person)d used it") % person)
+            problem = _("is not there, and user %(person)d used it")
+            yield Finding("seed", name, problem % person, subject)
             return
         self.server_seed = server_seed_of(self.pair.server_seed_encrypted)
         if self.server_seed is None:
-            yield Finding("seed", name, _("its server seed cannot be decrypted"))
+            yield Finding("seed", name, _("its server seed cannot be decrypted"), subject)
             return
         if decision.hash_seed(self.server_seed) != self.pair.server_seed_hash:
-            yield Finding("seed", name, _("its hash is not that of its seed"))
+            yield Finding("seed", name, _("its hash is not that of its seed"), subject)
         if self.pair.person_id != self.person_id:
-            yield Finding("seed", name, _("was used by user %(person)d") % person)
+            yield Finding("seed", name, _("was used by user %(person)d") % person, subject)
 
     def _end_pair(self) -> Iterator[Finding]:
         if self.pair is not None and self.pair.next_nonce != self.nonce:
             problem = _("goes on with nonce %(told)d, its draws with %(due)d")
             said = {"told": self.pair.next_nonce, "due": self.nonce}
-            yield Finding("nonces", f"seed pair {self.pair.pk}", problem % said)
+            # Behind its draws it is a count alone; before them it tells of draws that are gone.
+            subject = _of(self.person_id)
+            if self.pair.next_nonce < self.nonce:
+                facts = {"pair_id": self.pair.pk, "person_id": self.person_id, "due": self.nonce}
+                subject = Subject(NONCES, facts=facts)
+            yield Finding("nonces", f"seed pair {self.pair.pk}", problem % said, subject)
         self.pair_id = self.pair = None
 
 
@@ -202,7 +217,8 @@ def _decide_again(
             ticket=ticket, pity_before=draw.pity_before, gone=stock_out or ()
         )
     ):
-        yield Finding("proof", _name(draw), _("leads to no prize: it or its version was altered"))
+        problem = _("leads to no prize: it or its version was altered")
+        yield Finding("proof", _name(draw), problem, _of(draw.person_id))
         return
     given, version = decided.given, published.version
     compared = {
@@ -220,7 +236,7 @@ def _decide_again(
         if told != due:
             problem = _("says %(name)s %(told)s, recomputes to %(due)s")
             said = {"name": name, "told": told, "due": due}
-            yield Finding("proof", _name(draw), problem % said)
+            yield Finding("proof", _name(draw), problem % said, _of(draw.person_id))
 
 
 # --- What belongs to draws --------------------------------------------------------------------
@@ -229,7 +245,7 @@ def _compare_order(draw: Draw, given: PublishedPrize, order: Order | None) -> It
     if given.kind.opens_order != (draw.order_id is not None):
         problem = _("gave prize %(prize)s with order %(order)s")
         said = {"prize": draw.prize_id, "order": draw.order_id}
-        yield Finding("order", _name(draw), problem % said)
+        yield Finding("order", _name(draw), problem % said, _of(draw.person_id))
     elif draw.order_id is not None:
         told = order and (
             order.source,
@@ -252,7 +268,8 @@ def _compare_order(draw: Draw, given: PublishedPrize, order: Order | None) -> It
         )
         if told != due:
             problem = _("order %(order)s is not what this draw gave")
-            yield Finding("order", _name(draw), problem % {"order": draw.order_id})
+            said = {"order": draw.order_id}
+            yield Finding("order", _name(draw), problem % said, _of(draw.person_id))
 
 
 class _Text(Func):
@@ -301,17 +318,19 @@ def _without_draws() -> Iterator[Finding]:
     """Nonces, pity and orders that no draw accounts for."""
     of_pair = Draw.objects.filter(seed_pair=OuterRef("pk"))
     pairs = SeedPair.objects.filter(~Exists(of_pair), next_nonce__gt=0).order_by("pk")
-    for pk in pairs.values_list("pk", flat=True):
-        yield Finding("nonces", f"seed pair {pk}", _("used nonces without a draw"))
+    for pk, person_id in pairs.values_list("pk", "person"):
+        problem = _("used nonces without a draw")
+        yield Finding("nonces", f"seed pair {pk}", problem, _of(person_id))
     of_counter = Draw.objects.filter(person=OuterRef("person"), wheel=OuterRef("wheel"))
     counters = PityCounter.objects.filter(~Exists(of_counter), current__gt=0).order_by("pk")
     for person_id, wheel_id in counters.values_list("person", "wheel"):
         problem = _("counts draws that do not exist")
-        yield Finding("pity", _name_counter(person_id, wheel_id), problem)
+        subject = _of_counter(person_id, wheel_id, due=0)
+        yield Finding("pity", _name_counter(person_id, wheel_id), problem, subject)
     orders = Order.objects.filter(source=OrderSource.LOTTERY, draw__isnull=True).order_by("pk")
-    for pk, draw_id in orders.values_list("pk", "related_id"):
+    for pk, draw_id, person_id in orders.values_list("pk", "related_id", "person"):
         problem = _("is of draw %(draw)s: there is none") % {"draw": draw_id}
-        yield Finding("order", f"order {pk}", problem)
+        yield Finding("order", f"order {pk}", problem, _of(person_id))
 
 
 def _over_daily_limit() -> Iterator[Finding]:
@@ -343,6 +362,19 @@ def _name(draw: Draw) -> str:
     return f"draw {draw.pk}"
 
 
+def name_draws(person_id: int | None) -> str:
+    """How the draws of a person are called where they are in question."""
+    return f"draws of user {person_id}"
+
+
+def _of(person_id: int | None) -> Subject:
+    return Subject(DRAW, name_draws(person_id))
+
+
+def _of_counter(person_id: int | None, wheel_id: int, *, due: int) -> Subject:
+    return Subject(PITY, facts={"person_id": person_id, "wheel_id": wheel_id, "due": due})
+
+
 def _name_counter(person_id: int | None, wheel_id: int) -> str:
     return f"pity counter of user {person_id}, wheel {wheel_id}"
 
@@ -351,33 +383,31 @@ def _name_counter(person_id: int | None, wheel_id: int) -> str:
 def prizes_are_counted() -> Iterator[Finding]:
     """Compare the counts of prizes that can run out with the draws that gave them."""
     versions = list(readable_versions().values())
-    newest = dict(WheelVersion.objects.order_by().values_list("wheel").annotate(Max("number")))
-    in_force = {
-        prize.prize_id: prize
-        for one in versions
-        if one.version.number == newest[one.version.wheel_id]
-        for prize in one.sheet.prizes
-    }
+    in_force = prizes_in_force(versions)
     yield from _wrong_counts(in_force)
     prizes = Prize.objects.filter(pk__in=in_force).order_by("pk")
     for pk, *allowed in prizes.values_list("pk", "published_quantity", "published_daily_cap"):
         if allowed != [in_force[pk].quantity, in_force[pk].daily_cap]:
             problem = _("allows itself more or less than was published")
-            yield Finding("quantity", f"prize {pk}", problem)
+            subject = Subject(PUBLISHED, facts={"prize_id": pk})
+            yield Finding("quantity", f"prize {pk}", problem, subject)
     yield from _given_too_often(versions)
+
+
+def prizes_in_force(versions: Sequence[Published]) -> dict[int, PublishedPrize]:
+    """The prizes of the newest version of each wheel, by id."""
+    newest = dict(WheelVersion.objects.order_by().values_list("wheel").annotate(Max("number")))
+    return {
+        prize.prize_id: prize
+        for one in versions
+        if one.version.number == newest[one.version.wheel_id]
+        for prize in one.sheet.prizes
+    }
 
 
 def _wrong_counts(in_force: dict[int, PublishedPrize]) -> Iterator[Finding]:
     counted = [prize.prize_id for prize in in_force.values() if prize.is_counted]
-    # By prize and day, as text: all draws are read once, not once for each prize.
-    drawn: dict[int, Counter[str]] = defaultdict(Counter)
-    of_days = (
-        Draw.objects.filter(prize_id__in=counted)
-        .order_by()
-        .values_list("prize_id", TruncDate(readable_time("created_at")))
-    )
-    for prize_id, day, number in of_days.annotate(Count("pk")):
-        drawn[prize_id][str(day)] = number
+    drawn = times_drawn(counted)
     prizes = (
         Prize.objects.filter(pk__in=counted)
         .order_by("pk")
@@ -388,7 +418,25 @@ def _wrong_counts(in_force: dict[int, PublishedPrize]) -> Iterator[Finding]:
         for told, due in told_and_due:
             if told != due:
                 problem = _("says %(told)d, %(drawn)d draws gave it")
-                yield Finding("given", f"prize {pk}", problem % {"told": told, "drawn": due})
+                subject = Subject(GIVEN, facts={"prize_id": pk, "told": told, "due": due})
+                said = {"told": told, "drawn": due}
+                yield Finding("given", f"prize {pk}", problem % said, subject)
+
+
+def times_drawn(prize_ids: Collection[int]) -> dict[int, Counter[str]]:
+    """How often each of these prizes was drawn on each day, which is written as text.
+
+    All draws are read once, not once for each prize.
+    """
+    drawn: dict[int, Counter[str]] = defaultdict(Counter)
+    of_days = (
+        Draw.objects.filter(prize_id__in=prize_ids)
+        .order_by()
+        .values_list("prize_id", TruncDate(readable_time("created_at")))
+    )
+    for prize_id, day, number in of_days.annotate(Count("pk")):
+        drawn[prize_id][str(day)] = number
+    return drawn
 
 
 def _given_too_often(versions: Sequence[Published]) -> Iterator[Finding]:

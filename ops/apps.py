@@ -10,7 +10,7 @@ class OpsConfig(AppConfig):
     verbose_name = _("Operations")
 
     def ready(self):
-        from ops import beats, health_checks, integrity, jobs, key_uses, setting_kinds
+        from ops import beats, health_checks, integrity, jobs, key_uses, repairs, setting_kinds
         from ops import live_settings as _declared  # noqa: F401  importing declares them
         from ops.backups import jobs as backup_jobs
         from ops.backups import metrics as _measured  # noqa: F401  importing declares them
@@ -35,6 +35,7 @@ class OpsConfig(AppConfig):
         kept_health.register()
         kept_queue.register()
         key_uses.register()
+        repairs.register()
         setting_kinds.set_reader(live_settings.read_at_first_use)
         health.readiness_checks.register("maintenance", maintenance.refuse_while_on)
         maintenance.open_pages.register("settings", "admin:ops_livesetting_changelist")

@@ -309,6 +309,11 @@ INTEGRITY_CHECKED = EventKind(
     _("It was checked what must always hold"),
     ("only", "checks", "findings", "seconds"),
 )
+INTEGRITY_REPAIRED = EventKind(
+    "integrity_repaired",
+    _("What must always hold was set right, as far as it could be"),
+    ("repaired", "refused", "left"),
+)
 DATABASE_MENDED = EventKind(
     "database_mended",
     _("What diagnose_db found was mended"),

@@ -9,7 +9,7 @@ class ReviewsConfig(AppConfig):
     def ready(self):
         from accounts.services import customers, profile
         from ops.realtime.push import replays
-        from reviews import integrity, jobs, merging
+        from reviews import integrity, jobs, merging, repairs
         from reviews import live_settings as _declared  # noqa: F401  importing declares them
         from reviews.events import reviewed_since
         from reviews.services.uploads import counted_of, uploaded_at, uploads_left_today
@@ -17,6 +17,7 @@ class ReviewsConfig(AppConfig):
         integrity.register()
         jobs.register()
         merging.register()
+        repairs.register()
         customers.dealings.register("receipts", uploaded_at)
         profile.facts.register("uploads_left_today", uploads_left_today)
         profile.counts.register("receipts", counted_of)

@@ -305,6 +305,18 @@ def restock(staff):
     )
 
 
+def correct_stock(staff):
+    product = make_product(stock=5)
+    entry = product.stock_entries.get()
+    facts = {"reason": "Nobody's", "author_id": staff.pk}
+    return Deed(
+        partial(stock.correct, entry_id=entry.pk, **facts),
+        lambda: [
+            of_product(product, "product.change_stock", {"stock": 5}, {"stock": 0}, "Nobody's")
+        ],
+    )
+
+
 def load_codes(staff):
     product = make_product(codes=["A"])
     return Deed(
@@ -750,6 +762,7 @@ AUDITED = {
     "catalog.services.orders.redeem": redeem,
     "catalog.services.pictures.add_picture": hang_a_picture,
     "catalog.services.stock.change_stock": restock,
+    "catalog.services.stock.correct": correct_stock,
     "catalog.services.virtual_codes.add_codes": load_codes,
     "lottery.services.publishing.publish": publish,
     "lottery.services.wheels.change_status": pause,
@@ -930,6 +943,11 @@ READS = {
     "ops.services.key_ring.keys",
     "ops.services.key_ring.newest",
     "ops.services.key_rotation.verdicts",
+    "ops.services.heads.end_of",
+    "ops.services.heads.is_whole",
+    "ops.services.heads.why_unproved",
+    "ops.services.repair.answer_of_head",
+    "ops.services.repair.plan",
     "ops.services.ledgers.broken_links",
     "ops.services.ledgers.wrong_heads",
     "ops.services.ledgers.check_causes",
@@ -950,6 +968,7 @@ READS = {
     "ops.services.seals.check_seals",
     "ops.services.seals.public_key",
     "ops.services.seals.say_what_is_unsealed",
+    "ops.services.seals.sealed_heads",
     "ops.services.tables.check_tables",
     "reviews.services.process.load_reader",
     "reviews.services.reviewers.reviewer_for",
@@ -988,6 +1007,8 @@ LOCKS = {
     "accounts.services.points.lock_person",
     "accounts.services.points.lock_receiver",
     "accounts.services.points.lock_receivers",
+    "ops.services.heads.lock_account",
+    "ops.services.repair.alone",
     "catalog.services.stock.lock_product",
     "catalog.services.stock.lock_products",
     "lottery.services.availability.lock",
@@ -1080,6 +1101,9 @@ JOBS = {
 }
 # What services are built of, with those that are audited, or are somebody's own affair.
 PARTS = {
+    "ops.services.heads.set_right": "repair_integrity",
+    "ops.services.repair.apply": "repair_integrity, each repair for itself",
+    "ops.services.repair.record": "the repairs themselves",
     "accounts.services.avatars.let_go": "change, merge",
     "accounts.services.avatars.store_picture": "change",
     "accounts.services.admissions.person_of": "signing in to the console, accept_all",
@@ -1120,6 +1144,7 @@ AUDITED_COMMANDS = {
     "rotate_keys",
     "seal_ledgers",
     "maintenance",
+    "repair_integrity",
     "seed_demo",
     "settings",
 }

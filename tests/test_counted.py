@@ -456,6 +456,9 @@ NOT_BY_ITSELF = {
     "ops.services.error_groups.write_waiting": "lines with a stack trace are counted",
     "ops.services.maintenance.keep_up": "what a process has in hand, every two seconds",
     "ops.services.queue.mark_lost_tasks": "the queue's own gauges",
+    "ops.services.heads.set_right": "repair_integrity",
+    "ops.services.repair.apply": "repair_integrity",
+    "ops.services.repair.record": "repair_integrity",
     "ops.services.schedules.add_missing": "its jobs, once they run",
     "ops.services.schedules.adopt_timings": "its jobs, once they run",
     "ops.services.schedules.claim": "the run, once it ended",
@@ -485,6 +488,7 @@ COMMANDS: dict[str, Any] = {
     "logs": None,  # reads
     "maintenance": of_ops.CHANGES,
     "prune_backups": of_ops.BACKUPS_REMOVED,
+    "repair_integrity": of_ops.INTEGRITY_REPAIRED,
     "rotate_keys": of_ops.KEYS_RENEWED,
     "safe_migrate": None,  # reads
     "seal_ledgers": of_ops.LEDGERS_SEALED,

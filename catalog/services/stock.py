@@ -11,6 +11,7 @@ from catalog import events
 from catalog.errors import NotEnoughStock, ProductNotFound, StockIsCodes
 from catalog.metrics import STOCK_UNITS
 from catalog.models import Product, ProductKind, StockEntry, StockOperation
+from ops.errors import NotFound
 from ops.services import audit
 from ops.tally import Account, Tally, write_heads
 from ops.transactions import in_transaction
@@ -88,6 +89,35 @@ def change_stock(
         actor_id=author_id,
     )
     return entry
+
+
+@in_transaction
+def correct(*, entry_id: int, reason: str, author_id: int | None = None) -> StockEntry:
+    """Take back exactly what an entry did, by an adjustment that names it; the entry stays.
+
+    The same correction again changes nothing. Locks the product until commit; audited. Raises
+    NotFound for no such entry, and what `change_stock` raises.
+    """
+    found = StockEntry.objects.filter(pk=entry_id).first()
+    if found is None:
+        raise NotFound
+    lock_product(found.product_id)
+    earlier = StockEntry.objects.filter(
+        product=found.product_id,
+        quantity=-found.quantity,
+        operation=StockOperation.ADMIN_ADJUST,
+        related_id=str(found.pk),
+    ).first()
+    if earlier is not None:
+        return earlier
+    return change_stock(
+        product_id=found.product_id,
+        quantity=-found.quantity,
+        operation=StockOperation.ADMIN_ADJUST,
+        related_id=str(found.pk),
+        author_id=author_id,
+        reason=reason,
+    )
 
 
 def write_entries(changes: Sequence[Change]) -> list[StockEntry]:

@@ -89,6 +89,16 @@ def _sealed() -> Heads:
     return sealed
 
 
+def sealed_heads() -> Heads:
+    """The heads that the seals prove, by ledger and account; of nothing where they can be doubted.
+
+    Doubted are all of them where one contradicts its file, its signature or the one before it.
+    """
+    if any(finding.object_id.startswith("seal ") for finding in check_seals()):
+        return {}
+    return _sealed()
+
+
 def _root(heads: Iterable[Head]) -> str:
     return root_of(head.leaf for head in sorted(heads))
 
