@@ -15,8 +15,6 @@ import os
 import random
 import shutil
 import signal
-import socket
-import ssl
 import subprocess
 import sys
 import tempfile
@@ -27,7 +25,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from pathlib import Path
@@ -40,13 +37,14 @@ import psycopg
 
 from bench.fault_reader import HANG, HOLD
 from tests.kept_servers import Account, postgresql, redis
-from tests.tls_servers import Certificate
+from tests.tls_servers import Shown, showing_a_certificate
 
 PROMISED = 30.0  # seconds from a fault to the message
 PATIENCE = 240.0  # seconds after which a message is said to stay away
 LOOK_AGAIN = 0.1
 FREE = 2112  # MiB of the small file system: a little more than disk-nearly-full wants
 FILL = 128  # MiB
+CONNECTIONS = 100  # of PostgreSQL: as many as it allows where nobody says
 FAVORITES = "favorites_favorite"
 KNOWN_AFTER = 75  # seconds
 # Outside of DEBUG no server starts while the demo's owner, whose phone everybody knows, gets in.
@@ -92,6 +90,7 @@ class Told(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Taken)
         self.notices: list[tuple[float, str, str, str]] = []
+        self.came = threading.Condition()
         self.heartbeat_fails = False
 
     @property
@@ -100,14 +99,25 @@ class Told(ThreadingHTTPServer):
 
     def take(self, said: dict[str, Any]) -> None:
         data = said["data"]
-        self.notices.append((time.monotonic(), said["rule"], data["kind"], data.get("series", "")))
+        with self.came:
+            series = data.get("series", "")
+            self.notices.append((time.monotonic(), said["rule"], data["kind"], series))
+            self.came.notify_all()
 
-    def when(self, rule: str, kind: str, *, after: float, of: str = "") -> float | None:
-        """When the first such notice came after a moment, of a series that names `of`."""
-        for came, its_rule, its_kind, series in list(self.notices):
-            if came > after and (its_rule, its_kind) == (rule, kind) and of in series:
-                return came
-        return None
+    def wait_for(self, rule: str, kind: str, *, after: float, of: str = "") -> float | None:
+        """When the first such notice came after a moment, of a series that names `of`.
+
+        None when it stays away.
+        """
+
+        def when() -> float | None:
+            for came, its_rule, its_kind, series in self.notices:
+                if came > after and (its_rule, its_kind) == (rule, kind) and of in series:
+                    return came
+            return None
+
+        with self.came:
+            return self.came.wait_for(when, PATIENCE)
 
 
 def wait_for[Found](look: Callable[[], Found | None], *, seconds: float = PATIENCE) -> Found | None:
@@ -169,42 +179,6 @@ def small_file_system(folder: Path) -> Iterator[bool]:
             subprocess.run(["umount", "--lazy", str(folder)], check=False)
 
 
-class Shown:
-    """A server that shows a certificate, and hangs up."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.listening = socket.create_server(("127.0.0.1", 0))
-        self.renew(days=365)
-
-    @property
-    def base(self) -> str:
-        return f"https://127.0.0.1:{self.listening.getsockname()[1]}"
-
-    def renew(self, *, days: int) -> None:
-        """Show one from now on that ends in so many days."""
-        made = Certificate.made_in(self.folder, ends_in=timedelta(days=days))
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.context.load_cert_chain(made.file, made.key_file)
-
-    def serve(self) -> None:
-        with suppress(OSError):  # until it is closed
-            while True:
-                plain, _address = self.listening.accept()
-                with suppress(OSError), self.context.wrap_socket(plain, server_side=True) as one:
-                    one.recv(1)
-
-
-@contextmanager
-def showing_a_certificate(folder: Path) -> Iterator[Shown]:
-    shown = Shown(folder)
-    threading.Thread(target=shown.serve, daemon=True).start()
-    try:
-        yield shown
-    finally:
-        shown.listening.close()
-
-
 # --- The platform ---------------------------------------------------------------------------------
 @dataclass(kw_only=True)
 class Scene:
@@ -217,7 +191,7 @@ class Scene:
     data: Path
     faults: Path
     has_small_disk: bool
-    shown: "Shown"
+    shown: Shown
     begun: float = field(default_factory=time.monotonic)
     console: httpx.Client = field(init=False)
     customer: Any = field(init=False)
@@ -299,7 +273,12 @@ def scene() -> Iterator[Scene]:
             enter = open_things.enter_context
             redis_url = enter(redis(account.folder(folder / "redis"), account))
             database_url = enter(
-                postgresql(account.folder(folder / "postgresql"), account, durable=False)
+                postgresql(
+                    account.folder(folder / "postgresql"),
+                    account,
+                    durable=False,
+                    more={"max_connections": str(CONNECTIONS)},
+                )
             )
             has_small_disk = enter(small_file_system(data))
             told = Told()
@@ -749,7 +728,7 @@ FAULTS = [
         rule="database-sessions",
         what="others take nearly all connections",
         plant=_few_sessions,
-        changed={"for_seconds": "1"},
+        changed={"for_seconds": "0"},
     ),
     Fault(
         rule="gauges-unread",
@@ -793,6 +772,11 @@ class Measured:
     resolved: float | None
 
     @property
+    def is_in_time(self) -> bool:
+        """Whether somebody was told as soon as it is promised, and told that it is over."""
+        return self.raised is not None and self.raised <= PROMISED and self.resolved is not None
+
+    @property
     def line(self) -> str:
         raised, resolved = (
             "stays away" if one is None else f"{one:10.1f}" for one in (self.raised, self.resolved)
@@ -815,13 +799,13 @@ def measure(one: Scene, faults: list[Fault]) -> list[Measured]:
             since = said or (begun if fault.rule in AT_ONCE else time.monotonic())
             planted.append((fault, begun, since))
         raised = [
-            wait_for(partial(one.told.when, fault.rule, "raised", after=begun, of=fault.of))
+            one.told.wait_for(fault.rule, "raised", after=begun, of=fault.of)
             for fault, begun, _since in planted
         ]
         mended = time.monotonic()
     # What is wrong for a moment alone may be over before the last of them was told.
     resolved = [
-        wait_for(partial(one.told.when, fault.rule, "resolved", after=came or mended, of=fault.of))
+        one.told.wait_for(fault.rule, "resolved", after=came or mended, of=fault.of)
         for (fault, _begun, _since), came in zip(planted, raised, strict=True)
     ]
     return [
@@ -859,11 +843,7 @@ def main(arguments: list[str]) -> int:
                 [measured] = measure(one, [fault])
                 print(measured.line, flush=True)
                 done.append(measured)
-    late = [
-        one.fault.rule
-        for one in done
-        if one.raised is None or one.resolved is None or one.raised > PROMISED
-    ]
+    late = [one.fault.rule for one in done if not one.is_in_time]
     print(f"{len(done)} rules, not in time: {', '.join(late) or 'none'}")
     return 1 if late else 0
 

@@ -13,6 +13,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -71,6 +72,43 @@ class Certificate:
             shutil.copy(file, target)
             os.chown(target, account.uid, account.gid)
         return copy
+
+
+class Shown:
+    """A server that shows a certificate, and hangs up."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.listening = socket.create_server(("127.0.0.1", 0))
+        self.renew(days=365)
+
+    @property
+    def base(self) -> str:
+        return f"https://127.0.0.1:{self.listening.getsockname()[1]}"
+
+    def renew(self, *, days: int) -> None:
+        """Show one from now on that ends in so many days."""
+        made = Certificate.made_in(self.folder, ends_in=days * DAY)
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(made.file, made.key_file)
+
+    def serve(self) -> None:
+        with suppress(OSError):  # until it is closed
+            while True:
+                plain, _address = self.listening.accept()
+                with suppress(OSError), self.context.wrap_socket(plain, server_side=True) as one:
+                    one.recv(1)
+
+
+@contextmanager
+def showing_a_certificate(folder: Path) -> Iterator[Shown]:
+    """One that ends in a year, until it is renewed."""
+    shown = Shown(folder)
+    threading.Thread(target=shown.serve, daemon=True).start()
+    try:
+        yield shown
+    finally:
+        shown.listening.close()
 
 
 @contextmanager
