@@ -165,9 +165,9 @@ class Stoppable:
 
 
 @contextmanager
-def small_file_system(folder: Path) -> Iterator[bool]:
-    """A file system of FREE MiB in this folder; yields whether this machine lets us have one."""
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={FREE}m,mode=700", "tmpfs", str(folder)]
+def small_file_system(folder: Path, *, size: int) -> Iterator[bool]:
+    """A file system of so many MiB in this folder; yields whether this machine lets us have one."""
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}m,mode=700", "tmpfs", str(folder)]
     try:
         done = subprocess.run(mount, capture_output=True, check=False).returncode == 0
     except OSError:
@@ -280,7 +280,7 @@ def scene() -> Iterator[Scene]:
                     more={"max_connections": str(CONNECTIONS)},
                 )
             )
-            has_small_disk = enter(small_file_system(data))
+            has_small_disk = enter(small_file_system(data, size=FREE))
             told = Told()
             thread = threading.Thread(target=told.serve_forever, daemon=True)
             thread.start()
