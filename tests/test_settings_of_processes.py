@@ -2,6 +2,7 @@
 
 import re
 import time
+from contextlib import contextmanager
 
 import httpx
 import pytest
@@ -10,8 +11,7 @@ from tests import live
 from tests.api import data_of
 from tests.live import ANSWER_SECONDS
 
-# Seconds. That each looks every two is held by a test of the beat.
-IN_TIME, A_BUSY_MACHINE = 5, 25
+IN_TIME, A_BUSY_MACHINE = 5, 25  # seconds
 LOOK_AGAIN = 0.05
 KEY = "points.register_bonus"
 PAGE = f"/admin/ops/livesetting/{KEY}/change/"
@@ -39,9 +39,9 @@ def config_of(process):
     return data_of(httpx.get(f"{process.base}/api/config", timeout=ANSWER_SECONDS))
 
 
-def seen_within(processes, expected):
+def seen_within(processes, expected, *, began=None):
     """How many seconds it took until all of them apply it."""
-    began = time.monotonic()
+    began = began or time.monotonic()
     for process in processes:
         while bonus_at(process) != expected:
             assert time.monotonic() < began + IN_TIME + A_BUSY_MACHINE, "not seen in time"
@@ -59,23 +59,34 @@ def send(browser, page, address, **fields):
     assert answer.status_code == 200, answer.text
 
 
-def change_in_the_console(process, seen, value):
-    """As the administrator does."""
+@contextmanager
+def the_console(process):
+    """The administrator's browser."""
     login = "/admin/login/"
     who = {"username": "admin", "password": process.console_password()}
     with httpx.Client(base_url=process.base, follow_redirects=True, timeout=30) as browser:
         send(browser, login, login, **who)
-        send(browser, PAGE, ADDRESS, shown=seen, value=value)
+        yield browser
 
 
-def test_a_change_of_the_console_is_in_force_there_at_once_and_soon_everywhere(processes, capsys):
+def test_a_change_of_the_console_is_in_force_there_at_once_and_everywhere_in_time(
+    processes, capsys
+):
     assert [bonus_at(process) for process in processes] == [11, 11, 11]
-    change_in_the_console(processes[0], "11", "22")
-    assert bonus_at(processes[0]) == 22
-    seconds = seen_within(processes, 22)
-    assert {config_of(process)[KEY] for process in processes} == {22}
+    took = []
+    with the_console(processes[0]) as browser:
+        # A machine that is busy with other tests is given three chances.
+        for seen, value in ((11, 22), (22, 23), (23, 24)):
+            began = time.monotonic()
+            send(browser, PAGE, ADDRESS, shown=seen, value=value)
+            assert bonus_at(processes[0]) == value
+            took.append(seen_within(processes, value, began=began))
+            assert {config_of(process)[KEY] for process in processes} == {value}
+            if took[-1] <= IN_TIME:
+                break
+    assert took[-1] <= IN_TIME, took
     with capsys.disabled():
-        print(f"\nseen by all three after {seconds:.2f} s")  # noqa: T201
+        print(f"\nseen by all three after {took[-1]:.2f} s")  # noqa: T201
 
 
 def test_a_change_by_a_command_is_seen_by_all(processes):
