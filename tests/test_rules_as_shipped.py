@@ -19,6 +19,8 @@ import psutil
 import pytest
 from django.conf import settings as django_settings
 from django.db import connection
+from django.db.migrations.recorder import MigrationRecorder
+from django.db.models import F
 from django.utils import timezone
 from django_tasks_db.models import DBTaskResult
 
@@ -29,14 +31,26 @@ from catalog.services.stock import change_stock
 from catalog.tests.factories import make_product
 from favorites.models import Favorite
 from ops import life_signs, pools
+from ops.backups import proving, taking
+from ops.backups.errors import BackupRefused
 from ops.metrics import LONGEST_LOCK_WAIT
-from ops.models import AlertRule, LedgerSeal, ProcessBeat, Reading, Schedule
+from ops.models import (
+    AlertRule,
+    Backup,
+    BackupTrigger,
+    LedgerSeal,
+    ProcessBeat,
+    Reading,
+    RunStatus,
+    Schedule,
+)
 from ops.monitoring.default_rules import WORDS
 from ops.monitoring.jobs import EVALUATION
 from ops.services import metrics, processes, seals, slow_requests, storage_probe
 from ops.services.scheduler import Scheduler, run_by_hand
 from ops.tests.alerts import catcher
 from ops.tests.databases import elsewhere, other_parameters, wait_until
+from ops.tests.dump_backups import programs
 from ops.tests.probe_tasks import fail, note
 from reviews.services.review import Action, Decision, review
 from reviews.services.reviewers import reviewer_for
@@ -295,8 +309,67 @@ def forged_seals(_stage):
     false.unlink()
 
 
+# --- Backups --------------------------------------------------------------------------------------
+def back_up(stage):
+    stage.settings.BACKUP_DIR = stage.folder / "backups"
+    stage.settings.PG_TOOLS_DIR = str(programs())
+    return taking.back_up(trigger=BackupTrigger.SCHEDULE)
+
+
+@contextmanager
+def failed_backup(stage):
+    """The program that writes it is there, and breaks off."""
+    tools = stage.folder / "tools"
+    tools.mkdir()
+    for name in ("pg_dump", "pg_restore"):
+        script = f'[ "$1" = --version ] && echo "{name} (PostgreSQL) 99.0" && exit\nexit 1\n'
+        (tools / name).write_text(f"#!/bin/sh\n{script}", encoding="utf-8")
+        (tools / name).chmod(0o755)
+    stage.settings.BACKUP_DIR = stage.folder / "backups"
+    stage.settings.PG_TOOLS_DIR = str(tools)
+    with pytest.raises(BackupRefused):
+        taking.back_up(trigger=BackupTrigger.SCHEDULE)
+    yield
+
+
+@contextmanager
+def damaged_backup(stage):
+    made = back_up(stage)
+    piece = stage.folder / "backups" / made.id / "database.age"
+    piece.write_bytes(piece.read_bytes()[:-100])
+    with pytest.raises(BackupRefused):
+        proving.prove(made.id)
+    yield
+
+
+@contextmanager
+def no_backup(_stage):
+    """The platform is a month old, and nothing was ever proven."""
+    applied = MigrationRecorder.Migration.objects
+    applied.update(applied=F("applied") - timedelta(days=30))
+    try:
+        yield
+        now = timezone.now()
+        Backup.objects.create(status=RunStatus.SUCCEEDED, started_at=now, proven_at=now)
+    finally:
+        applied.update(applied=F("applied") + timedelta(days=30))
+
+
+@contextmanager
+def wanted_news(stage):
+    """Whoever wants to know that one was begun and made has switched these rules on."""
+    AlertRule.objects.filter(is_enabled=False).update(is_enabled=True)
+    back_up(stage)
+    yield
+
+
 # --- All of them ----------------------------------------------------------------------------------
 FAULTS: dict[str, Callable[[Stage], Any]] = {
+    "backup-failed": failed_backup,
+    "backup-made": wanted_news,
+    "backup-not-proven": damaged_backup,
+    "backup-overdue": no_backup,
+    "backup-started": wanted_news,
     "certificate-near-end": ending_certificate,
     "database-connections": taken_connections,
     "error-rate": errors,
