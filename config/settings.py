@@ -585,8 +585,8 @@ s3_keys = {
 }
 
 
-def _s3(bucket: str, **options: str) -> dict[str, object]:
-    """A storage in a bucket; private, and nothing is overwritten."""
+def _s3(bucket: str, **options: str | int) -> dict[str, object]:
+    """A storage in a bucket; private, and nothing is overwritten unless `options` say it."""
     from botocore.config import Config  # takes a while to import, and is no use without a bucket
 
     # A storage that is away is said to be so while whoever asked still waits.
@@ -619,7 +619,18 @@ STORAGES = {
         }
     ),
     **(
-        {"backups": _s3(BACKUP_STORAGE_BUCKET, location="backups")} if BACKUP_STORAGE_BUCKET else {}
+        {
+            # What is written anew, such as how far the WAL goes, is replaced in one step. What is
+            # larger than some MiB is read through a file, not held in memory.
+            "backups": _s3(
+                BACKUP_STORAGE_BUCKET,
+                location="backups",
+                file_overwrite=True,
+                max_memory_size=16 << 20,
+            )
+        }
+        if BACKUP_STORAGE_BUCKET
+        else {}
     ),
     "staticfiles": {
         "BACKEND": (

@@ -1157,6 +1157,7 @@ EXEMPT_COMMANDS = {
     "jobs": "runs jobs",
     "logs": "reads",
     "prune_backups": "leaves an event",
+    "receive_wal": "keeps what PostgreSQL wrote",
     "safe_migrate": "reads",
     "serve": "what it starts with is seed_demo",
     "verify_backup": "reads",

@@ -489,6 +489,7 @@ COMMANDS: dict[str, Any] = {
     "maintenance": of_ops.CHANGES,
     "prune_backups": of_ops.BACKUPS_REMOVED,
     "repair_integrity": of_ops.INTEGRITY_REPAIRED,
+    "receive_wal": None,  # tells how far behind it is
     "rotate_keys": of_ops.KEYS_RENEWED,
     "safe_migrate": None,  # reads
     "seal_ledgers": of_ops.LEDGERS_SEALED,

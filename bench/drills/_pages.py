@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import django
 from django.conf import settings
@@ -67,6 +67,10 @@ class Packed:
 
     def __post_init__(self) -> None:
         self.folder.mkdir(exist_ok=True)
+
+    def of(self, _system_identifier: str) -> Self:
+        """The archive of the only cluster there is."""
+        return self
 
     def put(self, name: str, source: "Readable") -> "Piece":
         """Take a file away; one of this name is replaced in one step."""

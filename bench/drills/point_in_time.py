@@ -80,7 +80,7 @@ def _lose_a_machine(folder: Path, cluster: Cluster, say: Say, *, seconds: float)
 
     _make_table(cluster)
     archive = Packed(folder / "archive")
-    engine = PagesEngine(parameters=live(cluster), archive=archive)
+    engine = PagesEngine(parameters=live(cluster), archives=archive)
     # Before there are threads: it is a process of its own, to be killed.
     receiver = _receiver(folder, cluster, archive)
     try:
@@ -137,7 +137,7 @@ def _lose_a_server(folder: Path, cluster: Cluster, say: Say, *, seconds: float) 
 
     _make_table(cluster)
     archive = Packed(folder / "archive")
-    engine = PagesEngine(parameters=live(cluster), archive=archive)
+    engine = PagesEngine(parameters=live(cluster), archives=archive)
     receiver = WalReceiver(parameters=live(cluster), folder=folder / "wal", take=archive.take)
     stop = threading.Event()
     receiving = threading.Thread(target=receiver.receive, args=(stop,))

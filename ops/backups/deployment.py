@@ -1,5 +1,6 @@
 """How this deployment keeps its backups: the engine and the places that its settings name."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from itertools import islice, pairwise
 from pathlib import Path
@@ -17,6 +18,7 @@ from ops.backups.places import Bucket, Folder, Place
 from ops.backups.postgresql_dump import DumpEngine
 from ops.backups.postgresql_pages import PagesEngine as ClusterEngine
 from ops.backups.sqlite_pages import PagesEngine as FileEngine
+from ops.backups.wal_archive import PlacesArchives
 
 LATE_BY = timedelta(hours=2)  # a proof may end so long after the next backup was due
 
@@ -25,7 +27,7 @@ def engine() -> Engine:
     """What new backups are made with."""
     if connection.vendor == "sqlite":
         return FileEngine()
-    return ClusterEngine() if settings.BACKUP_METHOD == "pages" else DumpEngine()
+    return _of_pages() if settings.BACKUP_METHOD == "pages" else DumpEngine()
 
 
 def engine_named(name: str) -> Engine:
@@ -33,16 +35,21 @@ def engine_named(name: str) -> Engine:
 
     Raises BackupRefused where it is of another kind of database than the live one.
     """
-    known: list[type[Engine]] = (
-        [FileEngine] if connection.vendor == "sqlite" else [DumpEngine, ClusterEngine]
+    known: dict[str, Callable[[], Engine]] = (
+        {FileEngine.name: FileEngine}
+        if connection.vendor == "sqlite"
+        else {DumpEngine.name: DumpEngine, ClusterEngine.name: _of_pages}
     )
-    for made in known:
-        if made.name == name:
-            return made()
+    if name in known:
+        return known[name]()
     raise BackupRefused(
         _("The backup was made by %(engine)s, of another kind of database than %(vendor)s.")
         % {"engine": name, "vendor": connection.display_name}
     )
+
+
+def _of_pages() -> ClusterEngine:
+    return ClusterEngine(archives=PlacesArchives(places()))
 
 
 def root() -> Path:

@@ -1,16 +1,18 @@
 """Where backups lie: a folder of this machine, and a bucket beside it.
 
 In both a backup is a folder of its own, with its manifest and its pieces; files that many backups
-know, such as pictures, lie in a shared one. A backup is there once its manifest is, whole or not
-at all: in the folder by one rename, in the bucket because the manifest goes last.
+know, such as pictures, lie in a shared one, and the WAL in a third. A backup is there once its
+manifest is, whole or not at all: in the folder by one rename, in the bucket because the manifest
+goes last.
 """
 
 import errno
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Any, Protocol
 
 from django.core.files import File
 from django.core.files.storage import Storage
@@ -21,6 +23,7 @@ from ops.backups.manifest import ID
 
 MANIFEST = "manifest.json"
 SHARED = "shared"
+WAL = "wal"
 # In a folder, what is being written; cleared by the next command, if this one is killed.
 WORK = ".work"
 
@@ -80,6 +83,22 @@ class Place(Protocol):
 
     def remove_shared(self, name: str) -> None:
         """Take a shared file away; nothing where there is none."""
+        ...
+
+    def open_wal(self, name: str) -> IO[bytes]:
+        """A file of the WAL, by a folder, a slash, the rest. Raises FileNotFoundError."""
+        ...
+
+    def take_wal(self, name: str, draft: Path) -> None:
+        """Keep a finished file of the WAL, in one step; one of this name is replaced."""
+        ...
+
+    def wal_names(self) -> Iterator[str]:
+        """The names of all files of the WAL."""
+        ...
+
+    def remove_wal(self, name: str) -> None:
+        """Take a file of the WAL away; nothing where there is none."""
         ...
 
 
@@ -142,19 +161,9 @@ class Folder:
 
     def take_shared(self, name: str, draft: Path) -> None:
         """Keep a file under a shared name, by one rename."""
-        final, beside = self._shared(name), self._beside(Path(name).name)
-        if final.exists():
-            return
-        if not final.parent.exists():
-            final.parent.mkdir(mode=0o700)
-            _sync(final.parent.parent)
-        try:
-            _keep(draft, beside)
-            beside.rename(final)
-        except OSError:
-            beside.unlink(missing_ok=True)
-            raise
-        _sync(final.parent)
+        final = self._shared(name)
+        if not final.exists():
+            _keep_in_one_step(draft, final, beside=self._beside(final.name))
 
     def shared_names(self) -> Iterator[str]:
         """The names of all shared files."""
@@ -171,6 +180,28 @@ class Folder:
         """Take a shared file away."""
         self._shared(name).unlink(missing_ok=True)
 
+    def open_wal(self, name: str) -> IO[bytes]:
+        """A file of the WAL."""
+        return (self._root / WAL / name).open("rb")
+
+    def take_wal(self, name: str, draft: Path) -> None:
+        """Keep a file of the WAL, by one rename."""
+        final = self._root / WAL / name
+        final.parent.parent.mkdir(mode=0o700, exist_ok=True)
+        # Not where drafts are: whoever makes a backup clears them, and this goes on meanwhile.
+        beside = final.with_name(f".{final.name}")
+        beside.unlink(missing_ok=True)
+        _keep_in_one_step(draft, final, beside=beside)
+
+    def wal_names(self) -> Iterator[str]:
+        """The names of all files of the WAL."""
+        for path in (self._root / WAL).glob("*/[!.]*"):
+            yield f"{path.parent.name}/{path.name}"
+
+    def remove_wal(self, name: str) -> None:
+        """Take a file of the WAL away."""
+        (self._root / WAL / name).unlink(missing_ok=True)
+
     def _shared(self, name: str) -> Path:
         return self._root / SHARED / name
 
@@ -179,7 +210,10 @@ class Folder:
 
 
 class Bucket:
-    """A storage of Django's, such as S3: what is saved there is whole or not there."""
+    """A storage of Django's, such as S3: what is saved there is whole or not there.
+
+    What is no OSError, as where a vendor is away or refuses, is raised as BackupRefused.
+    """
 
     def __init__(self, storage: Storage, *, name: str) -> None:
         self._storage = storage
@@ -195,7 +229,7 @@ class Bucket:
         return sorted(
             name
             for name in self._folders("")
-            if ID.fullmatch(name) and self._storage.exists(f"{name}/{MANIFEST}")
+            if ID.fullmatch(name) and self._exists(f"{name}/{MANIFEST}")
         )
 
     def open(self, identifier: str, name: str) -> IO[bytes]:
@@ -204,7 +238,7 @@ class Bucket:
 
     def take(self, identifier: str, draft: Path) -> None:
         """Keep the files of a draft as this backup, the manifest last."""
-        if self._storage.exists(f"{identifier}/{MANIFEST}"):
+        if self._exists(f"{identifier}/{MANIFEST}"):
             raise BackupRefused(_("There is a backup %s already.") % identifier)
         files = sorted(draft.iterdir(), key=lambda file: (file.name == MANIFEST, file.name))
         for file in files:
@@ -216,7 +250,7 @@ class Bucket:
 
     def has_shared(self, name: str) -> bool:
         """Whether a shared file is here."""
-        return self._storage.exists(f"{SHARED}/{name}")
+        return self._exists(f"{SHARED}/{name}")
 
     def open_shared(self, name: str) -> IO[bytes]:
         """A shared file."""
@@ -235,22 +269,52 @@ class Bucket:
 
     def remove(self, identifier: str) -> None:
         """Take a backup away, its manifest first, so that half of one is none."""
-        self._storage.delete(f"{identifier}/{MANIFEST}")
+        self._delete(f"{identifier}/{MANIFEST}")
         for name in self._files(identifier):
-            self._storage.delete(f"{identifier}/{name}")
+            self._delete(f"{identifier}/{name}")
 
     def remove_shared(self, name: str) -> None:
         """Take a shared file away."""
-        self._storage.delete(f"{SHARED}/{name}")
+        self._delete(f"{SHARED}/{name}")
+
+    def open_wal(self, name: str) -> IO[bytes]:
+        """A file of the WAL."""
+        return self._open(f"{WAL}/{name}")
+
+    def take_wal(self, name: str, draft: Path) -> None:
+        """Keep a file of the WAL."""
+        self._save(f"{WAL}/{name}", draft)
+
+    def wal_names(self) -> Iterator[str]:
+        """The names of all files of the WAL."""
+        for folder in self._folders(WAL):
+            for name in self._files(f"{WAL}/{folder}"):
+                yield f"{folder}/{name}"
+
+    def remove_wal(self, name: str) -> None:
+        """Take a file of the WAL away."""
+        self._delete(f"{WAL}/{name}")
 
     def _open(self, path: str) -> IO[bytes]:
-        return self._storage.open(path, "rb")
+        with self._answering():
+            file: Any = self._storage.open(path, "rb")
+            _fetched = file.file  # S3 does it now, and not where its failure is not expected
+            return file  # type: ignore[no-any-return]
+
+    def _exists(self, path: str) -> bool:
+        with self._answering():
+            return self._storage.exists(path)
 
     def _save(self, path: str, file: Path) -> None:
-        # A storage that knows the name already would choose another one.
-        self._storage.delete(path)
-        with file.open("rb") as content:
+        with self._answering(), file.open("rb") as content:
+            if not getattr(self._storage, "file_overwrite", False):
+                # It would choose another name; S3 that may overwrite is never without the file.
+                self._storage.delete(path)
             self._storage.save(path, File(content))
+
+    def _delete(self, path: str) -> None:
+        with self._answering():
+            self._storage.delete(path)
 
     def _folders(self, path: str) -> list[str]:
         return self._listed(path)[0]
@@ -260,9 +324,37 @@ class Bucket:
 
     def _listed(self, path: str) -> tuple[list[str], list[str]]:
         try:
-            return self._storage.listdir(path)
+            with self._answering():
+                return self._storage.listdir(path)
         except FileNotFoundError:  # a folder says so, S3 answers with nothing
             return [], []
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError:
+            raise
+        except Exception as error:  # whatever the library of a vendor raises
+            said = {"place": self._name, "reason": " ".join(str(error).split())}
+            raise BackupRefused(_("%(place)s does not answer: %(reason)s") % said) from error
+
+
+def _keep_in_one_step(draft: Path, final: Path, *, beside: Path) -> None:
+    """Give a finished file its final name by one rename, from another one in the same file system.
+
+    One that has it is replaced.
+    """
+    if not final.parent.exists():
+        final.parent.mkdir(mode=0o700)
+        _sync(final.parent.parent)
+    try:
+        _keep(draft, beside)
+        beside.rename(final)
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise
+    _sync(final.parent)
 
 
 def _keep(draft: Path, target: Path) -> None:

@@ -24,7 +24,7 @@ from ops.backups.manifest import Manifest
 from ops.backups.postgresql_tools import Parameters, Session, one_line, row
 from ops.backups.side_database import count_rows
 from ops.backups.wal import wait_until_archived
-from ops.backups.wal_folder import Archive, reached
+from ops.backups.wal_folder import Archives, reached
 from ops.models.backups import BackupKind
 
 # So long ago the archive may have said last how far it is: a receiver connects again in less.
@@ -42,7 +42,7 @@ class PagesEngine:
     # Of the live database, as libpq names them.
     parameters: Parameters = field(default_factory=tools.live_parameters)
     # Where the WAL lies that `manage.py` of this platform takes away; None where nobody does.
-    archive: Archive | None = None
+    archives: Archives | None = None
 
     def kinds(self) -> Sequence[BackupKind]:
         """What the server's settings and the role allow."""
@@ -96,8 +96,8 @@ class PagesEngine:
             "stopped_at": stopped_at.astimezone(UTC).isoformat(),
         }
         if kind is BackupKind.POINT_IN_TIME:
-            assert self.archive is not None  # noqa: S101  else it was refused
-            wait_until_archived(self.archive, facts)
+            assert self.archives is not None  # noqa: S101  else it was refused
+            wait_until_archived(self.archives.of(facts["system_identifier"]), facts)
         return Stored(
             server_version=server_version, row_counts=before, row_counts_after=after, facts=facts
         )
@@ -111,7 +111,11 @@ class PagesEngine:
             live=self.parameters,
             scratch=scratch,
             at=at,
-            archive=self.archive,
+            archive=(
+                self.archives.of(chain[-1].manifest.facts["system_identifier"])
+                if self.archives is not None
+                else None
+            ),
         )
 
     def check_name(self, name: str) -> None:
@@ -160,8 +164,8 @@ class PagesEngine:
         return None
 
     def _archive_refusal(self, connection: Session) -> str | None:
-        has = reached(self.archive) if self.archive is not None else None
         identifier = _identifier(connection)
+        has = reached(self.archives.of(identifier)) if self.archives is not None else None
         (now,) = row(connection, "SELECT clock_timestamp()")
         if has is None or has.system_identifier != identifier or now - has.at > FRESH:
             return _("Nobody takes the WAL away: start the command that archives it first.")

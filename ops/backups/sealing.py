@@ -7,7 +7,7 @@ without this platform. Its identity follows from the ring's key, so there is no 
 import hashlib
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import IO, Any, Protocol
@@ -99,10 +99,14 @@ def pack(source: _Source, sink: Sink, *, key: Key) -> tuple[Passing, Passing]:
     return plain, stored
 
 
-def unpack(source: _Source, sink: Sink, *, key: Key) -> tuple[Passing, Passing]:
+def unpack(
+    source: _Source, sink: Sink, *, key: Key, or_one_of: Sequence[Key] = ()
+) -> tuple[Passing, Passing]:
     """Decrypt and unpack a source to its end; returns what went in and what came out.
 
-    Raises BackupRefused unless it is whole and of this key, and what reading and writing raise.
+    Where nothing says which key it has, `or_one_of` names the others that it may have; age finds
+    the one that fits. Raises BackupRefused unless it is whole and of such a key, and what reading
+    and writing raise.
     """
     stored, plain = Passing(source), Passing(sink)
     try:
@@ -110,7 +114,7 @@ def unpack(source: _Source, sink: Sink, *, key: Key) -> tuple[Passing, Passing]:
             _own_errors(stored, plain),
             zstandard.ZstdDecompressor().stream_writer(plain, closefd=False) as unpacked,  # type: ignore[arg-type]
         ):
-            pyrage.decrypt_io(stored, unpacked, [identity(key)])
+            pyrage.decrypt_io(stored, unpacked, [identity(one) for one in (key, *or_one_of)])
     except (pyrage.DecryptError, zstandard.ZstdError, _Broken) as error:
         raise BackupRefused(
             _("It cannot be decrypted: it was altered, cut off, or has another key.")

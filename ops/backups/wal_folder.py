@@ -37,6 +37,14 @@ class Archive(Protocol):
         ...
 
 
+class Archives(Protocol):
+    """The archives of all clusters whose WAL was ever taken away."""
+
+    def of(self, system_identifier: str) -> Archive:
+        """The one of a cluster; empty where nothing of it was taken."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reached:
     """How far the archive goes: all that was committed before `at` lies before `lsn`."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
+from typing import Self
 
 import psycopg
 from django.test import override_settings
@@ -146,6 +147,9 @@ class FolderArchive:
     """WAL that was taken away, in plain bytes."""
 
     folder: Path
+
+    def of(self, _system_identifier: str) -> Self:
+        return self
 
     def take(self, name, source) -> None:
         written = self.folder / f".{name}"

@@ -82,7 +82,7 @@ def receiver(parameters, archive, tmp_path):
 
 @pytest.fixture
 def engine(parameters, archive):
-    return PagesEngine(parameters=parameters, archive=archive)
+    return PagesEngine(parameters=parameters, archives=archive)
 
 
 @pytest.fixture
@@ -183,7 +183,7 @@ def test_an_increment_and_the_wal_behind_it(server, archive, receiver, engine, s
 
 def test_no_moments_without_an_archive(server, archive, engine, scratch):
     made = kept(engine, FULL, scratch)
-    for without in (engine, replace(engine, archive=None)):
+    for without in (engine, replace(engine, archives=None)):
         with pytest.raises(BackupRefused, match="There is no archive"):
             restored_ids(without, [made], scratch, made.manifest.finished_at)
 
