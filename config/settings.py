@@ -606,6 +606,13 @@ def _s3(bucket: str, **options: str | int) -> dict[str, object]:
     }
 
 
+def _of_backups(bucket: str) -> dict[str, object]:
+    """The storage of backups, whose files may be larger than the memory."""
+    # What is written anew, such as how far the WAL goes, is replaced in one step. What is read is
+    # held in a file when it is larger than this.
+    return _s3(bucket, location="backups", file_overwrite=True, max_memory_size=16 << 20)
+
+
 STORAGES = {
     "default": (
         _s3(S3_BUCKET) if S3_BUCKET else {"BACKEND": "django.core.files.storage.FileSystemStorage"}
@@ -618,20 +625,7 @@ STORAGES = {
             "OPTIONS": {"location": SEALS_DIR},
         }
     ),
-    **(
-        {
-            # What is written anew, such as how far the WAL goes, is replaced in one step. What is
-            # larger than some MiB is read through a file, not held in memory.
-            "backups": _s3(
-                BACKUP_STORAGE_BUCKET,
-                location="backups",
-                file_overwrite=True,
-                max_memory_size=16 << 20,
-            )
-        }
-        if BACKUP_STORAGE_BUCKET
-        else {}
-    ),
+    **({"backups": _of_backups(BACKUP_STORAGE_BUCKET)} if BACKUP_STORAGE_BUCKET else {}),
     "staticfiles": {
         "BACKEND": (
             "django.contrib.staticfiles.storage.StaticFilesStorage"

@@ -20,6 +20,7 @@ from ops.backups.engine import Restored
 from ops.backups.errors import BackupRefused
 from ops.backups.manifest import Manifest, Piece
 from ops.backups.postgresql_tools import Parameters
+from ops.backups.wal_folder import Archive, Reached, reached
 from ops.models.backups import BackupKind, BackupTrigger, new_identifier
 from tests.kept_servers import Account, postgresql, postgresql_programs
 
@@ -167,3 +168,10 @@ class FolderArchive:
             raise KeyError(name)
         with path.open("rb") as source:
             yield source
+
+
+def newest(archive: Archive) -> Reached:
+    """How far an archive goes, which has begun."""
+    has = reached(archive)
+    assert has is not None
+    return has

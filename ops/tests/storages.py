@@ -1,16 +1,26 @@
-"""Storages that are away: a folder that fails at one step, and a small S3 that can be out."""
+"""Storages that are away: a folder that fails at one step, and a small S3 that can be out.
 
+And an S3 that does all that S3 does, moto's, for what backups ask of it.
+"""
+
+import os
+import signal
+import sys
 import threading
+import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
+import boto3
 from django.conf import settings
 from django.core.files.storage import FileSystemStorage
 from django.test import override_settings
 
-from config.settings import _s3
+from config.settings import _of_backups, _s3
+from tests.kept_servers import LOOPBACK, Account, serving
 
 
 class FailingFolder(FileSystemStorage):
@@ -159,3 +169,46 @@ def small_s3() -> Iterator[SmallS3]:
         finally:
             server.shutdown()
             thread.join(10)
+
+
+KEYS = {"region_name": "us-east-1", "access_key": "of a test", "secret_key": "of a test"}
+BUCKET = "shop-backups"
+
+
+@contextmanager
+def whole_s3(folder: Path) -> Iterator[str]:
+    """Run moto's S3 with an empty bucket; its log lies in the folder. Lends its address."""
+    with serving(
+        lambda port: [sys.executable, "-m", "moto.server", "-H", LOOPBACK, "-p", str(port)],
+        lambda port, _process: _answers(port),
+        folder,
+        Account(os.geteuid(), os.getegid()),
+        stop_with=signal.SIGTERM,
+    ) as port:
+        address = f"http://{LOOPBACK}:{port}"
+        client_of(address).create_bucket(Bucket=BUCKET)
+        yield address
+
+
+def client_of(address: str) -> Any:
+    """What looks into an S3 past the storages."""
+    return boto3.client(
+        "s3",
+        endpoint_url=address,
+        region_name=KEYS["region_name"],
+        aws_access_key_id=KEYS["access_key"],
+        aws_secret_access_key=KEYS["secret_key"],
+    )
+
+
+def storage_of_backups(address: str, bucket: str = BUCKET) -> dict[str, Any]:
+    """The storage of backups as the settings make it, in a bucket of the S3 at this address."""
+    made: Any = _of_backups(bucket)
+    return {**made, "OPTIONS": {**made["OPTIONS"], **KEYS, "endpoint_url": address}}
+
+
+def _answers(port: int) -> bool:
+    asked = f"http://{LOOPBACK}:{port}/moto-api/"
+    with suppress(OSError), urllib.request.urlopen(asked, timeout=1) as answer:
+        return bool(answer.status == 200)
+    return False

@@ -13,9 +13,8 @@ from ops.backups import inventory, postgresql_tools
 from ops.backups.places import Folder
 from ops.backups.postgresql_pages import PagesEngine
 from ops.backups.wal_archive import PlacesArchives
-from ops.backups.wal_folder import reached
 from ops.models.backups import BackupKind
-from ops.tests.page_backups import own_server, rows_of, wait_for
+from ops.tests.page_backups import newest, own_server, rows_of, wait_for
 from tests.live import ROOT
 
 SECONDS = 120.0
@@ -82,6 +81,7 @@ def started(environment):
         stderr=subprocess.STDOUT,
         text=True,
     )
+    assert process.stdout is not None
     said = process.stdout.readline()
     assert said.startswith("The WAL is received, until "), said + process.stdout.read()
     return process
@@ -110,7 +110,8 @@ def test_every_moment_since_a_backup_lives_again(server, environment, tmp_path):
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     place = Folder(tmp_path / "data" / "backups")
-    engine = PagesEngine(parameters=server.parameters, archives=PlacesArchives([place]))
+    archives = PlacesArchives([place])
+    engine = PagesEngine(parameters=server.parameters, archives=archives)
     ((cluster,),) = server.rows("SELECT system_identifier::text FROM pg_control_system()")
     server.run("CREATE TABLE note (text text)", "ALTER TABLE note OWNER TO platform")
     with receiving(environment):
@@ -121,7 +122,7 @@ def test_every_moment_since_a_backup_lives_again(server, environment, tmp_path):
         ((early,),) = server.rows("SELECT clock_timestamp()")
         server.run("INSERT INTO note VALUES ('late')")
         ((late,),) = server.rows("SELECT clock_timestamp()")
-        wait_for(lambda: reached(engine.archives.of(cluster)).at > late)
+        wait_for(lambda: newest(archives.of(cluster)).at > late)
     for at, texts in ((early, ["early"]), (late, ["early", "late"])):
         with engine.restored([made], scratch=scratch, at=at) as alive:
             assert [one for (one,) in rows_of(alive, "SELECT text FROM note ORDER BY 1")] == texts

@@ -23,7 +23,7 @@ from ops.backups.wal_names import (
     verify_chain,
 )
 from ops.models.backups import BackupKind
-from ops.tests.page_backups import FolderArchive, kept, own_server, rows_of, wait_for
+from ops.tests.page_backups import FolderArchive, kept, newest, own_server, rows_of, wait_for
 
 FULL, POINT_IN_TIME = BackupKind.FULL, BackupKind.POINT_IN_TIME
 MB = 1 << 20
@@ -111,12 +111,6 @@ def wait_until_all_is_away(server, archive):
     """Wait until the archive goes behind this moment."""
     ((now,),) = server.rows("SELECT clock_timestamp()")
     wait_for(lambda: (has := reached(archive)) is not None and has.at > now)
-
-
-def newest(archive):
-    has = reached(archive)
-    assert has is not None
-    return has
 
 
 def restored_ids(engine, chain, scratch, at):

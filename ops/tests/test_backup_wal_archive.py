@@ -19,7 +19,7 @@ from ops.backups.wal_archive import Bringing, PlacesArchive, PlacesArchives, Tak
 from ops.backups.wal_folder import REACHED, Reached, reached
 from ops.models.backups import BackupKind
 from ops.tests import backup_shelf as shelf
-from ops.tests.page_backups import kept, own_server, rows_of, wait_for
+from ops.tests.page_backups import kept, newest, own_server, rows_of, wait_for
 from ops.tests.storages import FailingFolder
 
 CLUSTER, OTHER = "7000000000000000001", "7000000000000000002"
@@ -105,13 +105,13 @@ def test_what_is_there_is_replaced_in_one_step(take, archive, tmp_path):
     take(REACHED, goes_until("0/2000000"))
     open_before = (tmp_path / "backups" / "wal" / CLUSTER / f"{REACHED}.age").open("rb")
     take(REACHED, goes_until("0/3000000"))
-    assert reached(archive).lsn == "0/3000000"
+    assert newest(archive).lsn == "0/3000000"
     with open_before:  # whoever reads it meanwhile has the whole of the one before
         assert len(open_before.read()) > 100
     # What a killed command left beside it is in nobody's way.
     (tmp_path / "backups" / "wal" / CLUSTER / f".{REACHED}.age").write_bytes(b"half")
     take(REACHED, goes_until("0/4000000"))
-    assert reached(archive).lsn == "0/4000000"
+    assert newest(archive).lsn == "0/4000000"
     assert archive.names() == [REACHED]
 
 
@@ -178,7 +178,7 @@ def test_a_bucket_is_brought_what_it_lacks(take, bringing, folder, bucket):
     take(REACHED, goes_until("0/3000000"))
     assert bringing.bring()
     assert content_of(PlacesArchive([bucket], CLUSTER), SECOND) == b"whole"
-    assert reached(PlacesArchive([bucket], CLUSTER)).lsn == "0/3000000"
+    assert newest(PlacesArchive([bucket], CLUSTER)).lsn == "0/3000000"
 
 
 def test_what_the_bucket_has_is_not_brought_again(take, bringing, bucket, tmp_path):
@@ -201,7 +201,7 @@ def test_that_nothing_was_added_is_said_now_and_then(take, bringing, bucket):
     assert not bringing.bring()
     bringing._told_at -= wal_archive.STILL
     assert bringing.bring()
-    assert reached(PlacesArchive([bucket], CLUSTER)).at == NOW + timedelta(seconds=2)
+    assert newest(PlacesArchive([bucket], CLUSTER)).at == NOW + timedelta(seconds=2)
 
 
 def test_a_bucket_that_was_away_never_says_more_than_it_has(take, folder, drafts, tmp_path):
@@ -285,9 +285,8 @@ def test_every_moment_is_restored_from_the_folder_and_from_the_bucket_alone(
     with own_server() as server:
         server.run("CREATE TABLE entry (id serial PRIMARY KEY)")
         ((cluster,),) = server.rows("SELECT system_identifier::text FROM pg_control_system()")
-        engine = PagesEngine(
-            parameters=server.parameters, archives=PlacesArchives([folder, bucket])
-        )
+        archives = PlacesArchives([folder, bucket])
+        engine = PagesEngine(parameters=server.parameters, archives=archives)
         receiver = WalReceiver(
             parameters=server.parameters,
             folder=tmp_path / "wal",
@@ -301,7 +300,7 @@ def test_every_moment_is_restored_from_the_folder_and_from_the_bucket_alone(
             ((third,),) = server.rows("SELECT max(pg_xact_commit_timestamp(xmin)) FROM entry")
             server.run("INSERT INTO entry DEFAULT VALUES")
             ((now,),) = server.rows("SELECT clock_timestamp()")
-            wait_for(lambda: reached(engine.archives.of(cluster)).at > now)
+            wait_for(lambda: newest(archives.of(cluster)).at > now)
         for place in (folder, bucket):
             alone = replace(engine, archives=PlacesArchives([place]))
             for at, ids in ((third, {1, 2, 3}), (now, {1, 2, 3, 4})):
