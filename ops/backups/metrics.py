@@ -4,8 +4,9 @@ from collections.abc import Mapping
 
 from django.utils import timezone
 
-from ops.backups import freshness
-from ops.measures import Gauge
+from ops.backups import deployment, freshness, wal_archive, wal_receiving
+from ops.backups.errors import BackupRefused
+from ops.measures import Gauge, Label
 
 A_MINUTE = 60  # seconds
 
@@ -30,5 +31,30 @@ OVERDUE = Gauge(
     "platform_backup_overdue_seconds",
     "For how long there should have been a younger proven backup, by the schedule and two hours.",
     read=_overdue,
+    keep=A_MINUTE,
+)
+
+
+def _behind() -> Mapping[tuple[str, ...], float]:
+    cluster = wal_receiving.cluster_that_is_received()
+    if cluster is None:
+        return {}
+    found: dict[tuple[str, ...], float] = {}
+    for kind, place in zip(("folder", "bucket"), deployment.places(), strict=False):
+        try:
+            behind = wal_archive.behind(place, cluster, now=timezone.now())
+        except BackupRefused:
+            continue  # a bucket that is away fails the next backup, which is told
+        if behind is not None:
+            found[kind,] = behind.total_seconds()
+    return found
+
+
+WAL_BEHIND = Gauge(
+    "platform_wal_archive_behind_seconds",
+    "How long ago all that PostgreSQL had written was in the archive of the WAL; not there where "
+    "nobody is to receive it.",
+    Label("place", ("folder", "bucket")),
+    read=_behind,
     keep=A_MINUTE,
 )

@@ -86,6 +86,23 @@ def stop_for_good() -> bool:
     return was_there
 
 
+def cluster_that_is_received() -> str | None:
+    """The number of the live cluster where its WAL is to be received; None where it is not.
+
+    The slot says so: it stays while the command is away, and goes with `stop_for_good`.
+    """
+    if connection.vendor != "postgresql" or settings.BACKUP_METHOD != "pages":
+        return None
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT (SELECT system_identifier::text FROM pg_control_system()) "
+            "FROM pg_replication_slots WHERE slot_name = %s",
+            [SLOT],
+        )
+        found = cursor.fetchone()
+    return None if found is None else str(found[0])
+
+
 # --- Alone ----------------------------------------------------------------------------------------
 _LOCK = ".lock"
 

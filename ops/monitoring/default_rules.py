@@ -115,6 +115,13 @@ WORDS = {
         _("Seals and database contradict each other"),
         _("The ledgers are not sealed any more: {details}."),
     ),
+    "wal-behind": Words(
+        _("What PostgreSQL writes is not received"),
+        _(
+            "The WAL in the {series} ends {value} seconds ago. Of what was written since, only "
+            "what the next backup keeps could be restored."
+        ),
+    ),
     "backup-overdue": Words(
         _("There is no young proven backup"),
         _("There should have been one {value} seconds ago, by the schedule and two hours."),

@@ -1,5 +1,6 @@
 """`manage.py receive_wal`, as staff run it: what it keeps, whom it refuses, how it ends."""
 
+import ast
 import os
 import signal
 import subprocess
@@ -126,6 +127,25 @@ def test_every_moment_since_a_backup_lives_again(server, environment, tmp_path):
     for at, texts in ((early, ["early"]), (late, ["early", "late"])):
         with engine.restored([made], scratch=scratch, at=at) as alive:
             assert [one for (one,) in rows_of(alive, "SELECT text FROM note ORDER BY 1")] == texts
+
+
+BEHIND = "from ops.backups.metrics import WAL_BEHIND; print(WAL_BEHIND.values())"
+
+
+def behind(environment):
+    done = manage(environment, "shell", "--no-imports", "-c", BEHIND)
+    return ast.literal_eval(done.stdout.splitlines()[-1])
+
+
+def test_how_far_behind_it_is_is_known_while_it_is_to_receive(server, environment):
+    assert behind(environment) == {}
+    with receiving(environment):
+        now = behind(environment)
+        assert list(now) == [("folder",)]
+        assert 0 <= now["folder",] < 60
+    assert behind(environment)["folder",] > now["folder",]
+    server.run("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots")
+    assert behind(environment) == {}
 
 
 # --- Its end, and another beginning ---------------------------------------------------------------
