@@ -24,6 +24,7 @@ from ops.backups.reading import StoredBackup
 
 # The database that `manage.py after_restore` may work on, as its settings call it.
 MARK = "RESTORED_COPY"
+JOBS = 2  # checks at once: there are as many cores, or one is busy with others for that long
 LINES = 5  # of what a command found, in a refusal
 SEALS = "seals"
 

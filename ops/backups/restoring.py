@@ -90,7 +90,7 @@ def restore(
                 rest = ["--in-maintenance"] if is_used and wish.to is None else []
                 copy.run("after_restore", moment, *rest)
             with clock.step("checks"):
-                copy.run("check_integrity")
+                copy.run("check_integrity", f"--jobs={copies.JOBS}")
             if wish.to is not None:
                 copy.restored.become(wish.to)
                 return Outcome(kept="", present=None, files=None)

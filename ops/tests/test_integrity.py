@@ -17,6 +17,7 @@ from ops.registry import Registry
 from ops.services import integrity
 from ops.services.integrity import Check, Finding
 from tests.ledgers import without_triggers
+from tests.live import Platform, own_database
 from tests.people import make_person
 
 
@@ -154,3 +155,23 @@ def test_garbage_in_one_check_hides_nothing_of_the_next(monkeypatch):
     assert end.value.returncode == 1
     assert "check a: could not be finished: ValueError" in output.getvalue()
     assert "rule thing 5: is wrong" in output.getvalue()
+
+
+def test_several_at_once_find_the_same_as_one_after_the_other(tmp_path):
+    with own_database() as environment:
+        platform = Platform(tmp_path, {"DEBUG": "1", **environment})
+        assert platform.manage("migrate", "--verbosity=0").returncode == 0
+        assert platform.manage("check_integrity", "--jobs=2").returncode == 0
+        assert platform.manage("shell", "--no-imports", "-c", A_FALSE_BALANCE).returncode == 0
+        one, two = (platform.manage("check_integrity", f"--jobs={jobs}") for jobs in (1, 2))
+        assert one.returncode == two.returncode == 1
+        assert one.stdout == two.stdout
+        assert "points: 1" in one.stdout
+        for jobs in ("0", "17", "many"):
+            assert platform.manage("check_integrity", f"--jobs={jobs}").returncode == 2
+
+
+A_FALSE_BALANCE = """
+from accounts.models import User
+User.objects.create(phone="13700000001", total_points=5)
+"""
