@@ -61,15 +61,18 @@ def live_parameters() -> dict[str, str]:
     }
 
 
-def environment(parameters: Parameters) -> dict[str, str]:
-    """What a program is started with: all that this process has, and where the server is."""
+def environment(parameters: Parameters, *, settings: str = "") -> dict[str, str]:
+    """What a program is started with: all that this process has, and where the server is.
+
+    `settings` are those of its sessions beside ours, as PGOPTIONS writes them.
+    """
     said = {
         variable: parameters[name]
         for name, variable in _variables().items()
         if variable and name in parameters
     }
     # Their messages are read by us.
-    return {**os.environ, **said, "PGOPTIONS": _OPTIONS, "LC_ALL": "C"}
+    return {**os.environ, **said, "PGOPTIONS": f"{_OPTIONS} {settings}", "LC_ALL": "C"}
 
 
 def address(parameters: Parameters) -> str:
@@ -168,14 +171,22 @@ class Output:
 
 @contextmanager
 def running(
-    program: Path, arguments: Sequence[str], parameters: Parameters, **options: Any
+    program: Path,
+    arguments: Sequence[str],
+    parameters: Parameters,
+    *,
+    settings: str = "",
+    **options: Any,
 ) -> Iterator[Output]:
-    """Run a program and read what it writes; it is stopped when the block is left early."""
+    """Run a program and read what it writes; it is stopped when the block is left early.
+
+    `settings` are those of its sessions, `options` what `subprocess` is told beside.
+    """
     with (
         tempfile.TemporaryFile() as errors,
         subprocess.Popen(  # noqa: S603  a program of PostgreSQL, and no shell
             [str(program), *arguments],
-            env=environment(parameters),
+            env=environment(parameters, settings=settings),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors,
