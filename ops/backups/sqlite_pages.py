@@ -101,8 +101,7 @@ class PagesEngine:
         path = scratch / "restored.sqlite3"
         make_empty(path)
         try:
-            with path.open("r+b") as file:
-                _put_together(file, chain)
+            _put_together_in(path, chain)
             with opened(path, "rw") as restored:
                 if wrong := check(restored, "integrity_check"):
                     raise BackupRefused(
@@ -258,6 +257,17 @@ def _missing(manifest: Manifest) -> BackupRefused:
         _("%(parent)s is missing, which %(id)s follows.")
         % {"parent": manifest.parent, "id": manifest.id}
     )
+
+
+def _put_together_in(path: Path, chain: Sequence[Link]) -> None:
+    try:
+        with path.open("r+b") as file:
+            _put_together(file, chain)
+    except OSError as error:
+        said = {"folder": path.parent, "reason": error.strerror or error}
+        raise BackupRefused(
+            _("The database cannot be unpacked in %(folder)s: %(reason)s.") % said
+        ) from error
 
 
 def _put_together(file: BufferedRandom, chain: Sequence[Link]) -> None:
