@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.utils import timezone
 
-from ops.backups import deployment, inventory, records, shared_files
+from ops.backups import deployment, inventory, records, shared_files, wal_archive
 from ops.backups.inventory import Inventory
 from ops.backups.lock import alone
 from ops.backups.manifest import Manifest
@@ -88,6 +88,9 @@ def _prune(place: Place, policy: Policy, *, now: datetime, only_look: bool) -> P
     if not only_look:
         for name in files or ():
             place.remove_shared(name)
+    if not stored.unreadable:
+        kept = [stored.by_id[one].manifest for one in stay]
+        wal_archive.prune(place, kept, now=now, only_look=only_look)
     return Pruned(place=place.name, backups=leave, files=None if files is None else len(files))
 
 

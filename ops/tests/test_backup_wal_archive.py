@@ -1,6 +1,7 @@
 """The WAL in the places: packed, opened after keys changed, the same in a bucket, pruned."""
 
 import io
+import shutil
 import threading
 from contextlib import contextmanager
 from dataclasses import replace
@@ -10,10 +11,11 @@ import pytest
 from django.core.files.storage import FileSystemStorage
 from django.utils import translation
 
-from ops.backups import wal_archive
+from ops.backups import retention, wal_archive
 from ops.backups.errors import BackupRefused
 from ops.backups.places import Bucket, Folder
 from ops.backups.postgresql_pages import PagesEngine
+from ops.backups.retention import Policy
 from ops.backups.wal import WalReceiver
 from ops.backups.wal_archive import Bringing, PlacesArchive, PlacesArchives, Taking
 from ops.backups.wal_folder import REACHED, Reached, reached
@@ -253,6 +255,25 @@ def test_without_a_backup_the_end_stays_for_whoever_receives_it(take, folder):
     wal_archive.prune(folder, of_others, now=NOW + timedelta(hours=1))
     assert segments(folder) == [f"{THIRD}.partial", REACHED]
     wal_archive.prune(folder, of_others, now=NOW + timedelta(days=2))
+    assert segments(folder) == []
+
+
+@pytest.mark.django_db
+def test_it_goes_with_the_backups_that_it_belongs_to(take, folder, settings, tmp_path):
+    settings.BACKUP_DIR, policy = tmp_path / "backups", Policy(days=30)
+    for name in (FIRST, SECOND):
+        take(name)
+    take(REACHED, goes_until("0/3000000"))
+    retention.prune(now=NOW, policy=policy, only_look=True)
+    assert segments(folder) == [FIRST, SECOND, REACHED]
+    # As long as one cannot be read, nobody knows what it needs.
+    unreadable = tmp_path / "backups" / "20260101T020000Z-0a1b2c"
+    unreadable.mkdir()
+    (unreadable / "manifest.json").write_bytes(b"{}")
+    retention.prune(now=NOW + timedelta(days=2), policy=policy)
+    assert segments(folder) == [FIRST, SECOND, REACHED]
+    shutil.rmtree(unreadable)
+    retention.prune(now=NOW + timedelta(days=2), policy=policy)
     assert segments(folder) == []
 
 
