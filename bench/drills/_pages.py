@@ -21,7 +21,7 @@ from bench.drills.cluster import PLATFORM, Cluster, clusters, running
 from bench.programs import free_port
 
 if TYPE_CHECKING:  # they want Django's settings
-    from ops.backups.engine import Link, Readable
+    from ops.backups.engine import Engine, Link, Readable
     from ops.backups.manifest import Manifest, Piece
     from ops.backups.postgresql_pages import PagesEngine
     from ops.models.backups import BackupKind
@@ -127,7 +127,7 @@ class Kept(Packed):
 
 
 def keep(
-    engine: "PagesEngine", kind: "BackupKind", folder: Path, *, parent: "Kept | None" = None
+    engine: "Engine", kind: "BackupKind", folder: Path, *, parent: "Kept | None" = None
 ) -> Kept:
     """Make a backup in a folder of its own."""
     from ops.backups.errors import BackupRefused
@@ -152,7 +152,7 @@ def keep(
         engine=engine.name,
         trigger=BackupTrigger.HAND,
         parent=parent.manifest.id if parent else None,
-        parent_seal=None,
+        parent_seal=parent.manifest.seal if parent else None,
         database=PLATFORM,
         started_at=started_at,
         finished_at=datetime.now(UTC),
