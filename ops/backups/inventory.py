@@ -49,4 +49,6 @@ def known(place: Place) -> Inventory:
             backups.append(reading.find(place, identifier))
         except BackupRefused as refusal:
             unreadable[identifier] = str(refusal)
+    # Of two in one second the names say nothing.
+    backups.sort(key=lambda one: one.manifest.started_at)
     return Inventory(backups, unreadable)
