@@ -75,7 +75,11 @@ class ScratchServer:
     @property
     def environment(self) -> Mapping[str, str]:
         """The variables with which `manage.py` works on it, by the socket of this server."""
-        return {"DATABASE_URL": tools.address(self.here), "DATABASE_URL_FILE": ""}
+        return {
+            "DATABASE_URL": tools.address(self.here),
+            "DATABASE_URL_FILE": "",
+            "PGHOSTADDR": "",
+        }
 
     def count_rows(self) -> Mapping[str, int]:
         """How many rows each table has."""
@@ -128,6 +132,8 @@ def restored(
         data = _unpacked(chain, place)
         here = {
             "host": str(sockets),
+            # Else PGHOSTADDR would lead to another server, where the live database has this name.
+            "hostaddr": "",
             "port": _OPTIONS["port"],
             # Those of the copy, whatever the live ones are called today.
             "user": manifest.facts["role"],

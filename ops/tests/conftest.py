@@ -2,10 +2,13 @@ import pytest
 from django.db import connection
 
 from ops import life_signs, measures
+from ops.models import FilePurpose
 from ops.registry import Registry
 from ops.services import (
+    files,
     health,
     jobs,
+    maintenance,
     metric_files,
     metrics,
     processes,
@@ -13,7 +16,10 @@ from ops.services import (
     schedules,
     storage_probe,
 )
+from ops.tests import own_platforms
+from ops.tests.dump_backups import programs
 from tests.api import client_of
+from tests.people import make_person
 
 
 @pytest.fixture
@@ -68,3 +74,39 @@ def all_at_work(nothing_seen):
     storage_probe.probe()
     if not connection.in_atomic_block:
         connection.close()
+
+
+# --- A platform of its own, which can be swapped --------------------------------------------------
+@pytest.fixture(scope="session")
+def empty_sqlite(tmp_path_factory, django_db_setup, django_db_blocker):
+    """The file of an empty platform."""
+    folder = tmp_path_factory.mktemp("sqlite")
+    if connection.vendor != "sqlite":
+        return own_platforms.make_sqlite(folder)
+    with django_db_blocker.unblock(), connection.cursor() as cursor:
+        cursor.execute("VACUUM INTO %s", [str(folder / "empty.sqlite3")])
+    return folder / "empty.sqlite3"
+
+
+@pytest.fixture
+def vendor():
+    """Most is the same on either database, and quicker on SQLite."""
+    return "sqlite"
+
+
+@pytest.fixture
+def platform(vendor, request, tmp_path, settings, monkeypatch):
+    """A platform of its own, with a person and a picture."""
+    settings.BACKUP_DIR = tmp_path / "backups"
+    settings.PG_TOOLS_DIR = str(programs())
+    monkeypatch.setattr(maintenance, "SEEN_BY_ALL_AFTER", 0)
+    if vendor == "sqlite":
+        template = request.getfixturevalue("empty_sqlite")
+        live = own_platforms.on_sqlite(template, tmp_path)
+    else:
+        live = own_platforms.on_postgresql()
+    with live as name:
+        make_person(phone="13800138000")
+        files.store(content=b"a picture", purpose=FilePurpose.RECEIPT, media_type="image/png")
+        yield name
+    maintenance.forget()

@@ -8,12 +8,15 @@ import sys
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
 from django.conf import settings
 from django.db import connections
 from django.db.backends.sqlite3.base import DatabaseWrapper
 
 from ops.tests.dump_backups import drop, named, run, server
 
+# As parameters of `vendor`.
+BOTH = [pytest.param("postgresql", marks=pytest.mark.postgresql), "sqlite"]
 SQLITE_OPTIONS = {
     "transaction_mode": "IMMEDIATE",
     "timeout": 20,

@@ -5,6 +5,8 @@ import os
 import pwd
 import shutil
 import signal
+import subprocess
+import sys
 import tarfile
 import tempfile
 from contextlib import ExitStack, contextmanager
@@ -167,6 +169,30 @@ def test_the_settings_understand_its_address(engine, full, tmp_path):
 
 
 # --- What becomes of it ---------------------------------------------------------------------------
+def test_no_variable_leads_from_the_copy_to_another_server(
+    engine, server, full, tmp_path, monkeypatch
+):
+    """Such as to the live one, whose database has the same name and lets in the same role."""
+    monkeypatch.setenv("PGHOSTADDR", server.parameters["host"])
+    found = "SELECT count(*) FROM pg_settings WHERE name = 'listen_addresses' AND setting = ''"
+    with engine.restored([full], scratch=tmp_path) as alive:
+        assert alive.count_rows() == full.manifest.row_counts
+        # As Django has it of the address: without the parameter that is empty.
+        code = (
+            "import os, psycopg; from psycopg.conninfo import conninfo_to_dict as parts; "
+            "said = {n: v for n, v in parts(os.environ['DATABASE_URL']).items() if v}; "
+            f'print(psycopg.connect(**said).execute("{found}").fetchone())'
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, **alive.environment},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.stdout == "(1,)\n", done.stderr
+
+
 def test_it_becomes_a_database_of_the_live_server(engine, server, full, tmp_path):
     with engine.restored([full], scratch=tmp_path) as alive:
         alive.become("other")
