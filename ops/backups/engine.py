@@ -121,6 +121,10 @@ class Engine(Protocol):
         """Raise BackupRefused where a restored one could not `become` this, before any work."""
         ...
 
+    def check_live(self) -> None:
+        """Raise BackupRefused where the live database could not give way, before any work."""
+        ...
+
     def remove_remains(self) -> int:
         """Remove what a killed command left behind, such as scratch databases; returns how many.
 

@@ -103,6 +103,10 @@ class DumpEngine:
         """Raise BackupRefused unless a database can be called so, and none is."""
         side_database.check_name(self.parameters, name)
 
+    def check_live(self) -> None:
+        """Raise BackupRefused where the role has not the rights to put another in its place."""
+        side_database.check_live(self.parameters)
+
     def remove_remains(self) -> int:
         """Drop the scratch databases of this one that killed commands left."""
         return side_database.remove_remains(self.parameters)

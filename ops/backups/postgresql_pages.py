@@ -122,6 +122,10 @@ class PagesEngine:
         """Raise BackupRefused unless a database of the live server can be called so."""
         side_database.check_name(self.parameters, name)
 
+    def check_live(self) -> None:
+        """Raise BackupRefused where the role has not the rights to put another in its place."""
+        side_database.check_live(self.parameters)
+
     def remove_remains(self) -> int:
         """Remove the servers of killed commands, and the databases they were poured into."""
         found = scratch_home.remove_remains()

@@ -1,32 +1,55 @@
 """Restoring: a backup lives again to the side, is checked there, and takes the live one's place."""
 
+import json
+import logging
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from django.core.files.storage import storages
-from django.db import connection, transaction
+from django.db import Error, connection, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
-from ops.backups import copies, deployment, media, reading, records, shared_files, taking
-from ops.backups.copies import Clock
-from ops.backups.engine import Restored
+from ops.backups import (
+    copies,
+    deployment,
+    media,
+    reading,
+    records,
+    shared_files,
+    side_database,
+    taking,
+)
+from ops.backups.copies import Clock, Copy
 from ops.backups.errors import BackupRefused
 from ops.backups.lock import alone
 from ops.backups.making import clear
 from ops.backups.places import WORK, Place
+from ops.backups.postgresql_tools import one_line
 from ops.backups.reading import StoredBackup
 from ops.metrics import BACKUP_RESTORED
-from ops.models import Backup, BackupTrigger, ProcessBeat
+from ops.models import Backup, BackupTrigger, Maintenance, ProcessBeat
 from ops.services import audit, events, maintenance, seals
+
+logger = logging.getLogger(__name__)
 
 PATIENCE = 60  # seconds that requests, tasks and jobs have to end
 LOOK_AGAIN = 0.5  # seconds
+# What is said where something fails after the swap.
+_SEALS_STAY = gettext_lazy(
+    "The seals of later days are not put aside (%(reason)s): seal_ledgers --after-restore does it."
+)
+_ROWS_ARE_MISSING = gettext_lazy(
+    "Rows of backups are not written again (%(reason)s): the next proof does it."
+)
+_NO_EVENT = gettext_lazy("The restore left no event and no audit entry (%(reason)s).")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,12 +72,14 @@ class Wish:
 class Outcome:
     """Where the former state is, in words; its backup; and what was done to files.
 
-    Of a restore to another name there is nothing to say.
+    `problems` are what could not be done after the swap, with what to do instead. Of a restore to
+    another name there is nothing to say.
     """
 
-    kept: str
-    present: str | None
-    files: media.RestoredMedia | None
+    kept: str = ""
+    present: str | None = None
+    files: media.RestoredMedia | None = None
+    problems: Sequence[str] = ()
 
 
 def restore(
@@ -74,29 +99,44 @@ def restore(
     root = deployment.root()
     with alone(root):
         clear(root)
-        if wish.to is not None:
-            deployment.engine().check_name(wish.to)
+        is_used = _check_target(wish)
         chain = _whole(wish, places, clock)
         manifest = chain[-1].manifest
         engine = deployment.engine_named(manifest.engine)
         engine.remove_remains()
-        is_used = not _is_empty()
         moment = (wish.at or manifest.started_at).isoformat()
         with (
             tempfile.TemporaryDirectory(dir=root / WORK) as work,
             copies.living(chain, engine=engine, work=Path(work), clock=clock, at=wish.at) as copy,
         ):
             with clock.step("after"):
-                rest = ["--in-maintenance"] if is_used and wish.to is None else []
-                copy.run("after_restore", moment, *rest)
+                files = copy.folder / "files.json"
+                rest = ["--in-maintenance"] if is_used else []
+                copy.run("after_restore", moment, f"--files={files}", *rest, with_files=True)
             with clock.step("checks"):
                 copy.run("check_integrity", f"--jobs={copies.JOBS}")
             if wish.to is not None:
                 copy.restored.become(wish.to)
-                return Outcome(kept="", present=None, files=None)
+                return Outcome()
             return _take_its_place(
-                copy.restored, chain[-1], wish=wish, clock=clock, is_used=is_used
+                copy,
+                chain[-1],
+                wish=wish,
+                clock=clock,
+                is_used=is_used,
+                known=frozenset(json.loads(files.read_text(encoding="utf-8"))),
             )
+
+
+def _check_target(wish: Wish) -> bool:
+    """Whether there is a live state that gives way. Raises BackupRefused where none may."""
+    engine = deployment.engine()
+    if wish.to is not None:
+        engine.check_name(wish.to)
+        return False
+    is_empty = _is_empty()
+    engine.check_live()
+    return not is_empty
 
 
 def _whole(wish: Wish, places: Sequence[Place], clock: Clock) -> list[StoredBackup]:
@@ -118,49 +158,112 @@ def _whole(wish: Wish, places: Sequence[Place], clock: Clock) -> list[StoredBack
                 media.check(files, open_file=shared_files.opener(place, chain[-1].manifest))
             except BackupRefused as refusal:
                 refusals.append(str(refusal))
+            except Exception as error:  # noqa: BLE001  whatever a disk or a bucket raises
+                said = {"place": place.name, "reason": one_line(error)}
+                refusals.append(_("%(place)s cannot be read: %(reason)s.") % said)
             else:
                 return chain
     raise BackupRefused(" ".join(dict.fromkeys(refusals)))
 
 
 def _take_its_place(
-    restored: Restored, stored: StoredBackup, *, wish: Wish, clock: Clock, is_used: bool
+    copy: Copy,
+    stored: StoredBackup,
+    *,
+    wish: Wish,
+    clock: Clock,
+    is_used: bool,
+    known: Container[str],
 ) -> Outcome:
-    """Back up the present state and let the restored one take its place."""
-    present = None
-    with _maintenance() if is_used else nullcontext():
+    """Back up the present state and let the restored one take its place.
+
+    Of the files those come back that the restored one knows: not of people who were erased again.
+    """
+    present, problems = None, list[str]()
+    with _maintenance(problems, must=wish.keeps_present) if is_used else nullcontext():
         if is_used and wish.keeps_present:
             with clock.step("present"):
-                present = taking.back_up_alone(
-                    trigger=BackupTrigger.RESTORE,
-                    places=deployment.places(),
-                    root=deployment.root(),
-                    is_first=False,
-                ).id
-        files = _bring_files_back(stored, with_media=wish.with_media)
+                present = _back_up_present(problems)
+        files = _bring_files_back(stored, with_media=wish.with_media, known=known)
         with clock.step("swap"):
-            kept = restored.become_live(keep_as=_name_for_the_former())
-        # From here on it is the restored one that is asked.
-        seals.set_newer_aside()
-        records.write_again(deployment.places())
-        _write_down(stored, clock)
-    return Outcome(kept=kept, present=present, files=files)
+            kept = copy.restored.become_live(keep_as=_name_for_the_former())
+        # From here on it is the restored one that is asked, and nothing takes it back.
+        for act, told in (
+            (seals.set_newer_aside, _SEALS_STAY),
+            (lambda: records.write_again(deployment.places()), _ROWS_ARE_MISSING),
+            (partial(_write_down, stored, clock), _NO_EVENT),
+        ):
+            try:
+                act()
+            except Exception as error:  # noqa: BLE001  a bucket or a database, whatever they raise
+                problems.append(told % {"reason": one_line(error)})
+    return Outcome(kept=kept, present=present, files=files, problems=problems)
+
+
+def _back_up_present(problems: list[str]) -> str:
+    """Back up the present state; returns the backup's identifier.
+
+    Where it is in the first place that is enough: another may be what is away.
+    """
+    places = deployment.places()
+    before = set(places[0].identifiers())
+    try:
+        return taking.back_up_alone(
+            trigger=BackupTrigger.RESTORE, places=places, root=deployment.root(), is_first=False
+        ).id
+    except BackupRefused as refusal:
+        new = sorted(set(places[0].identifiers()) - before)
+        if not new:
+            raise
+        problems.append(str(refusal))
+        return new[-1]
+    except Error as error:
+        raise BackupRefused(
+            _(
+                "The present state cannot be backed up (%s). --no-backup leaves that out; the "
+                "former database is kept in any case."
+            )
+            % one_line(error)
+        ) from error
 
 
 @contextmanager
-def _maintenance() -> Iterator[None]:
-    """Let everything rest meanwhile; it goes on again unless it rested before.
+def _maintenance(problems: list[str], *, must: bool) -> Iterator[None]:
+    """Let everything rest meanwhile; afterwards it is as it was before.
 
-    The restored database begins in maintenance as well: it may be asked from the swap on.
+    The restored database begins in maintenance as well: it may be asked from the swap on. A
+    database that is too damaged to be told of it is left alone, unless it `must` be.
     """
-    was_on = maintenance.is_on()
-    maintenance.turn_on()
+    before: Maintenance | None = None
     try:
-        _wait_for_all()
+        try:
+            before = Maintenance.objects.filter(is_on=True).first()
+            if before is None:
+                maintenance.turn_on()
+            _wait_for_all()
+        except Error as error:
+            if must:
+                raise BackupRefused(
+                    _("Maintenance cannot be switched on (%s). --no-backup goes on without it.")
+                    % one_line(error)
+                ) from error
         yield
     finally:
-        if not was_on:
+        _go_on(before, problems)
+
+
+def _go_on(before: Maintenance | None, problems: list[str]) -> None:
+    """Let all be as it was before: at work, or in the maintenance of staff, in their words."""
+    try:
+        if before is None:
             maintenance.turn_off()
+        else:
+            maintenance.turn_on(message=before.message, until=before.until)
+    except Error as error:
+        logger.exception("Maintenance is not as it was before the restore")
+        problems.append(
+            _("Maintenance may still be on (%s): see maintenance status.") % one_line(error)
+        )
 
 
 def _wait_for_all() -> None:
@@ -186,16 +289,27 @@ def _is_served() -> bool:
     return ProcessBeat.objects.filter(beat_at__gt=lately).exists()
 
 
-def _bring_files_back(stored: StoredBackup, *, with_media: bool) -> media.RestoredMedia:
+def _bring_files_back(
+    stored: StoredBackup, *, with_media: bool, known: Container[str]
+) -> media.RestoredMedia:
     """Write the files of the backup that are missing, or others by now, which are kept beside."""
     into = {copies.SEALS: storages[copies.SEALS]}
     if with_media:
         into["default"] = storages["default"]
-    return media.restore(
-        shared_files.listing(stored),
-        open_file=shared_files.opener(stored.place, stored.manifest),
-        into=into,
-    )
+    listed = shared_files.listing(stored)
+    try:
+        return media.restore(
+            [one for one in listed if one.storage == copies.SEALS or one.path in known],
+            open_file=shared_files.opener(stored.place, stored.manifest),
+            into=into,
+        )
+    except BackupRefused:
+        raise
+    except Exception as error:
+        raise BackupRefused(
+            _("The files cannot be brought back (%s): the live database is what it was.")
+            % one_line(error)
+        ) from error
 
 
 @transaction.atomic
@@ -206,12 +320,28 @@ def _write_down(stored: StoredBackup, clock: Clock) -> None:
 
 
 def _is_empty() -> bool:
-    """Whether the live database has nothing of the platform: a new machine."""
-    return not connection.introspection.table_names()
+    """Whether the live database has nothing at all: a new machine.
+
+    Raises BackupRefused where it cannot be read, or has tables of somebody else.
+    """
+    try:
+        tables = set(connection.introspection.table_names())
+    except Error as error:
+        raise BackupRefused(
+            _("The live database cannot be read (%s): put an empty one in its place first.")
+            % one_line(error)
+        ) from error
+    if tables and not {"django_migrations", Maintenance._meta.db_table} <= tables:
+        raise BackupRefused(
+            _("The database %s is not empty, and none of this platform: name another one.")
+            % connection.settings_dict["NAME"]
+        )
+    return not tables
 
 
 def _name_for_the_former() -> str:
     """A name for what the live database is called from now on, which nobody has yet."""
     name = Path(str(connection.settings_dict["NAME"])).name
-    moment = f"{timezone.now():%Y%m%d_%H%M%S}"
-    return f"{name[:30]}_before_{moment}"
+    ending = f"_before_{timezone.now():%Y%m%d_%H%M%S}"
+    room = side_database.LONGEST_NAME - len(ending)
+    return name.encode()[:room].decode(errors="ignore") + ending

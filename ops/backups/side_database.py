@@ -135,6 +135,14 @@ def check_name(live: Parameters, name: str) -> None:
         _check_name(connection, name, live=_name(live))
 
 
+def check_live(live: Parameters) -> None:
+    """Raise BackupRefused where no side database could take the place of the live one."""
+    of = _name(live)
+    with _elsewhere(live, of) as connection:
+        _check_right(connection)
+        _check_owner(connection, of)
+
+
 def remove_remains(live: Parameters) -> int:
     """Drop the scratch databases of this one on which nobody is at work, and none else.
 

@@ -117,6 +117,12 @@ class PagesEngine:
         """Raise BackupRefused where there is such a file already, or no folder for it."""
         _check_target(self.live.parent / name)
 
+    def check_live(self) -> None:
+        """Raise BackupRefused while somebody has the live file open, or where it is none."""
+        if self.live.exists():
+            self.let_go()
+            sqlite_swap.check_alone(self.live)
+
     def remove_remains(self) -> int:
         """Remove a live state that was kept half when a command was killed."""
         draft = sqlite_swap.draft_of(self.live)

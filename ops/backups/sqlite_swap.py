@@ -42,6 +42,12 @@ def swap(live: Path, restored: Path, *, keep_as: Path) -> None:
             ) from error
 
 
+def check_alone(live: Path) -> None:
+    """Raise BackupRefused while somebody has the live file open, or where it is none."""
+    with opened(live, "rw", wait=WAIT) as connection, _alone(connection, live):
+        pass
+
+
 def draft_of(live: Path) -> Path:
     """Where the live state is written while it is kept: what a killed command leaves."""
     return live.with_name(f"{live.name}.keeping")

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from django.core.management.base import CommandError
+from django.db import Error
 from django.template.defaultfilters import filesizeformat
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -34,6 +35,10 @@ class BackupCommand(TranslatedCommand):
             return super().execute(*args, **options)
         except BackupRefused as refusal:
             raise CommandError(str(refusal)) from refusal
+        except Error as error:
+            # Its first line: what follows may be the values of rows.
+            line = next(iter(str(error).splitlines()), type(error).__name__)
+            raise CommandError(_("The database says: %s") % line) from error
         except BrokenPipeError:
             raise  # whoever read it has gone: nothing failed
         except OSError as error:

@@ -10,9 +10,11 @@ from ops.registry import Registry
 class AfterRestore(Protocol):
     """Something that the past does not know and has to be done again, such as an erasure.
 
-    `moment` is that which the database shows. It may be done several times, must not touch files or
-    other servers, and what it returns is told to staff. Raising keeps the restored database from
-    taking the place of the live one.
+    `moment` is that which the database shows. It may be done several times, and what it returns is
+    told to staff. It may read the files of the platform, such as a list of what has to be done
+    again; it changes none and reaches no other server, since the copy may never live. A file whose
+    row it deletes does not come back. Raising keeps the restored database from taking the place of
+    the live one.
     """
 
     def __call__(self, *, moment: datetime) -> object: ...

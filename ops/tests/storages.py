@@ -23,6 +23,18 @@ from config.settings import _of_backups, _s3
 from tests.kept_servers import LOOPBACK, Account, serving
 
 
+class ToldFolder(FileSystemStorage):
+    """Files in a folder that tells whoever listens before one is deleted."""
+
+    def __init__(self, tells, **options):
+        super().__init__(**options)
+        self.tells = tells
+
+    def delete(self, name):
+        self.tells()
+        super().delete(name)
+
+
 class FailingFolder(FileSystemStorage):
     """Files in a folder that is away at what `fails` names: save, half, open, delete.
 

@@ -62,6 +62,9 @@ class Notebook:
     def check_name(self, name):
         raise NotImplementedError
 
+    def check_live(self):
+        raise NotImplementedError
+
     def remove_remains(self):
         self.remains += 1
         return 0

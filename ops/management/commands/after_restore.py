@@ -1,4 +1,6 @@
+import json
 import os
+from pathlib import Path
 
 from django.core.management.base import CommandError
 from django.db import connection
@@ -9,6 +11,7 @@ from django.utils.translation import gettext_noop
 
 from ops.backups.copies import MARK
 from ops.command_base import TranslatedCommand
+from ops.models import StoredFile
 from ops.services import after_restore, maintenance
 
 
@@ -23,8 +26,14 @@ class Command(TranslatedCommand):
         parser.add_argument(
             "--in-maintenance", action="store_true", help=_("and let it begin in maintenance")
         )
+        parser.add_argument(
+            "--files",
+            type=Path,
+            metavar=_("FILE"),
+            help=_("write the names of the files that it knows afterwards into this one"),
+        )
 
-    def handle(self, *, moment, in_maintenance, **options):
+    def handle(self, *, moment, in_maintenance, files, **options):
         name = str(connection.settings_dict["NAME"])
         if os.environ.get(MARK) != name:
             raise CommandError(_("%s is no restored copy: restore_backup calls this.") % name)
@@ -37,3 +46,6 @@ class Command(TranslatedCommand):
             maintenance.turn_on()
         else:
             maintenance.turn_off()
+        if files:
+            names = StoredFile.objects.order_by("path").values_list("path", flat=True)
+            files.write_text(json.dumps(list(names.distinct())), encoding="utf-8")

@@ -71,6 +71,8 @@ class Command(BackupCommand):
         self.say(_("Its former state is %(where)s.") % {"where": outcome.kept})
         if outcome.present:
             self.say(_("and backup %(id)s.") % {"id": outcome.present})
+        elif wish.keeps_present:
+            self.say(_("There was nothing in it to back up."))
         if files := outcome.files:
             self.say(
                 _("Files: %(there)d were there, %(written)d were written.")
@@ -78,6 +80,8 @@ class Command(BackupCommand):
             )
             for path in files.set_aside:
                 self.say(_("Another file of this name is kept as %(path)s.") % {"path": path})
+        if outcome.problems:
+            raise CommandError("\n".join(outcome.problems), returncode=1)
 
 
 def moment_of(text):
