@@ -1125,6 +1125,7 @@ PARTS = {
     "favorites.services.hand_over": "merge",
     "lottery.services.seeds.close": "merge",
     "lottery.services.seeds.lock_active": "draw, rotate",
+    "ops.services.after_restore.run": "restore_backup, on the copy; what it did is told",
     "ops.services.files.discard": "the form of a product, an upload",
     "ops.services.files.make_permanent": "add_picture, an upload",
     "ops.services.files.store": "add_picture, an upload",
@@ -1140,6 +1141,7 @@ AUDITED_COMMANDS = {
     "createsuperuser",
     "init_platform",
     "reset_second_factor",
+    "restore_backup",
     "set_password",
     "rotate_keys",
     "seal_ledgers",
@@ -1149,6 +1151,7 @@ AUDITED_COMMANDS = {
     "settings",
 }
 EXEMPT_COMMANDS = {
+    "after_restore": "a part of restore_backup, on the copy",
     "audit": "reads",
     "backup": "changes nothing that it keeps; leaves events",
     "backups": "reads",

@@ -421,6 +421,7 @@ COUNTED: dict[str, tuple[Any, Callable[[], Any]]] = {
 }
 # What changes something, and is counted by what it is a part of, or tells nobody anything new.
 NOT_BY_ITSELF = {
+    "ops.services.after_restore.run": "restore_backup",
     "accounts.services.avatars.change": "store_picture",
     "accounts.services.avatars.let_go": "store_picture, merge",
     "accounts.services.code_counts.count_wrong_code": "use_code, sign_in_by_wechat",
@@ -475,6 +476,7 @@ NOT_BY_ITSELF = {
     "reviews.services.process.report": "how far a reading is; its end is counted",
 }
 COMMANDS: dict[str, Any] = {
+    "after_restore": None,  # a part of restore_backup
     "audit": None,  # reads
     "backup": of_ops.BACKUP_MADE,
     "backups": None,  # reads
@@ -490,6 +492,7 @@ COMMANDS: dict[str, Any] = {
     "prune_backups": of_ops.BACKUPS_REMOVED,
     "repair_integrity": of_ops.INTEGRITY_REPAIRED,
     "receive_wal": None,  # tells how far behind it is
+    "restore_backup": of_ops.BACKUP_RESTORED,
     "rotate_keys": of_ops.KEYS_RENEWED,
     "safe_migrate": None,  # reads
     "seal_ledgers": of_ops.LEDGERS_SEALED,
