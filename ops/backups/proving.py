@@ -140,7 +140,7 @@ def _see(chain: Sequence[StoredBackup], clock: Clock) -> Proof:
         copies.living(chain, engine=engine, work=Path(work), clock=clock) as copy,
         clock.step("checks"),
     ):
-        copy.run("check_integrity", f"--jobs={copies.JOBS}")
+        copy.run(*copies.checking(manifest))
     return Proof(
         backup=manifest.id,
         manifest_seal=manifest.seal,

@@ -114,7 +114,7 @@ def restore(
                 rest = ["--in-maintenance"] if is_used else []
                 copy.run("after_restore", moment, f"--files={files}", *rest, with_files=True)
             with clock.step("checks"):
-                copy.run("check_integrity", f"--jobs={copies.JOBS}")
+                copy.run(*copies.checking(manifest))
             if wish.to is not None:
                 copy.restored.become(wish.to)
                 return Outcome()
