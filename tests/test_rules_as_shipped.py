@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from io import BytesIO
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -31,8 +32,11 @@ from catalog.services.stock import change_stock
 from catalog.tests.factories import make_product
 from favorites.models import Favorite
 from ops import life_signs, pools
-from ops.backups import proving, taking
+from ops.backups import deployment, proving, taking, wal_receiving
 from ops.backups.errors import BackupRefused
+from ops.backups.wal import SLOT
+from ops.backups.wal_archive import Taking
+from ops.backups.wal_folder import REACHED, Reached
 from ops.metrics import LONGEST_LOCK_WAIT
 from ops.models import (
     AlertRule,
@@ -356,6 +360,32 @@ def no_backup(_stage):
 
 
 @contextmanager
+def silent_receiver(stage):
+    """The WAL was received until ten minutes ago, and nobody said that it is to end."""
+    stage.settings.BACKUP_DIR = stage.folder / "backups"
+    stage.settings.BACKUP_METHOD = "pages"
+    (first, *_others) = deployment.places()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_create_physical_replication_slot(%s)", [SLOT])
+        cluster = wal_receiving.cluster_that_is_received()
+        assert cluster
+
+    def say(at):
+        has = Reached(
+            at=at, lsn="0/1000000", timeline=1, segment_size=16 << 20, system_identifier=cluster
+        )
+        Taking(first, cluster, stage.folder)(REACHED, BytesIO(has.written()))
+
+    try:
+        say(timezone.now() - timedelta(minutes=10))
+        yield
+        say(timezone.now() + timedelta(hours=1))
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_drop_replication_slot(%s)", [SLOT])
+
+
+@contextmanager
 def wanted_news(stage):
     """Whoever wants to know that one was begun and made has switched these rules on."""
     AlertRule.objects.filter(is_enabled=False).update(is_enabled=True)
@@ -387,6 +417,7 @@ FAULTS: dict[str, Callable[[Stage], Any]] = {
     "storage-away": storage_gone,
     "tasks-lost": failing_task,
     "worker-silent": stopped_worker,
+    "wal-behind": silent_receiver,
 }
 
 

@@ -36,11 +36,14 @@ OVERDUE = Gauge(
 
 
 def _behind() -> Mapping[tuple[str, ...], float]:
-    cluster = wal_receiving.cluster_that_is_received()
-    if cluster is None:
+    if not wal_receiving.is_for_this_database():
         return {}
+    cluster = wal_receiving.cluster_that_is_received()
     found: dict[tuple[str, ...], float] = {}
     for kind, place in zip(("folder", "bucket"), deployment.places(), strict=False):
+        if cluster is None:
+            found[kind,] = 0  # nobody is to receive, or no more: an alert is over
+            continue
         try:
             behind = wal_archive.behind(place, cluster, now=timezone.now())
         except BackupRefused:
@@ -52,8 +55,8 @@ def _behind() -> Mapping[tuple[str, ...], float]:
 
 WAL_BEHIND = Gauge(
     "platform_wal_archive_behind_seconds",
-    "How long ago all that PostgreSQL had written was in the archive of the WAL; not there where "
-    "nobody is to receive it.",
+    "How long ago all that PostgreSQL had written was in the archive of the WAL; 0 where nobody is "
+    "to receive it.",
     Label("place", ("folder", "bucket")),
     read=_behind,
     keep=A_MINUTE,

@@ -46,7 +46,7 @@ def receive(
     role may not, or somebody receives already.
     """
     engine = deployment.engine()
-    if connection.vendor != "postgresql" or settings.BACKUP_METHOD != "pages":
+    if not is_for_this_database():
         raise BackupRefused(
             _("The WAL is received where PostgreSQL is kept by its pages: set BACKUP_METHOD=pages.")
         )
@@ -86,13 +86,16 @@ def stop_for_good() -> bool:
     return was_there
 
 
+def is_for_this_database() -> bool:
+    """Whether the live database is kept in a way by which its WAL may be received."""
+    return connection.vendor == "postgresql" and settings.BACKUP_METHOD == "pages"
+
+
 def cluster_that_is_received() -> str | None:
-    """The number of the live cluster where its WAL is to be received; None where it is not.
+    """The number of the live PostgreSQL where its WAL is to be received; None where it is not.
 
     The slot says so: it stays while the command is away, and goes with `stop_for_good`.
     """
-    if connection.vendor != "postgresql" or settings.BACKUP_METHOD != "pages":
-        return None
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT (SELECT system_identifier::text FROM pg_control_system()) "
