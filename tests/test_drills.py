@@ -9,7 +9,7 @@ from bench.drills import drills
 from tests.live import ROOT
 
 pytestmark = pytest.mark.postgresql
-PATIENCE = 300  # seconds; it takes less than half a minute
+PATIENCE = 300  # seconds; it takes less than a minute
 
 
 @pytest.mark.parametrize("name", drills())

@@ -133,7 +133,9 @@ def _sqlite(folder: Path, keys: dict[str, str], *, small: bool) -> Shelf:
 def _postgresql(folder: Path, keys: dict[str, str], cluster: Cluster, method: str) -> Shelf:
     environment = _environment(
         keys,
-        folder / method,
+        folder / "of PostgreSQL",
+        # One platform, whose files lie in one folder, and its backups by either method.
+        BACKUP_DIR=str(folder / f"backups by {method}"),
         DATABASE_URL=cluster.url,
         BACKUP_METHOD=method,
         PG_TOOLS_DIR=str(cluster.programs),
@@ -148,7 +150,7 @@ def _postgresql(folder: Path, keys: dict[str, str], cluster: Cluster, method: st
 
 
 def _environment(keys: dict[str, str], data: Path, **more: str) -> dict[str, str]:
-    data.mkdir(mode=0o700)
+    data.mkdir(mode=0o700, exist_ok=True)
     own = {"DATA_DIR": str(data), "BACKUP_DIR": str(data / "backups"), "LANGUAGE_CODE": "en"}
     return {**os.environ, **keys, **own, **more}
 
