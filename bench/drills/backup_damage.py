@@ -94,7 +94,7 @@ def drill(*, small: bool, say: Say) -> None:
         os.environ.update(keys)
         shelves = [_sqlite(folder, keys, small=small)]
         if not small:
-            shelves += [_postgresql(folder, keys, cluster, one) for one in ("dump", "pages")]
+            shelves += [_postgresql(folder, keys, cluster, method=one) for one in ("dump", "pages")]
         import django
         from django.utils import translation
 
@@ -130,7 +130,7 @@ def _sqlite(folder: Path, keys: dict[str, str], *, small: bool) -> Shelf:
     )
 
 
-def _postgresql(folder: Path, keys: dict[str, str], cluster: Cluster, method: str) -> Shelf:
+def _postgresql(folder: Path, keys: dict[str, str], cluster: Cluster, *, method: str) -> Shelf:
     environment = _environment(
         keys,
         folder / "of PostgreSQL",
@@ -383,15 +383,21 @@ def _restore_damaged(shelf: Shelf, chance: random.Random, say: Say, *, most: int
     for kind in list(KINDS)[:most]:
         with _damaged(shelf, kind, chance) as named:
             if named is not None:
-                _expect_refusal(shelf, kind, before, named, environment=shelf.environment)
+                _expect_refusal(shelf, kind, before, named=named, environment=shelf.environment)
                 refused += 1
     other = {**shelf.environment, "FIELD_ENCRYPTION_KEYS": "of somebody else" * 3}
-    _expect_refusal(shelf, "another key", before, [shelf.links[-1], shelf.links[0]], other)
+    _expect_refusal(
+        shelf,
+        "another key",
+        before,
+        named=[shelf.links[-1], shelf.links[0]],
+        environment=other,
+    )
     say(f"{shelf.name}: restore_backup refused {refused + 1} of them, and the live one stayed")
 
 
 def _expect_refusal(
-    shelf: Shelf, kind: str, before: str, named: list[str], environment: dict[str, str]
+    shelf: Shelf, kind: str, before: str, *, named: list[str], environment: dict[str, str]
 ) -> None:
     done = _tried(environment, "restore_backup", shelf.links[-1], "--yes")
     # Beside lines of the log, which begin with a date, or are JSON.

@@ -83,7 +83,7 @@ def drill(*, small: bool, say: Say) -> None:
     with clusters() as folder, ExitStack() as stack:
         (folder / "keys").mkdir()
         keys = production("", "", str(folder / "keys"))
-        sqlite = _scene(folder, "SQLite", {**keys, "DATABASE_URL": "", "DEBUG": "1"}, stack)
+        sqlite = _scene(folder, "SQLite", {**keys, "DATABASE_URL": "", "DEBUG": "1"}, stack=stack)
         _try(sqlite, SHARES_SMALL if small else SHARES, say)
         if small:
             return
@@ -92,7 +92,7 @@ def drill(*, small: bool, say: Say) -> None:
         cluster.make()
         cluster.sql(f"ALTER ROLE {PLATFORM} CREATEDB")
         tools = {"DATABASE_URL": cluster.url, "PG_TOOLS_DIR": str(cluster.programs)}
-        dump = _scene(folder, "PostgreSQL", {**keys, **tools}, stack)
+        dump = _scene(folder, "PostgreSQL", {**keys, **tools}, stack=stack)
         _try(dump, SHARES, say)
         left = cluster.sql("SELECT datname FROM pg_database WHERE datname LIKE 'platform_%'")
         if left:
@@ -100,7 +100,7 @@ def drill(*, small: bool, say: Say) -> None:
         _full_server(folder, dump, say)
 
 
-def _scene(folder: Path, name: str, environment: dict[str, str], stack: ExitStack) -> Scene:
+def _scene(folder: Path, name: str, environment: dict[str, str], *, stack: ExitStack) -> Scene:
     data, disk = folder / f"data of {name}", folder / f"backups of {name}"
     data.mkdir(mode=0o700)
     disk.mkdir(mode=0o700)

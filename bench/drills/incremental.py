@@ -93,7 +93,7 @@ def _keep_changes(folder: Path, cluster: Cluster, say: Say) -> None:
     for what, statement, people, most in changes:
         _run(cluster, statement, rows=appended, pages=pages // SHARE, people=people)
         chain.append(keep(engine, BackupKind.INCREMENTAL, folder, parent=chain[-1]))
-        _compare(what, chain, most, say)
+        _compare(what, chain, most=most, say=say)
 
     wanted = cluster.sql(SUM, database=PLATFORM)
     begun = time.monotonic()
@@ -114,9 +114,9 @@ def _on_sqlite(folder: Path, rows: int, say: Say) -> None:
 
     file = folder / "db.sqlite3"
     engine = PagesEngine(live=file, let_go=lambda: None)
-    with closing(sqlite3.connect(file, autocommit=True)) as live:
-        live.executescript(TABLE_OF_SQLITE)
-        _append(live, rows, people=PEOPLE)
+    with closing(sqlite3.connect(file, autocommit=True)) as database:
+        database.executescript(TABLE_OF_SQLITE)
+        _append(database, rows, people=PEOPLE)
         chain = [keep(engine, BackupKind.FULL, folder)]
         pages = chain[0].manifest.facts["pages"]
         say(f"SQLite, {_told('full', chain[0])}: {rows:,} rows, {pages:,} pages")
@@ -125,12 +125,12 @@ def _on_sqlite(folder: Path, rows: int, say: Say) -> None:
         changes: list[tuple[str, Callable[[], object], float | None]] = [
             (
                 f"{appended:,} rows appended, of {few:,} people",
-                lambda: _append(live, appended, people=few),
+                lambda: _append(database, appended, people=few),
                 MOST,
             ),
             (
                 f"{appended:,} rows that lie side by side changed: 1 % of the table's pages",
-                lambda: live.execute(
+                lambda: database.execute(
                     "UPDATE entry SET amount = amount + 1 WHERE id BETWEEN ? AND ?",
                     [first, first + appended],
                 ),
@@ -138,12 +138,12 @@ def _on_sqlite(folder: Path, rows: int, say: Say) -> None:
             ),
             (
                 f"{appended:,} rows appended, of {PEOPLE:,} people",
-                lambda: _append(live, appended, people=PEOPLE),
+                lambda: _append(database, appended, people=PEOPLE),
                 None,
             ),
             (
                 f"{appended:,} scattered rows changed",
-                lambda: live.execute(
+                lambda: database.execute(
                     "UPDATE entry SET amount = amount + 1 WHERE id % ? = 0", [SHARE]
                 ),
                 None,
@@ -152,15 +152,15 @@ def _on_sqlite(folder: Path, rows: int, say: Say) -> None:
         for what, change, most in changes:
             change()
             chain.append(keep(engine, BackupKind.INCREMENTAL, folder, parent=chain[-1]))
-            _compare(f"SQLite, {what}", chain, most, say)
-        wanted = live.execute(SUM_OF_SQLITE).fetchone()
+            _compare(f"SQLite, {what}", chain, most=most, say=say)
+        wanted = database.execute(SUM_OF_SQLITE).fetchone()
     with (
         tempfile.TemporaryDirectory(dir=folder) as scratch,
         engine.restored(chain, scratch=Path(scratch)) as alive,
         closing(sqlite3.connect(alive.environment["SQLITE_FILE"])) as copy,
     ):
         if copy.execute(SUM_OF_SQLITE).fetchone() != wanted:
-            raise DidNotHold("SQLite: restored is not what is live.")
+            raise DidNotHold("SQLite: restored is not what is database.")
     for missing in chain[:-1]:
         rest = [link for link in chain if link is not missing]
         try:
@@ -172,11 +172,11 @@ def _on_sqlite(folder: Path, rows: int, say: Say) -> None:
     say(f"SQLite: restored from {len(chain)} links; without any one of them refused, and it named")
 
 
-def _append(live: sqlite3.Connection, rows: int, *, people: int) -> None:
-    live.execute(APPEND_OF_SQLITE, {"rows": rows, "people": people})
+def _append(into: sqlite3.Connection, rows: int, *, people: int) -> None:
+    into.execute(APPEND_OF_SQLITE, {"rows": rows, "people": people})
 
 
-def _compare(what: str, chain: list[Kept], most: float | None, say: Say) -> None:
+def _compare(what: str, chain: list[Kept], *, most: float | None, say: Say) -> None:
     share = chain[-1].size / chain[0].size
     promised = f" (promised: at most {most:.0%})" if most else ""
     say(f"{_told(what, chain[-1])}: {share:.1%} of the full one{promised}")

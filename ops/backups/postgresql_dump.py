@@ -169,7 +169,7 @@ def fill(side: SideDatabase, archive: IO[bytes], *, scratch: Path) -> None:
             _path(archive),
         ]
         descriptors = [archive.fileno(), contents.fileno()]
-        tools.run(program, arguments, side.parameters, settings=FILLING, pass_fds=descriptors)
+        tools.run(program, arguments, side.parameters, of_sessions=FILLING, pass_fds=descriptors)
         # Nobody has read it yet: the first ones would be read without a plan worth the name.
         connection.execute("ANALYZE")
 

@@ -61,10 +61,10 @@ def live_parameters() -> dict[str, str]:
     }
 
 
-def environment(parameters: Parameters, *, settings: str = "") -> dict[str, str]:
+def environment(parameters: Parameters, *, of_sessions: str = "") -> dict[str, str]:
     """What a program is started with: all that this process has, and where the server is.
 
-    `settings` are those of its sessions beside ours, as PGOPTIONS writes them.
+    `of_sessions` are settings of its sessions beside ours, as PGOPTIONS writes them.
     """
     said = {
         variable: parameters[name]
@@ -72,7 +72,7 @@ def environment(parameters: Parameters, *, settings: str = "") -> dict[str, str]
         if variable and name in parameters
     }
     # Their messages are read by us.
-    return {**os.environ, **said, "PGOPTIONS": f"{_OPTIONS} {settings}", "LC_ALL": "C"}
+    return {**os.environ, **said, "PGOPTIONS": f"{_OPTIONS} {of_sessions}", "LC_ALL": "C"}
 
 
 def address(parameters: Parameters) -> str:
@@ -175,18 +175,18 @@ def running(
     arguments: Sequence[str],
     parameters: Parameters,
     *,
-    settings: str = "",
+    of_sessions: str = "",
     **options: Any,
 ) -> Iterator[Output]:
     """Run a program and read what it writes; it is stopped when the block is left early.
 
-    `settings` are those of its sessions, `options` what `subprocess` is told beside.
+    `of_sessions` are settings of its sessions, `options` what `subprocess` is told beside.
     """
     with (
         tempfile.TemporaryFile() as errors,
         subprocess.Popen(  # noqa: S603  a program of PostgreSQL, and no shell
             [str(program), *arguments],
-            env=environment(parameters, settings=settings),
+            env=environment(parameters, of_sessions=of_sessions),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors,

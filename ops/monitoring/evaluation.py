@@ -58,7 +58,9 @@ def evaluate(*, now: datetime) -> str:
     taken = 0
     for rule in rules:
         try:
-            taken += _take(steps_of(rule, open_alerts.get(rule.pk, {}), samples, events, now=now))
+            taken += _take(
+                steps_of(rule, open_alerts.get(rule.pk, {}), samples, events=events, now=now)
+            )
         except Exception:
             logger.exception("The alert rule %s could not be evaluated", rule.pk)
     return f"{taken} steps" if taken else ""
@@ -165,8 +167,8 @@ def steps_of(
     rule: AlertRule,
     open_alerts: Mapping[str, Alert],
     samples: Samples,
-    events: Events,
     *,
+    events: Events,
     now: datetime,
 ) -> list[Step]:
     """What follows for the alerts of a rule from what is read now; nothing where nothing changes.

@@ -79,7 +79,7 @@ def seconds(action: Action, tables: Tables, meant: int | None = None) -> float:
         return fixed
     work = _on_sqlite if is_sqlite else _on_postgresql
     table = tables.at(action.table)
-    return fixed + work(action, table, tables, table.rows if meant is None else meant)
+    return fixed + work(action, table, tables, meant=table.rows if meant is None else meant)
 
 
 def seconds_by_python(tables: list[Table], *, is_row_by_row: bool) -> float:
@@ -158,7 +158,7 @@ def _looked_for(table: Table, meant: int) -> float:
     return 0.0 if meant == table.rows else _read(table)
 
 
-def _on_postgresql(action: Action, table: Table, tables: Tables, meant: int) -> float:
+def _on_postgresql(action: Action, table: Table, tables: Tables, *, meant: int) -> float:
     rows = table.rows
     by_width = _wide(table, table.row_bytes) * _READ_BYTE
     match action.kind:
@@ -176,7 +176,7 @@ def _on_postgresql(action: Action, table: Table, tables: Tables, meant: int) -> 
         case Kind.ADD_UNIQUE if not action.is_unchecked:
             return _index(rows, ", ".join(action.columns), table) + by_width
         case Kind.CREATE_INDEX:
-            built = _index(meant, ", ".join(action.columns), table, action.type)
+            built = _index(meant, ", ".join(action.columns), table, method=action.type)
             once = built + by_width + _looked_for(table, meant)
             return once * _CONCURRENTLY if action.is_concurrent else once
         case Kind.UPDATE:
@@ -198,7 +198,7 @@ def _update(table: Table) -> float:
     return _UPDATED + _UPDATED_INDEX * len(table.indexes) + _TRIGGERED * bool(table.triggers) + wide
 
 
-def _index(rows: int, said: str, table: Table, method: str = "") -> float:
+def _index(rows: int, said: str, table: Table, *, method: str = "") -> float:
     """Building one index; `said` names its columns."""
     if method in _INDEXED_BY:
         return rows * _INDEXED_BY[method]
@@ -209,7 +209,7 @@ def _index(rows: int, said: str, table: Table, method: str = "") -> float:
     return rows * (_INDEXED_TEXT if is_text else _INDEXED)
 
 
-def _on_sqlite(action: Action, table: Table, tables: Tables, meant: int) -> float:
+def _on_sqlite(action: Action, table: Table, tables: Tables, *, meant: int) -> float:
     rows = table.rows
     match action.kind:
         case Kind.REMAKE:

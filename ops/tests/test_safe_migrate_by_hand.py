@@ -292,16 +292,16 @@ def test_rows_that_are_locked_for_long_are_told():
 
 
 def in_batches(apps, schema_editor):
-    things = apps.get_model(app_label="trial", model_name="Thing").objects
+    rows = apps.get_model(app_label="trial", model_name="Thing").objects
     last = 0
-    while ids := list(things.filter(pk__gt=last).values_list("pk", flat=True)[:1000]):
-        things.filter(pk__in=ids).update(number=1)
+    while ids := list(rows.filter(pk__gt=last).values_list("pk", flat=True)[:1000]):
+        rows.filter(pk__in=ids).update(number=1)
         last = ids[-1]
 
 
 def in_bulk(apps, schema_editor):
-    things = apps.get_model("trial.Thing").objects
-    things.bulk_update(things.all(), ["number"])
+    rows = apps.get_model("trial.Thing").objects
+    rows.bulk_update(rows.all(), ["number"])
 
 
 def by_hand(apps, schema_editor):
