@@ -46,6 +46,9 @@ LOOK_AGAIN = 0.5  # seconds
 _SEALS_STAY = gettext_lazy(
     "The seals of later days are not put aside (%(reason)s): seal_ledgers --after-restore does it."
 )
+_SEALS_ARE_MISSING = gettext_lazy(
+    "The seals of the backup are not all back (%(reason)s): restore it once more."
+)
 _ROWS_ARE_MISSING = gettext_lazy(
     "Rows of backups are not written again (%(reason)s): the next proof does it."
 )
@@ -177,18 +180,20 @@ def _take_its_place(
 ) -> Outcome:
     """Back up the present state and let the restored one take its place.
 
-    Of the files those come back that the restored one knows: not of people who were erased again.
+    Of the files those come back that the restored one knows, not of people who were erased again.
     """
     present, problems = None, list[str]()
     with _maintenance(problems, must=wish.keeps_present) if is_used else nullcontext():
         if is_used and wish.keeps_present:
             with clock.step("present"):
                 present = _back_up_present(problems)
-        files = _bring_files_back(stored, with_media=wish.with_media, known=known)
+        files = _bring_files_back(stored, known=known) if wish.with_media else None
         with clock.step("swap"):
             kept = copy.restored.become_live(keep_as=_name_for_the_former())
         # From here on it is the restored one that is asked, and nothing takes it back.
+        # The seals go with the rows: until now those of the former ones had to lie there.
         for act, told in (
+            (partial(_write, copies.SEALS, stored), _SEALS_ARE_MISSING),
             (seals.set_newer_aside, _SEALS_STAY),
             (lambda: records.write_again(deployment.places()), _ROWS_ARE_MISSING),
             (partial(_write_down, stored, clock), _NO_EVENT),
@@ -289,20 +294,13 @@ def _is_served() -> bool:
     return ProcessBeat.objects.filter(beat_at__gt=lately).exists()
 
 
-def _bring_files_back(
-    stored: StoredBackup, *, with_media: bool, known: Container[str]
-) -> media.RestoredMedia:
-    """Write the files of the backup that are missing, or others by now, which are kept beside."""
-    into = {copies.SEALS: storages[copies.SEALS]}
-    if with_media:
-        into["default"] = storages["default"]
-    listed = shared_files.listing(stored)
+def _bring_files_back(stored: StoredBackup, *, known: Container[str]) -> media.RestoredMedia:
+    """Write the files that are missing, or others by now, as far as the restored rows know them.
+
+    Raises BackupRefused, with some of them written: what was there is kept beside.
+    """
     try:
-        return media.restore(
-            [one for one in listed if one.storage == copies.SEALS or one.path in known],
-            open_file=shared_files.opener(stored.place, stored.manifest),
-            into=into,
-        )
+        return _write("default", stored, known=known)
     except BackupRefused:
         raise
     except Exception as error:
@@ -310,6 +308,18 @@ def _bring_files_back(
             _("The files cannot be brought back (%s): the live database is what it was.")
             % one_line(error)
         ) from error
+
+
+def _write(
+    storage: str, stored: StoredBackup, *, known: Container[str] | None = None
+) -> media.RestoredMedia:
+    """Write the files of one storage as the backup has them."""
+    listed = [one for one in shared_files.listing(stored) if one.storage == storage]
+    return media.restore(
+        [one for one in listed if known is None or one.path in known],
+        open_file=shared_files.opener(stored.place, stored.manifest),
+        into={storage: storages[storage]},
+    )
 
 
 @transaction.atomic

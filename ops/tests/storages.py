@@ -24,11 +24,15 @@ from tests.kept_servers import LOOPBACK, Account, serving
 
 
 class ToldFolder(FileSystemStorage):
-    """Files in a folder that tells whoever listens before one is deleted."""
+    """Files in a folder that tells whoever listens before one is written or deleted."""
 
     def __init__(self, tells, **options):
         super().__init__(**options)
         self.tells = tells
+
+    def save(self, name, content, max_length=None):
+        self.tells()
+        return super().save(name, content, max_length)
 
     def delete(self, name):
         self.tells()
