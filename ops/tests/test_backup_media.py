@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 from django.core.files.base import ContentFile
 from django.core.files.storage import FileSystemStorage, storages
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from ops.backups import media
 from ops.backups.errors import BackupRefused
@@ -18,6 +18,12 @@ from ops.services import files
 from ops.tests.storages import Renaming, folder_failing, small_s3
 
 pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def _english():
+    with translation.override("en"):
+        yield
 
 
 class Place:

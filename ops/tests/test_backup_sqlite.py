@@ -16,6 +16,7 @@ from dataclasses import replace
 import pytest
 from django.conf import settings
 from django.db import connections
+from django.utils import translation
 
 from ops.backups.byte_stream import ByteStream, read_fully
 from ops.backups.engine import Stored
@@ -25,6 +26,12 @@ from ops.models.backups import BackupKind
 from ops.tests import backup_links as links
 
 ROWS = 20_000
+
+
+@pytest.fixture(autouse=True)
+def _english():
+    with translation.override("en"):
+        yield
 
 
 def connect(path):

@@ -9,6 +9,7 @@ import sys
 from contextlib import closing, contextmanager
 
 import pytest
+from django.utils import translation
 
 from ops.backups import sqlite_swap
 from ops.backups.errors import BackupRefused
@@ -17,6 +18,12 @@ from ops.backups.sqlite_pages import PagesEngine
 from ops.tests import backup_links as links
 
 ROWS = 40_000  # some megabytes, more than SQLite keeps in memory before it writes
+
+
+@pytest.fixture(autouse=True)
+def _english():
+    with translation.override("en"):
+        yield
 
 
 def connect(path):
