@@ -9,7 +9,7 @@ from bench.drills import drills
 from tests.live import ROOT
 
 pytestmark = pytest.mark.postgresql
-PATIENCE = 300  # seconds; it takes less than a minute
+PATIENCE = 900  # seconds; it takes about a minute, and a machine may be busy
 
 
 @pytest.mark.parametrize("name", drills())
