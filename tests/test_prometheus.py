@@ -169,7 +169,8 @@ def every_panel_can_be_worked_out(asked):
 
 # What three processes without a worker, without Redis or on SQLite have no series of.
 NOT_HERE = {
-    "ALERTS", "platform_certificate_days", "platform_database_connections",
+    "ALERTS", "platform_backup_proven_age_seconds", "platform_wal_archive_behind_seconds",
+    "platform_certificate_days", "platform_database_connections",
     "platform_database_deadlocks", "platform_database_lock_waits",
     "platform_database_longest_lock_wait_seconds", "platform_database_longest_transaction_seconds",
     "platform_database_sessions", "platform_database_sessions_allowed", "platform_file_bytes",

@@ -148,7 +148,7 @@ def _claim(phone: str, place: str | None, now: datetime, *, is_sent: bool) -> li
     for counted, limit, name in limits:
         is_free = not is_sent and name == "budget"
         if not (counted.count < limit.value if is_free else counted.claim(limit=limit.value)):
-            wait = seconds_left(now) if counted.since == midnight else rest_of_hour(now)
+            wait = seconds_left(now) if name == "budget" else rest_of_hour(now)
             raise CodeAskedTooOften(retry_after=wait, limit=name)
     return [counted for counted, _limit, _name in limits]
 

@@ -14,7 +14,7 @@ from accounts.errors import CodeAskedTooOften
 from accounts.models import CodeCount, CountPurpose, SignInCode, User
 from accounts.services import code_counts, sign_in_codes
 from accounts.services.code_counts import Counted
-from ops.days import seconds_left
+from ops.days import seconds_left, start_of_day
 from ops.metrics import EVENTS
 from ops.models import OperationalEvent
 from tests.api import client_of, data_of
@@ -45,6 +45,16 @@ def test_neighbouring_numbers_get_so_many_codes_an_hour(sent, settings):
     assert refused(response, 1003) is None
     assert 1 <= int(response["Retry-After"]) <= 3600
     assert not SignInCode.objects.filter(phone="13800130003").exists()
+
+
+def test_in_the_first_hour_of_a_day_the_wait_is_that_of_the_hour(settings):
+    """Both begin at the same moment then."""
+    settings.SMS_CODES_AN_HOUR_PER_PREFIX = 1
+    now = start_of_day(timezone.now()) + timedelta(minutes=16)
+    sign_in_codes._claim("13800130001", "198.51.100.1", now, is_sent=True)
+    with pytest.raises(CodeAskedTooOften) as refusal:
+        sign_in_codes._claim("13800130002", "198.51.100.2", now, is_sent=True)
+    assert refusal.value.retry_after == 44 * 60
 
 
 def test_the_refused_are_counted_by_none_of_the_limits(sent, settings):

@@ -244,8 +244,8 @@ def test_pages_are_proven_and_take_the_place_of_the_live_one(platform, settings)
     assert [person.phone for person in User.objects.all()] == ["13800138000"]
 
 
-def test_of_many_rows_two_checks_run_at_once(folder):
-    manifest = shelf.put(folder)
+def test_of_many_rows_two_checks_run_at_once(tmp_path):
+    manifest = shelf.put(Folder(tmp_path / "backups"))
     assert copies.checking(manifest) == ("check_integrity", "--jobs=1")
     many = replace(manifest, row_counts={"entry": copies.MANY - 1, "person": 1})
     assert copies.checking(many) == ("check_integrity", "--jobs=2")

@@ -336,8 +336,8 @@ def test_a_push_is_timed_from_its_commit():
 # --- All of them ----------------------------------------------------------------------------------
 LABELS = {
     "action", "change", "code", "decision", "how", "job", "kind", "method", "model", "operation",
-    "outcome", "part", "provider", "purpose", "reason", "route", "source", "state", "statement",
-    "status", "step", "storage", "way",
+    "outcome", "part", "place", "provider", "purpose", "reason", "route", "source", "state",
+    "statement", "status", "step", "storage", "way",
 }  # fmt: skip
 MOST_SERIES_OF_A_LABEL = 600
 
