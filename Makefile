@@ -24,7 +24,10 @@ IN_PARALLEL = $(PYTHON) -m tests.servers --workers $(WORKERS) -- \
 SWEEPS := $(patsubst %,tests/test_%.py,climbing console_forms walls documents forgeries schemathesis \
 	conventions openapi_changes large_set supply)
 COVERED := --cov --cov-report=
-COVERED_COMPLETELY := */services.py,*/services/*,*/models.py,*/models/*,*/errors.py,ops/api/*,ops/realtime/*,ops/backups/*,ops/safe_migrate/*,ops/diagnosis/*,ops/monitoring/*
+COVERED_COMPLETELY := */services.py,*/services/*,*/models.py,*/models/*,*/errors.py,ops/api/*,ops/realtime/*,ops/diagnosis/*,ops/monitoring/*
+# What some of it does in processes of its own is tried there, where no line is watched.
+COVERED_NEARLY := ops/backups/*,ops/safe_migrate/*
+NEARLY := 97
 COVERED_IN_ALL := 80
 
 .PHONY: help
@@ -79,6 +82,8 @@ test: $(READY_TO_TEST)
 	@$(EMBEDDED) $(PYTHON) -m pytest -m story --numprocesses $(WORKERS) $(COVERED) --cov-append
 	@echo "Branch coverage of services, models and errors, which is complete:"
 	@$(PYTHON) -m coverage report --fail-under=100 --include='$(COVERED_COMPLETELY)'
+	@echo "Branch coverage of backups and safe migrations, of which a part runs in other processes:"
+	@$(PYTHON) -m coverage report --fail-under=$(NEARLY) --include='$(COVERED_NEARLY)' --format=total
 	@echo "Branch coverage in all:"
 	@$(PYTHON) -m coverage report --fail-under=$(COVERED_IN_ALL) --format=total
 endif
