@@ -19,7 +19,7 @@ from pathlib import Path
 
 from bench import programs
 from bench.drills import DidNotHold, Say
-from bench.drills.cluster import PLATFORM, Cluster, clusters, running
+from bench.drills.cluster import IMMEDIATE, PLATFORM, Cluster, clusters, running
 from bench.drills.mounts import fill, may_mount, small_disk
 from bench.stage import production
 
@@ -194,6 +194,9 @@ def _full_server(folder: Path, dump: Scene, say: Say) -> None:
             done = scene.manage("restore_backup", scene.identifiers()[0], "--yes")
         said = _said_in_one_line(done, "a full server")
         say(f"PostgreSQL, its own disk full: refused, {said}")
+        # Where its log found no room it has ended by itself; staff start it once there is some.
+        cluster.stop(IMMEDIATE)
+        cluster.start()
         ((rows,),) = cluster.sql("SELECT count(*) FROM django_migrations", database=PLATFORM)
         scene.must("backup", "--full", "--no-media")  # which removes what was left
         left = cluster.sql("SELECT datname FROM pg_database WHERE datname LIKE 'platform_%'")
